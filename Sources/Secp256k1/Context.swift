@@ -1,0 +1,1 @@
+internal import CSecp256k1
