@@ -5,3 +5,12 @@
 #endif
 
 #include <sodium.h>
+
+#if defined(__linux__)
+#include <sys/prctl.h>
+
+/// prctl is variadic, which Swift does not import: no core file and no tracing by other processes of the same user.
+static inline int chorale_make_undumpable(void) { return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); }
+#else
+static inline int chorale_make_undumpable(void) { return 0; }
+#endif
