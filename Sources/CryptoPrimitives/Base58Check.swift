@@ -1,0 +1,87 @@
+/// Why a text is not Base58Check.
+public enum Base58Error: Error, Equatable, Sendable, CustomStringConvertible {
+    /// More characters than anything in Bitcoin needs.
+    case tooManyCharacters(count: Int, maximum: Int)
+    /// More bytes than anything in Bitcoin has.
+    case tooManyBytes(count: Int, maximum: Int)
+    /// Too few bytes to hold a checksum.
+    case tooShort
+    /// A character outside the alphabet, at this offset in UTF-8 code units; `0`, `O`, `I` and `l` are outside on purpose.
+    case invalidCharacter(offset: Int)
+    /// A character is wrong, missing or too many.
+    case wrongChecksum
+
+    public var description: String {
+        switch self {
+        case .tooManyCharacters(let count, let maximum): "the text has \(count) characters, and at most \(maximum) are allowed"
+        case .tooManyBytes(let count, let maximum): "the text holds \(count) bytes, and at most \(maximum) are allowed"
+        case .tooShort: "the text is too short to hold its checksum"
+        case .invalidCharacter(let offset): "the character at offset \(offset) is not one of the 58 (0, O, I and l are never used)"
+        case .wrongChecksum: "the checksum does not fit: a character is mistyped, missing or too many; compare it with its source"
+        }
+    }
+}
+
+/// Base 58 with the first four bytes of a double SHA-256 behind the data: old addresses and extended keys.
+public enum Base58Check {
+    /// Most bytes in one text, the checksum not counted: those of an extended key (BIP-32, "Serialization format").
+    public static let byteCountMax = 78
+
+    /// Most characters of one text: what 78 + 4 bytes can take. The cost of decoding grows with the square of it.
+    public static let characterCountMax = 112
+
+    private static let checksumByteCount = 4
+
+    private static let alphabet = Array("123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz".utf8)
+
+    /// The text of at most 78 bytes.
+    public static func encode(_ bytes: [UInt8]) -> String {
+        precondition(bytes.count <= Self.byteCountMax, "Base58Check serves at most \(Self.byteCountMax) bytes")
+        let whole = bytes + Self.checksum(bytes)
+        let leadingZeros = whole.prefix { $0 == 0 }.count
+        let digits = Self.convert(whole[leadingZeros...], from: 256, to: 58)
+        let text = [UInt8](repeating: Self.alphabet[0], count: leadingZeros) + digits.map { Self.alphabet[Int($0)] }
+        return String(decoding: text, as: UTF8.self)
+    }
+
+    /// The bytes of a text, their checksum verified and taken off.
+    public static func decode(_ text: String) throws(Base58Error) -> [UInt8] {
+        let count = text.utf8.count
+        guard count <= Self.characterCountMax else { throw .tooManyCharacters(count: count, maximum: Self.characterCountMax) }
+        var digits: [UInt8] = []
+        digits.reserveCapacity(count)
+        for (offset, character) in text.utf8.enumerated() {
+            guard let digit = Self.alphabet.firstIndex(of: character) else { throw .invalidCharacter(offset: offset) }
+            digits.append(UInt8(digit))
+        }
+        let leadingZeros = digits.prefix { $0 == 0 }.count
+        let whole = [UInt8](repeating: 0, count: leadingZeros) + Self.convert(digits[leadingZeros...], from: 58, to: 256)
+        guard whole.count >= Self.checksumByteCount else { throw .tooShort }
+        let bytes = Array(whole.dropLast(Self.checksumByteCount))
+        guard bytes.count <= Self.byteCountMax else { throw .tooManyBytes(count: bytes.count, maximum: Self.byteCountMax) }
+        guard whole.suffix(Self.checksumByteCount).elementsEqual(Self.checksum(bytes)) else { throw .wrongChecksum }
+        return bytes
+    }
+
+    private static func checksum(_ bytes: [UInt8]) -> [UInt8] {
+        Array(SHA256.doubleHash(bytes).bytes.prefix(Self.checksumByteCount))
+    }
+
+    /// The digits of the same number in another base, the most significant first, without leading zeros.
+    private static func convert(_ digits: ArraySlice<UInt8>, from source: Int, to target: Int) -> [UInt8] {
+        var result: [UInt8] = []  // the least significant first
+        for digit in digits {
+            var carry = Int(digit)
+            for index in result.indices {
+                carry += Int(result[index]) * source
+                result[index] = UInt8(carry % target)
+                carry /= target
+            }
+            while carry > 0 {
+                result.append(UInt8(carry % target))
+                carry /= target
+            }
+        }
+        return result.reversed()
+    }
+}
