@@ -1,0 +1,209 @@
+import CryptoPrimitives
+
+/// The scripts that a Taproot output commits to, as a binary tree of leaves (BIP-341).
+///
+/// All hashes are computed once, when the tree is made; the path of a leaf is then read off on demand. The tree keeps two hashes
+/// a leaf, so that a million leaves cost tens of megabytes and not the gigabyte that all their paths would.
+public struct TaprootTree: Hashable, Sendable {
+    /// Most branches above a leaf.
+    ///
+    /// Source: BIP-341, "Script validation rules" (a control block holds at most 128 hashes).
+    public static let depthMax = 128
+
+    /// The shape of a tree, written out.
+    public indirect enum Node: Hashable, Sendable {
+        case leaf(TapLeaf)
+        case branch(Node, Node)
+    }
+
+    /// A leaf, and how many branches lie above it.
+    public struct PlacedLeaf: Hashable, Sendable {
+        public var depth: Int
+        public var leaf: TapLeaf
+
+        public init(depth: Int, leaf: TapLeaf) {
+            self.depth = depth
+            self.leaf = leaf
+        }
+    }
+
+    /// The leaves, left before right: a depth-first walk, which is the order of PSBT_OUT_TAP_TREE (BIP-371).
+    ///
+    /// With their depths they say everything about the tree.
+    public let placedLeaves: [PlacedLeaf]
+
+    /// Both children of every branch before the branch itself, so that the root is the last.
+    private let nodes: [HashedNode]
+
+    private struct HashedNode: Hashable, Sendable {
+        let hash: Bytes32
+        /// Nodes of the subtree, this one included: the left child ends where the right child begins.
+        let subtreeCount: Int32
+    }
+}
+
+// MARK: - Making a tree
+
+extension TaprootTree {
+    /// A tree of one leaf.
+    public init(leaf: TapLeaf) {
+        self.placedLeaves = [PlacedLeaf(depth: 0, leaf: leaf)]
+        self.nodes = [HashedNode(hash: leaf.hash.hash, subtreeCount: 1)]
+    }
+
+    /// A tree of the given shape.
+    ///
+    /// - Throws: `TaprootError.tooDeep` for a leaf below 128 branches.
+    public init(_ root: Node) throws(TaprootError) {
+        var placed: [PlacedLeaf] = []
+        // The right halves that are still to be walked; the walk itself uses no stack of calls.
+        var pending = [(depth: 0, node: root)]
+        while let (depth, node) = pending.popLast() {
+            switch node {
+            case .leaf(let leaf):
+                placed.append(PlacedLeaf(depth: depth, leaf: leaf))
+            case .branch(let left, let right):
+                guard depth < Self.depthMax else { throw .tooDeep(leaf: placed.count, depth: depth + 1) }
+                pending.append((depth + 1, right))
+                pending.append((depth + 1, left))
+            }
+        }
+        try self.init(depthFirst: placed)
+    }
+
+    /// A tree from its leaves in depth-first order, each with its depth (BIP-371, PSBT_OUT_TAP_TREE).
+    ///
+    /// - Throws: `TaprootError` naming the leaf, counted from 0, that makes the list no tree.
+    public init(depthFirst leaves: [PlacedLeaf]) throws(TaprootError) {
+        guard !leaves.isEmpty else { throw .emptyTree }
+        var nodes: [HashedNode] = []
+        nodes.reserveCapacity(leaves.count * 2 - 1)
+        // Depths of the left halves that wait for a right half: strictly rising.
+        var waiting: [(depth: Int, node: HashedNode)] = []
+        for (index, placed) in leaves.enumerated() {
+            guard (0...Self.depthMax).contains(placed.depth) else { throw .tooDeep(leaf: index, depth: placed.depth) }
+            // A whole tree waits at depth 0, and what waits below this leaf's depth would wait for ever.
+            if let last = waiting.last, last.depth == 0 || last.depth > placed.depth {
+                throw .misplacedLeaf(leaf: index, depth: placed.depth)
+            }
+            var node = HashedNode(hash: placed.leaf.hash.hash, subtreeCount: 1)
+            var depth = placed.depth
+            nodes.append(node)
+            while let left = waiting.last, left.depth == depth {
+                waiting.removeLast()
+                node = HashedNode(
+                    hash: TapBranch.hash(left.node.hash, node.hash), subtreeCount: left.node.subtreeCount + node.subtreeCount + 1)
+                nodes.append(node)
+                depth -= 1
+            }
+            waiting.append((depth, node))
+        }
+        guard waiting.count == 1, waiting.first?.depth == 0 else { throw .incompleteTree }
+        self.placedLeaves = leaves
+        self.nodes = nodes
+    }
+
+    /// A tree as even as can be: a list of m leaves splits into the first ⌈m/2⌉ and the rest, recursively.
+    ///
+    /// - Throws: `TaprootError.emptyTree` for no leaf.
+    public init(balanced leaves: [TapLeaf]) throws(TaprootError) {
+        guard !leaves.isEmpty else { throw .emptyTree }
+        var placed: [PlacedLeaf] = []
+        placed.reserveCapacity(leaves.count)
+        var pending = [(depth: 0, range: 0..<leaves.count)]
+        while let (depth, range) = pending.popLast() {
+            if range.count == 1 {
+                placed.append(PlacedLeaf(depth: depth, leaf: leaves[range.lowerBound]))
+            } else {
+                let middle = range.lowerBound + (range.count + 1) / 2
+                pending.append((depth + 1, middle..<range.upperBound))
+                pending.append((depth + 1, range.lowerBound..<middle))
+            }
+        }
+        try self.init(depthFirst: placed)
+    }
+}
+
+// MARK: - Reading a tree
+
+extension TaprootTree {
+    public var leafCount: Int { self.placedLeaves.count }
+
+    /// The leaf at a position of the depth-first order.
+    public func leaf(at index: Int) -> TapLeaf { self.placedLeaves[index].leaf }
+
+    /// The first position of a leaf; `nil` if the tree has no such leaf.
+    public func firstIndex(of leaf: TapLeaf) -> Int? { self.placedLeaves.firstIndex { $0.leaf == leaf } }
+
+    /// What the output key commits to.
+    public var merkleRoot: Bytes32 { self.nodes[self.nodes.count - 1].hash }
+
+    /// The hashes beside the way from a leaf up to the root, the leaf's own sibling first.
+    ///
+    /// Takes work in proportion to the leaf's depth.
+    public func merklePath(ofLeafAt index: Int) -> [Bytes32] {
+        precondition(self.placedLeaves.indices.contains(index), "the tree has no leaf at this position")
+        var path: [Bytes32] = []
+        var node = self.nodes.count - 1
+        var leavesBefore = 0
+        while self.nodes[node].subtreeCount > 1 {
+            let right = node - 1
+            let left = right - Int(self.nodes[right].subtreeCount)
+            // A binary tree of n nodes has (n + 1) / 2 leaves.
+            let leftLeafCount = (Int(self.nodes[left].subtreeCount) + 1) / 2
+            if index - leavesBefore < leftLeafCount {
+                path.append(self.nodes[right].hash)
+                node = left
+            } else {
+                path.append(self.nodes[left].hash)
+                leavesBefore += leftLeafCount
+                node = right
+            }
+        }
+        return path.reversed()
+    }
+}
+
+// MARK: - The encoding of BIP-371
+
+extension TaprootTree {
+    /// Longest encoding that is read, in bytes.
+    ///
+    /// Source: the limit on a whole PSBT, which such a tree comes in.
+    public static let byteCountMax = 16 << 20
+
+    /// Parses the value of PSBT_OUT_TAP_TREE: for each leaf its depth, version and script, depth first.
+    public init(parsing bytes: [UInt8]) throws(TaprootError) {
+        guard bytes.count <= Self.byteCountMax else {
+            throw .malformed(.tooLarge(field: "tree", offset: 0, value: UInt64(bytes.count), limit: UInt64(Self.byteCountMax)))
+        }
+        var reader = ByteReader(bytes)
+        var placed: [PlacedLeaf] = []
+        while !reader.isAtEnd {
+            let (depth, version, script) = try Self.readLeaf(from: &reader)
+            placed.append(PlacedLeaf(depth: Int(depth), leaf: try TapLeaf(version: version, script: script)))
+        }
+        try self.init(depthFirst: placed)
+    }
+
+    private static func readLeaf(from reader: inout ByteReader) throws(TaprootError) -> (UInt8, UInt8, Script) {
+        do throws(DecodingError) {
+            let depth = try reader.readUInt8("leaf depth")
+            let version = try reader.readUInt8("leaf version")
+            return (depth, version, Script(try reader.readVariableBytes("leaf script")))
+        } catch {
+            throw .malformed(error)
+        }
+    }
+
+    /// The value of PSBT_OUT_TAP_TREE.
+    public func serialized() -> [UInt8] {
+        var writer = ByteWriter()
+        for placed in self.placedLeaves {
+            writer.writeUInt8(UInt8(truncatingIfNeeded: placed.depth))
+            writer.writeUInt8(placed.leaf.version)
+            writer.writeVariableBytes(placed.leaf.script.bytes)
+        }
+        return writer.bytes
+    }
+}
