@@ -13,6 +13,7 @@ let package = Package(
         .library(name: "MuSig2", targets: ["MuSig2"]),
         .library(name: "Bitcoin", targets: ["Bitcoin"]),
         .library(name: "Signing", targets: ["Signing"]),
+        .library(name: "SessionStore", targets: ["SessionStore"]),
         .executable(name: "chorale", targets: ["chorale"]),
     ],
     targets: [
@@ -23,7 +24,8 @@ let package = Package(
         .target(name: "MuSig2", dependencies: ["CSecp256k1", "Secp256k1", "CryptoPrimitives"], swiftSettings: strict),
         .target(name: "Bitcoin", dependencies: ["MuSig2", "Secp256k1", "CryptoPrimitives"], swiftSettings: strict),
         .target(name: "Signing", dependencies: ["Bitcoin", "MuSig2", "Secp256k1", "CryptoPrimitives"], swiftSettings: strict),
-        .target(name: "CommandLineTool", dependencies: ["Signing", "Bitcoin", "MuSig2", "Secp256k1", "CryptoPrimitives"], swiftSettings: strict),
+        .target(name: "SessionStore", dependencies: ["Signing", "Bitcoin", "MuSig2", "Secp256k1", "CryptoPrimitives"], swiftSettings: strict),
+        .target(name: "CommandLineTool", dependencies: ["SessionStore", "Signing", "Bitcoin", "MuSig2", "Secp256k1", "CryptoPrimitives"], swiftSettings: strict),
         .executableTarget(name: "chorale", dependencies: ["CommandLineTool"], swiftSettings: strict),
 
         // For tests only; nothing of the product links these.
@@ -34,6 +36,7 @@ let package = Package(
         .testTarget(name: "MuSig2Tests", dependencies: ["MuSig2", "Secp256k1", "CryptoPrimitives", "MuSig2Reference", "TestVectors"], swiftSettings: strict),
         .testTarget(name: "BitcoinTests", dependencies: ["Bitcoin", "MuSig2", "Secp256k1", "CryptoPrimitives", "TestVectors"], swiftSettings: strict),
         .testTarget(name: "SigningTests", dependencies: ["Signing", "Bitcoin", "MuSig2", "Secp256k1", "CryptoPrimitives", "TestVectors"], swiftSettings: strict),
+        .testTarget(name: "SessionStoreTests", dependencies: ["SessionStore", "Signing", "MuSig2", "Secp256k1", "CryptoPrimitives"], swiftSettings: strict),
         .testTarget(name: "CommandLineToolTests", dependencies: ["CommandLineTool", "TestVectors"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]

@@ -3,38 +3,38 @@ import CryptoPrimitives
 /// Reads Bitcoin's encodings from bytes that a stranger may have written.
 ///
 /// Total: every read gives a value or a `DecodingError`, and none allocates more than the bytes that are really there.
-struct ByteReader: Sendable {
+package struct ByteReader: Sendable {
     private let bytes: ArraySlice<UInt8>
     /// Index into `bytes` of the next byte; never past `bytes.endIndex`.
     private var position: Int
 
-    init(_ bytes: [UInt8]) { self.init(bytes[...]) }
+    package init(_ bytes: [UInt8]) { self.init(bytes[...]) }
 
-    init(_ bytes: ArraySlice<UInt8>) {
+    package init(_ bytes: ArraySlice<UInt8>) {
         self.bytes = bytes
         self.position = bytes.startIndex
     }
 
     /// How many bytes have been read.
-    var offset: Int { self.position - self.bytes.startIndex }
+    package var offset: Int { self.position - self.bytes.startIndex }
 
     /// How many bytes are left.
-    var remainingCount: Int { self.bytes.endIndex - self.position }
+    package var remainingCount: Int { self.bytes.endIndex - self.position }
 
-    var isAtEnd: Bool { self.remainingCount == 0 }
+    package var isAtEnd: Bool { self.remainingCount == 0 }
 
     /// The next byte, which stays to be read.
-    func peek() -> UInt8? { self.isAtEnd ? nil : self.bytes[self.position] }
+    package func peek() -> UInt8? { self.isAtEnd ? nil : self.bytes[self.position] }
 
     /// Refuses bytes after the end of the value.
-    func finish() throws(DecodingError) {
+    package func finish() throws(DecodingError) {
         guard self.isAtEnd else { throw .trailingBytes(offset: self.offset, count: self.remainingCount) }
     }
 
     // MARK: Bytes
 
     /// A view of the next `count` bytes, without a copy.
-    mutating func readSlice(_ count: Int, _ field: String) throws(DecodingError) -> ArraySlice<UInt8> {
+    package mutating func readSlice(_ count: Int, _ field: String) throws(DecodingError) -> ArraySlice<UInt8> {
         precondition(count >= 0, "a count of bytes is not negative")
         guard count <= self.remainingCount else {
             throw .truncated(field: field, offset: self.offset, needed: UInt64(count), available: self.remainingCount)
@@ -44,16 +44,16 @@ struct ByteReader: Sendable {
         return self.bytes[self.position..<end]
     }
 
-    mutating func readBytes(_ count: Int, _ field: String) throws(DecodingError) -> [UInt8] {
+    package mutating func readBytes(_ count: Int, _ field: String) throws(DecodingError) -> [UInt8] {
         Array(try self.readSlice(count, field))
     }
 
-    mutating func readRemaining() -> ArraySlice<UInt8> {
+    package mutating func readRemaining() -> ArraySlice<UInt8> {
         defer { self.position = self.bytes.endIndex }
         return self.bytes[self.position...]
     }
 
-    mutating func readBytes32(_ field: String) throws(DecodingError) -> Bytes32 {
+    package mutating func readBytes32(_ field: String) throws(DecodingError) -> Bytes32 {
         let offset = self.offset
         guard let value = Bytes32(try self.readSlice(32, field)) else {
             throw .truncated(field: field, offset: offset, needed: 32, available: 0)
@@ -63,10 +63,10 @@ struct ByteReader: Sendable {
 
     // MARK: Numbers, little endian
 
-    mutating func readUInt8(_ field: String) throws(DecodingError) -> UInt8 { try self.readInteger(field) }
-    mutating func readUInt16(_ field: String) throws(DecodingError) -> UInt16 { try self.readInteger(field) }
-    mutating func readUInt32(_ field: String) throws(DecodingError) -> UInt32 { try self.readInteger(field) }
-    mutating func readUInt64(_ field: String) throws(DecodingError) -> UInt64 { try self.readInteger(field) }
+    package mutating func readUInt8(_ field: String) throws(DecodingError) -> UInt8 { try self.readInteger(field) }
+    package mutating func readUInt16(_ field: String) throws(DecodingError) -> UInt16 { try self.readInteger(field) }
+    package mutating func readUInt32(_ field: String) throws(DecodingError) -> UInt32 { try self.readInteger(field) }
+    package mutating func readUInt64(_ field: String) throws(DecodingError) -> UInt64 { try self.readInteger(field) }
 
     private mutating func readInteger<Integer: FixedWidthInteger & UnsignedInteger>(
         _ field: String
@@ -81,7 +81,7 @@ struct ByteReader: Sendable {
     // MARK: CompactSize
 
     /// A CompactSize number: 1, 3, 5 or 9 bytes, and always the shortest that holds the value.
-    mutating func readCompactSize(_ field: String) throws(DecodingError) -> UInt64 {
+    package mutating func readCompactSize(_ field: String) throws(DecodingError) -> UInt64 {
         let start = self.offset
         let value: UInt64
         switch try self.readUInt8(field) {
@@ -98,7 +98,7 @@ struct ByteReader: Sendable {
 
     /// How many elements follow. Each takes at least `minimumByteCount` bytes, so that a count which the remaining
     /// bytes cannot hold is refused before anything is allocated for it.
-    mutating func readCount(_ field: String, minimumByteCount: Int) throws(DecodingError) -> Int {
+    package mutating func readCount(_ field: String, minimumByteCount: Int) throws(DecodingError) -> Int {
         precondition(minimumByteCount > 0, "an element takes at least one byte")
         let start = self.offset
         let count = try self.readCompactSize(field)
@@ -110,12 +110,12 @@ struct ByteReader: Sendable {
     }
 
     /// Bytes with their CompactSize length before them.
-    mutating func readVariableBytes(_ field: String) throws(DecodingError) -> [UInt8] {
+    package mutating func readVariableBytes(_ field: String) throws(DecodingError) -> [UInt8] {
         Array(try self.readVariableSlice(field))
     }
 
     /// The same as a view, without a copy.
-    mutating func readVariableSlice(_ field: String) throws(DecodingError) -> ArraySlice<UInt8> {
+    package mutating func readVariableSlice(_ field: String) throws(DecodingError) -> ArraySlice<UInt8> {
         let count = try self.readCount(field, minimumByteCount: 1)
         return try self.readSlice(count, field)
     }

@@ -1,31 +1,31 @@
 import CryptoPrimitives
 
 /// Writes Bitcoin's encodings: the inverse of `ByteReader`.
-struct ByteWriter: Sendable {
-    private(set) var bytes: [UInt8] = []
+package struct ByteWriter: Sendable {
+    package private(set) var bytes: [UInt8] = []
 
-    init() {}
+    package init() {}
 
-    init(capacity: Int) { self.bytes.reserveCapacity(capacity) }
+    package init(capacity: Int) { self.bytes.reserveCapacity(capacity) }
 
-    mutating func write(_ bytes: some Collection<UInt8>) { self.bytes.append(contentsOf: bytes) }
+    package mutating func write(_ bytes: some Collection<UInt8>) { self.bytes.append(contentsOf: bytes) }
 
-    mutating func write(_ value: Bytes32) {
+    package mutating func write(_ value: Bytes32) {
         value.withUnsafeBytes { self.bytes.append(contentsOf: $0) }
     }
 
     // Numbers are little endian. The width is in the name, so that a change of a property's type cannot change an encoding.
 
-    mutating func writeUInt8(_ value: UInt8) { self.bytes.append(value) }
-    mutating func writeUInt16(_ value: UInt16) { self.writeInteger(value) }
-    mutating func writeUInt32(_ value: UInt32) { self.writeInteger(value) }
-    mutating func writeUInt64(_ value: UInt64) { self.writeInteger(value) }
+    package mutating func writeUInt8(_ value: UInt8) { self.bytes.append(value) }
+    package mutating func writeUInt16(_ value: UInt16) { self.writeInteger(value) }
+    package mutating func writeUInt32(_ value: UInt32) { self.writeInteger(value) }
+    package mutating func writeUInt64(_ value: UInt64) { self.writeInteger(value) }
 
     private mutating func writeInteger(_ value: some FixedWidthInteger & UnsignedInteger) {
         withUnsafeBytes(of: value.littleEndian) { self.bytes.append(contentsOf: $0) }
     }
 
-    mutating func writeCompactSize(_ value: UInt64) {
+    package mutating func writeCompactSize(_ value: UInt64) {
         switch value {
         case ..<0xfd:
             self.writeUInt8(UInt8(truncatingIfNeeded: value))
@@ -41,19 +41,19 @@ struct ByteWriter: Sendable {
         }
     }
 
-    mutating func writeCompactSize(_ count: Int) { self.writeCompactSize(UInt64(count)) }
+    package mutating func writeCompactSize(_ count: Int) { self.writeCompactSize(UInt64(count)) }
 
     /// Bytes with their CompactSize length before them.
-    mutating func writeVariableBytes(_ bytes: some Collection<UInt8>) {
+    package mutating func writeVariableBytes(_ bytes: some Collection<UInt8>) {
         self.writeCompactSize(bytes.count)
         self.write(bytes)
     }
 }
 
 /// Bitcoin's variable-length number.
-enum CompactSize {
+package enum CompactSize {
     /// How many bytes the shortest encoding of `value` takes: 1, 3, 5 or 9.
-    static func byteCount(_ value: UInt64) -> Int {
+    package static func byteCount(_ value: UInt64) -> Int {
         switch value {
         case ..<0xfd: 1
         case ...0xffff: 3
@@ -62,8 +62,8 @@ enum CompactSize {
         }
     }
 
-    static func byteCount(_ count: Int) -> Int { self.byteCount(UInt64(count)) }
+    package static func byteCount(_ count: Int) -> Int { self.byteCount(UInt64(count)) }
 
     /// How many bytes `count` bytes take together with their length.
-    static func byteCountWithLength(_ count: Int) -> Int { self.byteCount(count) + count }
+    package static func byteCountWithLength(_ count: Int) -> Int { self.byteCount(count) + count }
 }

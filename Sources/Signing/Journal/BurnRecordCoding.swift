@@ -1,0 +1,55 @@
+package import Bitcoin
+internal import MuSig2
+internal import Secp256k1
+
+// How a journal writes a record. Numbers are little endian:
+//
+//     version 1 | request 32 | attempt 4 | signer 33 | transcript 32 | count 2 | count × (nonce 66, partial signature 32)
+
+extension BurnRecord {
+    /// Version of the encoding that this code writes and reads.
+    private static let version: UInt8 = 1
+
+    /// Most inputs in a record: far above the limit of any request, and what two bytes count.
+    package static let inputCountMax = Int(UInt16.max)
+
+    package func encoded() -> [UInt8] {
+        precondition(self.nonces.count <= Self.inputCountMax, "a request's limit on inputs is below this one")
+        var writer = ByteWriter()
+        writer.writeUInt8(Self.version)
+        writer.write(self.request)
+        writer.writeUInt32(self.attempt)
+        writer.write(self.signer.bytes)
+        writer.write(self.transcript)
+        writer.writeUInt16(UInt16(self.nonces.count))
+        for (nonce, partial) in zip(self.nonces, self.partialSignatures) {
+            writer.write(nonce.bytes)
+            writer.write(partial.bytes)
+        }
+        return writer.bytes
+    }
+
+    /// Reads `encoded()`'s bytes; `nil` for any others.
+    package init?(decoding bytes: [UInt8]) {
+        guard let record = try? Self.read(bytes) else { return nil }
+        self = record
+    }
+
+    private static func read(_ bytes: [UInt8]) throws -> BurnRecord? {
+        var reader = ByteReader(bytes)
+        guard try reader.readUInt8("version") == Self.version else { return nil }
+        let request = try reader.readBytes32("request")
+        let attempt = try reader.readUInt32("attempt")
+        let signer = try PublicKey(parsing: reader.readBytes(PublicKey.byteCount, "signer"))
+        let transcript = try reader.readBytes32("transcript")
+        let count = Int(try reader.readUInt16("count"))
+        var (nonces, partials): ([PublicNonce], [PartialSignature]) = ([], [])
+        for _ in 0..<count {
+            nonces.append(try PublicNonce(parsing: reader.readBytes(PublicNonce.byteCount, "nonce")))
+            partials.append(try PartialSignature(parsing: reader.readBytes(PartialSignature.byteCount, "partial signature")))
+        }
+        try reader.finish()
+        return BurnRecord(
+            request: request, attempt: attempt, signer: signer, transcript: transcript, nonces: nonces, partialSignatures: partials)
+    }
+}
