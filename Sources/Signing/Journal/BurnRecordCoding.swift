@@ -1,4 +1,4 @@
-package import Bitcoin
+internal import Bitcoin
 internal import MuSig2
 internal import Secp256k1
 
