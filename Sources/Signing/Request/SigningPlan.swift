@@ -1,0 +1,144 @@
+public import Bitcoin
+public import CryptoPrimitives
+public import MuSig2
+public import Secp256k1
+
+/// How the signers' aggregate key spends a Taproot coin.
+public enum SpendPath: Hashable, Sendable {
+    /// The aggregate is the coin's internal key; `merkleRoot` is the root of the script tree under it, if there is one.
+    case keyPath(merkleRoot: Bytes32?)
+    /// The aggregate is the key of a leaf `<32-byte aggregate> OP_CHECKSIG`, which the control block proves to be the coin's.
+    case leaf(ControlBlock)
+}
+
+/// Who signs which inputs of a request, on which path: all that a set of signers needs to agree on before its nonces.
+///
+/// Built from the request alone, and checked against each coin's own script: what does not spend the coin is refused here and
+/// not after two rounds.
+public struct SigningPlan: Sendable {
+    /// Most signers in a set.
+    public static let signerCountMax = 1_000
+    /// Most nonces in one session: signers × inputs.
+    public static let nonceCountMax = 20_000
+
+    /// One input that the set signs.
+    public struct Input: Sendable {
+        /// Position in the transaction.
+        public let index: Int
+        public let path: SpendPath
+        /// The set's keys with this path's tweak.
+        public let keys: KeyAggregation
+        public let sighashType: SighashType
+        /// The BIP-341 signature hash.
+        public let message: Bytes32
+        /// Script and control block, for a leaf.
+        let leaf: (script: Script, controlBlock: ControlBlock)?
+
+        /// What follows the signature in the input's witness.
+        func witness(_ signature: SchnorrSignature) -> Witness {
+            let bytes = self.sighashType == .default ? signature.bytes : signature.bytes + [self.sighashType.rawValue]
+            guard let leaf else { return Witness([bytes]) }
+            return Witness([bytes, leaf.script.bytes, leaf.controlBlock.serialized()])
+        }
+    }
+
+    public let request: SigningRequest
+    /// The request's digest, T0.
+    public let requestDigest: Bytes32
+    /// The set, in the order in which its keys are aggregated.
+    public let signers: [PublicKey]
+    public let inputs: [Input]
+
+    /// - Parameters:
+    ///   - signers: the set, in the order of aggregation: sorted, unless the coin's maker chose another.
+    ///   - paths: which inputs the set signs, and how. Others stay without a witness.
+    /// - Throws: `scriptDoesNotMatch` when the signers' key on the path is not the coin's.
+    public init(request: SigningRequest, signers: [PublicKey], paths: [Int: SpendPath]) throws(SigningError) {
+        guard !paths.isEmpty else { throw .transaction("none of its inputs is to be signed") }
+        guard signers.count <= Self.signerCountMax else {
+            throw .tooLarge(what: "signers", actual: signers.count, limit: Self.signerCountMax)
+        }
+        guard signers.count * paths.count <= Self.nonceCountMax else {
+            throw .tooLarge(what: "signers × inputs", actual: signers.count * paths.count, limit: Self.nonceCountMax)
+        }
+        guard Set(signers).count == signers.count else { throw .transaction("a signer stands twice in the set") }
+        let group: KeyAggregation
+        do { group = try KeyAggregation(signers) } catch { throw .musig(error, signer: nil, input: nil) }
+        let cache: SighashCache
+        do { cache = try SighashCache(request.transaction, prevouts: request.prevouts) } catch { throw .sighash(error) }
+
+        var inputs: [Input] = []
+        for (index, path) in paths.sorted(by: { $0.key < $1.key }) {
+            guard request.prevouts.indices.contains(index) else {
+                throw .sighash(.inputOutOfRange(input: index, inputs: request.prevouts.count))
+            }
+            inputs.append(try Self.input(index, path, of: request, group: group, cache: cache))
+        }
+        self.request = request
+        self.requestDigest = request.digest
+        self.signers = signers
+        self.inputs = inputs
+    }
+
+    private static func input(
+        _ index: Int, _ path: SpendPath, of request: SigningRequest, group: KeyAggregation, cache: SighashCache
+    ) throws(SigningError) -> Input {
+        let coinScript = request.prevouts[index].scriptPubKey
+        let type = request.sighashTypes[index]
+        switch path {
+        case .keyPath(let merkleRoot):
+            let keys: KeyAggregation
+            do { keys = try group.tweakedForTaproot(merkleRoot: merkleRoot) } catch { throw .musig(error, signer: nil, input: index) }
+            guard coinScript == .payToTaproot(keys.xOnlyKey) else { throw .scriptDoesNotMatch(input: index) }
+            return Input(
+                index: index, path: path, keys: keys, sighashType: type,
+                message: try Self.sighash(cache, index, type, leaf: nil), leaf: nil)
+        case .leaf(let controlBlock):
+            let script = Script.checkSig(group.xOnlyKey)
+            guard case .payToTaproot(let bytes) = coinScript.kind, let outputKey = try? XOnlyPublicKey(bytes),
+                controlBlock.leafVersion == TapLeaf.tapscriptVersion, controlBlock.proves(script, for: outputKey)
+            else { throw .scriptDoesNotMatch(input: index) }
+            let leaf = TapLeaf(script: script)
+            return Input(
+                index: index, path: path, keys: group, sighashType: type,
+                message: try Self.sighash(cache, index, type, leaf: leaf.hash), leaf: (script, controlBlock))
+        }
+    }
+
+    private static func sighash(
+        _ cache: SighashCache, _ input: Int, _ type: SighashType, leaf: TapLeafHash?
+    ) throws(SigningError) -> Bytes32 {
+        do { return try cache.taprootSighash(input: input, type: type, leaf: leaf) } catch { throw .sighash(error) }
+    }
+
+    /// T1: tagged hash `chorale/transcript` of everything that the set's partial signatures rest on: T0, the attempt's number, each
+    /// input's path, the set, and all nonce sets with their names, in the signers' order.
+    public func transcript(attempt: UInt32, nonceSets: [NonceSet]) -> Bytes32 {
+        precondition(nonceSets.count == self.signers.count, "a transcript has one nonce set a signer")
+        var writer = ByteWriter()
+        writer.write(self.requestDigest)
+        writer.writeUInt32(attempt)
+        writer.writeCompactSize(self.inputs.count)
+        for input in self.inputs {
+            writer.writeUInt32(UInt32(input.index))
+            writer.writeUInt8(input.sighashType.rawValue)
+            writer.write(input.keys.xOnlyKey.bytes)
+            writer.write(input.message)
+        }
+        writer.writeCompactSize(self.signers.count)
+        for (signer, set) in zip(self.signers, nonceSets) {
+            writer.write(signer.bytes)
+            set.write(to: &writer)
+        }
+        var hash = Self.tag
+        hash.update(writer.bytes)
+        return hash.finalize()
+    }
+
+    private static let tag = SHA256.tagged("chorale/transcript")
+}
+
+extension Script {
+    /// `<32-byte key> OP_CHECKSIG`: the leaf that one aggregate key can spend (BIP-342).
+    static func checkSig(_ key: XOnlyPublicKey) -> Script { Script([0x20] + key.bytes.bytes + [0xac]) }
+}

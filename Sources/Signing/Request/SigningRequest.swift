@@ -1,0 +1,103 @@
+public import Bitcoin
+public import CryptoPrimitives
+public import Secp256k1
+
+/// What is to be signed, as every signer rebuilds it for itself: the subject of approvals and nonces.
+///
+/// Its digest, T0, covers the unsigned transaction, every spent output, the sighash types, the policy, who proposed it, until
+/// when, and a random id; never a PSBT's bytes, which may differ between signers that agree.
+public struct SigningRequest: Hashable, Sendable {
+    /// Most inputs of a transaction that is signed here.
+    ///
+    /// Each signer makes a nonce for each: at 1,000 a round of 15 signers is 1 MB of nonces.
+    public static let inputCountMax = 1_000
+
+    /// The transaction, without any scriptSig or witness.
+    public let transaction: Transaction
+    /// The output that each input spends, in the inputs' order.
+    public let prevouts: [TransactionOutput]
+    /// Each input's sighash type.
+    public let sighashTypes: [SighashType]
+    /// Digest of the policy under which the signers sign, or zeros where none is agreed on beforehand.
+    public let policyDigest: Bytes32
+    /// Who asks for the signatures, where that is known.
+    public let proposer: PublicKey?
+    /// Seconds since 1970 after which nobody signs any more; 0 for never.
+    public let expiry: UInt64
+    /// What sets two requests for the same transaction apart, 32 random bytes; zeros where all signers must arrive at one request
+    /// without talking.
+    public let id: Bytes32
+
+    /// What one miner's fee and the rest of the world see of it.
+    public let fee: UInt64
+
+    /// Checks that the transaction can be signed: as many prevouts as inputs, no coin twice, amounts that add up.
+    ///
+    /// Signatures that the transaction holds already are left out: the request is the same before and after them.
+    ///
+    /// - Throws: `transaction` with what is wrong, or `tooLarge`.
+    public init(
+        transaction: Transaction, prevouts: [TransactionOutput], sighashTypes: [SighashType]? = nil, policyDigest: Bytes32 = Bytes32(),
+        proposer: PublicKey? = nil, expiry: UInt64 = 0, id: Bytes32 = Bytes32()
+    ) throws(SigningError) {
+        let types = sighashTypes ?? Array(repeating: .default, count: transaction.inputs.count)
+        guard !transaction.inputs.isEmpty else { throw .transaction("it spends no coin") }
+        guard !transaction.outputs.isEmpty else { throw .transaction("it has no output") }
+        guard transaction.inputs.count <= Self.inputCountMax else {
+            throw .tooLarge(what: "inputs", actual: transaction.inputs.count, limit: Self.inputCountMax)
+        }
+        guard prevouts.count == transaction.inputs.count else {
+            throw .sighash(.prevoutCount(inputs: transaction.inputs.count, prevouts: prevouts.count))
+        }
+        guard types.count == transaction.inputs.count else {
+            throw .transaction("\(types.count) sighash types were given for \(transaction.inputs.count) inputs")
+        }
+        guard Set(transaction.inputs.map(\.previousOutput)).count == transaction.inputs.count else {
+            throw .transaction("it spends one coin twice")
+        }
+        let spent = try Self.total(prevouts, of: "the spent coins")
+        let paid = try Self.total(transaction.outputs, of: "the outputs")
+        guard paid <= spent else { throw .transaction("its outputs hold \(paid) sat and its coins only \(spent) sat") }
+        var unsigned = transaction
+        for index in unsigned.inputs.indices {
+            unsigned.inputs[index].scriptSig = Script()
+            unsigned.inputs[index].witness = Witness()
+        }
+        self.transaction = unsigned
+        self.prevouts = prevouts
+        self.sighashTypes = types
+        self.policyDigest = policyDigest
+        self.proposer = proposer
+        self.expiry = expiry
+        self.id = id
+        self.fee = spent - paid
+    }
+
+    /// T0: tagged hash `chorale/request` of the canonical request.
+    public var digest: Bytes32 {
+        var writer = ByteWriter()
+        writer.writeVariableBytes(self.transaction.serializedWithoutWitness())
+        for prevout in self.prevouts { writer.write(prevout.serialized()) }
+        for type in self.sighashTypes { writer.writeUInt8(type.rawValue) }
+        writer.write(self.policyDigest)
+        writer.writeVariableBytes(self.proposer?.bytes ?? [])
+        writer.writeUInt64(self.expiry)
+        writer.write(self.id)
+        var hash = Self.tag
+        hash.update(writer.bytes)
+        return hash.finalize()
+    }
+
+    private static let tag = SHA256.tagged("chorale/request")
+
+    private static func total(_ outputs: [TransactionOutput], of what: String) throws(SigningError) -> UInt64 {
+        var sum: UInt64 = 0
+        for output in outputs {
+            guard output.amount <= TransactionOutput.amountMax, sum + output.amount <= TransactionOutput.amountMax else {
+                throw .transaction("\(what) hold more than there are bitcoins")
+            }
+            sum += output.amount
+        }
+        return sum
+    }
+}

@@ -1,0 +1,48 @@
+/// A list whose elements have one owner: an array for what cannot be copied.
+///
+/// The standard library's collections take copyable elements only. Elements go when they are removed, or with the list.
+struct OwnedList<Element: ~Copyable>: ~Copyable {
+    private var storage: UnsafeMutablePointer<Element>
+    private var capacity: Int
+    private(set) var count: Int = 0
+
+    init(capacity: Int = 4) {
+        self.capacity = max(1, capacity)
+        self.storage = .allocate(capacity: self.capacity)
+    }
+
+    deinit {
+        self.storage.deinitialize(count: self.count)
+        self.storage.deallocate()
+    }
+
+    mutating func append(_ element: consuming Element) {
+        if self.count == self.capacity {
+            let larger = UnsafeMutablePointer<Element>.allocate(capacity: self.capacity * 2)
+            larger.moveInitialize(from: self.storage, count: self.count)
+            self.storage.deallocate()
+            self.storage = larger
+            self.capacity *= 2
+        }
+        (self.storage + self.count).initialize(to: element)
+        self.count += 1
+    }
+
+    /// Takes out the last element; `nil` when there is none.
+    mutating func popLast() -> Element? {
+        guard self.count > 0 else { return nil }
+        self.count -= 1
+        return (self.storage + self.count).move()
+    }
+
+    /// Takes out the first element for which `isWanted` holds. The last one takes its place.
+    mutating func remove(where isWanted: (borrowing Element) -> Bool) -> Element? {
+        for index in 0..<self.count where isWanted(self.storage[index]) {
+            self.count -= 1
+            let element = (self.storage + index).move()
+            if index < self.count { (self.storage + index).moveInitialize(from: self.storage + self.count, count: 1) }
+            return element
+        }
+        return nil
+    }
+}

@@ -1,0 +1,386 @@
+public import Bitcoin
+public import CryptoPrimitives
+public import MuSig2
+public import Secp256k1
+
+/// One attempt of a set of signers to sign a plan (BIP-327, "General Signing Flow"), as one process sees it.
+///
+///     gathering ──sign, all nonces there──▶ signing ──all partial signatures there──▶ complete
+///         └──────────────── close ────────────────┴──▶ closed
+///
+/// A value without clock, file or task. All inputs are signed in one exchange. Usually one of the signers is local; a process
+/// that holds more keys makes nonces for each. Contributions may come in any order and any number of times: a repeat changes
+/// nothing, and a contradiction is refused with the name of its signer.
+///
+/// Secret nonces live in here and nowhere else. They go with signing, with `close` and with the value itself.
+public struct SigningSession: ~Copyable {
+    /// Most names that one signer's nonces may have in one attempt, one a restart of its process.
+    public static let nonceNameCountMax = 64
+
+    public let plan: SigningPlan
+    /// Number of the attempt, from 1. Nonces serve one attempt only.
+    public let attempt: UInt32
+
+    private var state: State
+    /// Digests of all nonce sets that came, by signer and name: a name keeps its content for good.
+    private var knownNames: [PublicKey: [NonceName: Bytes32]] = [:]
+    private var ownSecrets = OwnedList<OwnNonces>()
+    /// Signers for which this process made nonces; their contributions come from nowhere else.
+    public private(set) var localSigners: Set<PublicKey> = []
+
+    private enum State {
+        case gathering([PublicKey: NonceSet])
+        case signing(Transcript)
+        case complete(Transcript, [SchnorrSignature])
+        case closed
+    }
+
+    /// What is fixed once the first local signer signs.
+    private struct Transcript {
+        let digest: Bytes32
+        let nonceSets: [PublicKey: NonceSet]
+        /// One for each signed input.
+        let contexts: [SigningContext]
+        /// Decisions of local signers, released only once they are recorded.
+        var decisions: [PublicKey: BurnRecord] = [:]
+        /// What counts towards the signature: others' and our own recorded ones.
+        var partials: [PublicKey: [PartialSignature]] = [:]
+    }
+
+    // Not private: the compiler (6.3.1) loses a private noncopyable type that other files see only as part of this value.
+    struct OwnNonces: ~Copyable {
+        let signer: PublicKey
+        /// The last input's nonce first, so that taking the last gives the inputs in order.
+        var secrets: OwnedList<SecretNonce>
+    }
+
+    /// What became of a contribution.
+    public enum Outcome: Hashable, Sendable {
+        case added
+        /// The same as before; nothing changed.
+        case repeated
+        /// A restarted signer's new nonces took the place of its old ones.
+        case replaced
+        /// Too late for this attempt, and no fault: its transcript is fixed, or the nonces were replaced already.
+        case ignored
+    }
+
+    public init(plan: SigningPlan, attempt: UInt32 = 1) {
+        self.plan = plan
+        self.attempt = attempt
+        self.state = .gathering([:])
+    }
+}
+
+// MARK: - Round 1
+
+extension SigningSession {
+    /// Makes the local signer's nonces, one for each signed input, or gives again the ones it made before.
+    ///
+    /// - Parameter name: this process's incarnation, and a counter never used with it.
+    /// - Throws: `notASigner`, `closed`, `noOwnNonces` once another process or a signature used up the signer's place, or
+    ///   `musig` with what stood in the way, a full arena for one.
+    public mutating func generateNonces(for key: borrowing SecretKey, name: NonceName) throws(SigningError) -> NonceSet {
+        let signer = key.publicKey
+        try self.requireMember(signer)
+        switch self.state {
+        case .gathering(var sets):
+            if self.localSigners.contains(signer), let own = sets[signer] { return own }
+            var reversed = OwnedList<SecretNonce>(capacity: self.plan.inputs.count)
+            var publicNonces: [PublicNonce] = []
+            for input in self.plan.inputs.reversed() {
+                let extra = self.nonceBinding(input: input.index, name: name)
+                let secret = try Self.makeNonce(for: key, input, extra)
+                publicNonces.append(secret.publicNonce)
+                reversed.append(secret)
+            }
+            let set = NonceSet(name: name, nonces: publicNonces.reversed())
+            self.ownSecrets.append(OwnNonces(signer: signer, secrets: reversed))
+            self.localSigners.insert(signer)
+            self.knownNames[signer, default: [:]][name] = set.digest
+            sets[signer] = set
+            self.state = .gathering(sets)
+            return set
+        case .signing(let transcript), .complete(let transcript, _):
+            guard let own = transcript.nonceSets[signer], transcript.decisions[signer] != nil else { throw .noOwnNonces(signer: signer) }
+            return own
+        case .closed: throw .closed
+        }
+    }
+
+    private static func makeNonce(
+        for key: borrowing SecretKey, _ input: SigningPlan.Input, _ extra: Bytes32
+    ) throws(SigningError) -> SecretNonce {
+        do { return try SecretNonce(for: key, keys: input.keys, message: input.message, extraInput: extra) } catch {
+            throw .musig(error, signer: key.publicKey, input: input.index)
+        }
+    }
+
+    /// What else is mixed into a nonce: the request, the attempt, the input and the nonce's name.
+    private func nonceBinding(input: Int, name: NonceName) -> Bytes32 {
+        var writer = ByteWriter()
+        writer.write(self.plan.requestDigest)
+        writer.writeUInt32(self.attempt)
+        writer.writeUInt32(UInt32(input))
+        name.write(to: &writer)
+        var hash = Self.nonceTag
+        hash.update(writer.bytes)
+        return hash.finalize()
+    }
+
+    private static let nonceTag = SHA256.tagged("chorale/nonce")
+
+    /// Takes the public nonces of another signer, or of a local one back from the wire.
+    ///
+    /// - Throws: `conflictingNonces` for another content under a known name, `notASigner`, `wrongCount`, `ownNoncesFromOutside`,
+    ///   `tooManyNonceNames`, `closed`.
+    public mutating func add(_ set: NonceSet, from signer: PublicKey) throws(SigningError) -> Outcome {
+        try self.requireMember(signer)
+        guard set.nonces.count == self.plan.inputs.count else {
+            throw .wrongCount(.publicNonce, signer: signer, expected: self.plan.inputs.count, actual: set.nonces.count)
+        }
+        if case .closed = self.state { throw .closed }
+        let digest = set.digest
+        let isKnown = try self.checkName(set.name, digest, of: signer)
+        switch self.state {
+        case .gathering(var sets):
+            if let standing = sets[signer] {
+                if standing == set { return .repeated }
+                guard !isKnown else { return .ignored }
+            }
+            self.knownNames[signer, default: [:]][set.name] = digest
+            let outcome: Outcome = sets.updateValue(set, forKey: signer) == nil ? .added : .replaced
+            self.state = .gathering(sets)
+            return outcome
+        case .signing(let transcript), .complete(let transcript, _):
+            if transcript.nonceSets[signer] == set { return .repeated }
+            self.knownNames[signer, default: [:]][set.name] = digest
+            return .ignored
+        case .closed: throw .closed
+        }
+    }
+
+    /// Whether the name is known with this content. A local signer's nonces are made here and come from nowhere else.
+    private func checkName(_ name: NonceName, _ digest: Bytes32, of signer: PublicKey) throws(SigningError) -> Bool {
+        let names = self.knownNames[signer] ?? [:]
+        if let known = names[name] {
+            guard known == digest else { throw .conflictingNonces(signer: signer, name: name) }
+            return true
+        }
+        guard !self.localSigners.contains(signer) else { throw .ownNoncesFromOutside(signer: signer) }
+        guard names.count < Self.nonceNameCountMax else { throw .tooManyNonceNames(signer: signer, limit: Self.nonceNameCountMax) }
+        return false
+    }
+
+    /// The signers whose nonces are not here yet, in the set's order.
+    public var missingNonces: [PublicKey] {
+        guard case .gathering(let sets) = self.state else { return [] }
+        return self.plan.signers.filter { sets[$0] == nil }
+    }
+
+    /// All nonce sets that stand, by signer.
+    public var nonceSets: [PublicKey: NonceSet] {
+        switch self.state {
+        case .gathering(let sets): sets
+        case .signing(let transcript), .complete(let transcript, _): transcript.nonceSets
+        case .closed: [:]
+        }
+    }
+}
+
+// MARK: - Round 2
+
+extension SigningSession {
+    /// Signs all inputs as the local signer, and says what has to be recorded before anything is released.
+    ///
+    /// The first call fixes the transcript. The signer's secret nonces are spent whatever happens. Write the record to a
+    /// `SessionJournal`; when it is durable, `release` gives the partial signatures out. Called again, it gives the same record.
+    ///
+    /// - Throws: `missingNonces`, `noOwnNonces`, `notASigner`, `closed`, or what MuSig2 found.
+    public mutating func sign(with key: borrowing SecretKey) throws(SigningError) -> BurnRecord {
+        let signer = key.publicKey
+        try self.requireMember(signer)
+        if case .closed = self.state { throw .closed }
+        guard self.localSigners.contains(signer) else { throw .noOwnNonces(signer: signer) }
+        var transcript = try self.fixedTranscript()
+        if let decision = transcript.decisions[signer] { return decision }
+        guard var own = self.ownSecrets.remove(where: { $0.signer == signer }), let nonceSet = transcript.nonceSets[signer] else {
+            throw .noOwnNonces(signer: signer)
+        }
+        var partials: [PartialSignature] = []
+        for (input, context) in zip(self.plan.inputs, transcript.contexts) {
+            guard let secret = own.secrets.popLast() else { throw .noOwnNonces(signer: signer) }
+            do { partials.append(try secret.sign(with: key, in: context)) } catch {
+                throw .musig(error, signer: signer, input: input.index)
+            }
+        }
+        let record = BurnRecord(
+            request: self.plan.requestDigest, attempt: self.attempt, signer: signer, transcript: transcript.digest,
+            nonces: nonceSet.nonces, partialSignatures: partials)
+        transcript.decisions[signer] = record
+        self.state = .signing(transcript)
+        return record
+    }
+
+    /// The transcript, fixed now if it was not before.
+    private mutating func fixedTranscript() throws(SigningError) -> Transcript {
+        switch self.state {
+        case .signing(let transcript), .complete(let transcript, _): return transcript
+        case .closed: throw .closed
+        case .gathering(let sets):
+            let ordered = self.plan.signers.compactMap { sets[$0] }
+            guard ordered.count == self.plan.signers.count else { throw .missingNonces(self.missingNonces) }
+            var contexts: [SigningContext] = []
+            for (place, input) in self.plan.inputs.enumerated() {
+                do {
+                    contexts.append(try SigningContext(keys: input.keys, nonces: ordered.map { $0.nonces[place] }, message: input.message))
+                } catch { throw .musig(error, signer: nil, input: input.index) }
+            }
+            let transcript = Transcript(
+                digest: self.plan.transcript(attempt: self.attempt, nonceSets: ordered), nonceSets: sets, contexts: contexts)
+            self.state = .signing(transcript)
+            return transcript
+        }
+    }
+
+    /// Gives the local signer's partial signatures out, its record being durable.
+    ///
+    /// - Throws: `noOwnNonces` when nothing was decided here, `closed`.
+    public mutating func release(_ record: BurnRecord) throws(SigningError) -> [PartialSignature] {
+        switch self.state {
+        case .signing(var transcript):
+            guard transcript.decisions[record.signer] == record else { throw .noOwnNonces(signer: record.signer) }
+            transcript.partials[record.signer] = record.partialSignatures
+            self.state = .signing(transcript)
+            return record.partialSignatures
+        case .complete(let transcript, _):
+            guard transcript.decisions[record.signer] == record else { throw .noOwnNonces(signer: record.signer) }
+            return record.partialSignatures
+        case .gathering: throw .noOwnNonces(signer: record.signer)
+        case .closed: throw .closed
+        }
+    }
+
+    /// Takes another signer's partial signatures, one for each signed input. They are judged together, at the end.
+    ///
+    /// - Throws: `notYetSigning` while the transcript is open, `conflictingPartialSignatures`, `wrongCount`, `notASigner`, `closed`.
+    public mutating func add(_ partials: [PartialSignature], from signer: PublicKey) throws(SigningError) -> Outcome {
+        try self.requireMember(signer)
+        guard partials.count == self.plan.inputs.count else {
+            throw .wrongCount(.partialSignature, signer: signer, expected: self.plan.inputs.count, actual: partials.count)
+        }
+        switch self.state {
+        case .gathering: throw .notYetSigning
+        case .closed: throw .closed
+        case .complete(let transcript, _):
+            guard transcript.partials[signer] == partials else { throw .conflictingPartialSignatures(signer: signer) }
+            return .repeated
+        case .signing(var transcript):
+            if let decided = transcript.decisions[signer], decided.partialSignatures != partials {
+                throw .conflictingPartialSignatures(signer: signer)
+            }
+            if let standing = transcript.partials[signer] {
+                guard standing == partials else { throw .conflictingPartialSignatures(signer: signer) }
+                return .repeated
+            }
+            transcript.partials[signer] = partials
+            self.state = .signing(transcript)
+            return .added
+        }
+    }
+
+    /// Fixes the transcript without signing, for a process that only watches or finishes.
+    public mutating func fixTranscript() throws(SigningError) { _ = try self.fixedTranscript() }
+
+    /// T1, once the transcript is fixed.
+    public var transcriptDigest: Bytes32? {
+        switch self.state {
+        case .signing(let transcript), .complete(let transcript, _): transcript.digest
+        case .gathering, .closed: nil
+        }
+    }
+
+    /// The signers whose partial signatures are not here yet, in the set's order; all of them before the transcript is fixed.
+    public var missingPartialSignatures: [PublicKey] {
+        switch self.state {
+        case .gathering: self.plan.signers
+        case .signing(let transcript): self.plan.signers.filter { transcript.partials[$0] == nil }
+        case .complete, .closed: []
+        }
+    }
+}
+
+// MARK: - The end
+
+extension SigningSession {
+    /// The transaction with the set's signatures, or `nil` while contributions are missing.
+    ///
+    /// Each input's partial signatures are summed and the result verified once.
+    ///
+    /// - Throws: `signatureDoesNotVerify`; then `culprits` tells who is to blame.
+    public mutating func tryFinalize() throws(SigningError) -> Transaction? {
+        switch self.state {
+        case .gathering: return nil
+        case .closed: throw .closed
+        case .complete(_, let signatures): return self.transaction(with: signatures)
+        case .signing(let transcript):
+            let ordered = self.plan.signers.compactMap { transcript.partials[$0] }
+            guard ordered.count == self.plan.signers.count else { return nil }
+            var signatures: [SchnorrSignature] = []
+            for (place, context) in transcript.contexts.enumerated() {
+                do { signatures.append(try context.finish(ordered.map { $0[place] })) } catch {
+                    throw .signatureDoesNotVerify(input: self.plan.inputs[place].index)
+                }
+            }
+            self.state = .complete(transcript, signatures)
+            return self.transaction(with: signatures)
+        }
+    }
+
+    private func transaction(with signatures: [SchnorrSignature]) -> Transaction {
+        var transaction = self.plan.request.transaction
+        for (input, signature) in zip(self.plan.inputs, signatures) {
+            transaction.inputs[input.index].witness = input.witness(signature)
+        }
+        return transaction
+    }
+
+    /// What is needed to find who is to blame, off this value; `nil` before the transcript is fixed.
+    public var inquiry: Inquiry? {
+        guard case .signing(let transcript) = self.state else { return nil }
+        return Inquiry(plan: self.plan, contexts: transcript.contexts, partials: transcript.partials)
+    }
+
+    /// Ends the session and wipes its secret nonces. Nothing is accepted afterwards.
+    public mutating func close() {
+        self.ownSecrets = OwnedList()
+        self.state = .closed
+    }
+
+    private func requireMember(_ signer: PublicKey) throws(SigningError) {
+        guard self.plan.signers.contains(signer) else { throw .notASigner(signer) }
+    }
+}
+
+/// The search for bad partial signatures: each verified by itself, in parallel on all cores.
+public struct Inquiry: Sendable {
+    let plan: SigningPlan
+    let contexts: [SigningContext]
+    let partials: [PublicKey: [PartialSignature]]
+
+    /// Every partial signature that does not verify: the input, and its signer. Signers who gave none are not named.
+    public func faults() async -> [(input: Int, signer: PublicKey)] {
+        await withTaskGroup(of: [(Int, PublicKey)].self) { group in
+            for (place, context) in self.contexts.enumerated() {
+                for (seat, signer) in self.plan.signers.enumerated() {
+                    guard let partial = self.partials[signer]?[place] else { continue }
+                    group.addTask {
+                        let isValid = (try? context.isValid(partial, of: seat)) ?? false
+                        return isValid ? [] : [(self.plan.inputs[place].index, signer)]
+                    }
+                }
+            }
+            return await group.reduce(into: []) { $0 += $1 }.sorted { $0.0 == $1.0 ? $0.1 < $1.1 : $0.0 < $1.0 }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+public import Bitcoin
+public import MuSig2
+public import Secp256k1
+
+/// Everything that can go wrong while several signers sign together: who, what, and what to do.
+public enum SigningError: Error, Equatable, Sendable {
+    // What is to be signed
+    /// The transaction cannot be signed as it is.
+    case transaction(String)
+    /// The coin's script is not what these keys and this path make of it, so signing would not spend it.
+    case scriptDoesNotMatch(input: Int)
+    case sighash(SighashError)
+    /// More inputs, signers or both than the limits allow.
+    case tooLarge(what: String, actual: Int, limit: Int)
+
+    // What signers contribute
+    case notASigner(PublicKey)
+    /// Two different nonce sets under one name: proof against this signer, where both carry its identity's signature.
+    case conflictingNonces(signer: PublicKey, name: NonceName)
+    /// Two different sets of partial signatures in one attempt.
+    case conflictingPartialSignatures(signer: PublicKey)
+    /// One contribution for each signed input is needed.
+    case wrongCount(Contribution, signer: PublicKey, expected: Int, actual: Int)
+    /// Somebody else gave nonces in the name of a signer of this process.
+    case ownNoncesFromOutside(signer: PublicKey)
+    /// A signer renamed its nonces too often; a new attempt is needed.
+    case tooManyNonceNames(signer: PublicKey, limit: Int)
+    /// This partial signature does not verify: proof against the signer that signed the message it came in.
+    case invalidPartialSignature(signer: PublicKey, input: Int)
+    /// The signatures of this input do not add up; ask for `culprits`.
+    case signatureDoesNotVerify(input: Int)
+
+    // The order of calls
+    case missingNonces([PublicKey])
+    case missingPartialSignatures([PublicKey])
+    /// This signer has no nonces of its own here: they were never made, or are spent or wiped.
+    case noOwnNonces(signer: PublicKey)
+    /// Partial signatures came before this process fixed its transcript by signing.
+    case notYetSigning
+    /// This signer decided the attempt before, under other nonces: begin the next attempt.
+    case attemptDecided(attempt: UInt32, signer: PublicKey)
+    case closed
+    case noSuchSession
+    case tooManySessions(limit: Int)
+
+    // From below
+    case musig(MuSig2Error, signer: PublicKey?, input: Int?)
+    case journal(JournalError)
+
+    /// The signer whose own contribution proves the fault, or `nil` if nothing is proved against anyone.
+    ///
+    /// It is proof towards others only together with the signed messages that carried the contributions.
+    public var culprit: PublicKey? {
+        switch self {
+        case .conflictingNonces(let signer, _), .conflictingPartialSignatures(let signer), .invalidPartialSignature(let signer, _):
+            signer
+        case .wrongCount(_, let signer, _, _): signer
+        case .musig(let error, let signer, _): error.culprit == nil ? nil : signer
+        case .transaction, .scriptDoesNotMatch, .sighash, .tooLarge, .notASigner, .ownNoncesFromOutside, .tooManyNonceNames,
+            .signatureDoesNotVerify, .missingNonces, .missingPartialSignatures, .noOwnNonces, .notYetSigning, .attemptDecided, .closed,
+            .noSuchSession, .tooManySessions, .journal:
+            nil
+        }
+    }
+}
+
+extension SigningError: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .transaction(let problem): "the transaction cannot be signed: \(problem)"
+        case .scriptDoesNotMatch(let input):
+            "input \(input): the coin's script does not belong to these keys on this path; check the signers, the threshold and the owner"
+        case .sighash(let error): error.description
+        case .tooLarge(let what, let actual, let limit): "\(what): \(actual), and the limit is \(limit)"
+        case .notASigner(let key): "the key \(key) is not among this session's signers"
+        case .conflictingNonces(let signer, let name):
+            "signer \(signer) gave two different sets of nonces under the name \(name): a proven fault; begin a new attempt without it"
+        case .conflictingPartialSignatures(let signer): "signer \(signer) gave two different sets of partial signatures in one attempt"
+        case .wrongCount(let what, let signer, let expected, let actual):
+            "signer \(signer) gave \(actual) \(what)s where \(expected) are needed, one for each signed input"
+        case .ownNoncesFromOutside(let signer):
+            "other nonces came in the name of our own signer \(signer): is its key in use in another process?"
+        case .tooManyNonceNames(let signer, let limit): "signer \(signer) renamed its nonces over \(limit) times: begin a new attempt"
+        case .invalidPartialSignature(let signer, let input):
+            "the partial signature of signer \(signer) for input \(input) does not verify: begin a new attempt without it"
+        case .signatureDoesNotVerify(let input): "the signature of input \(input) does not verify: ask who is to blame"
+        case .missingNonces(let signers): "nonces are missing from \(Self.list(signers))"
+        case .missingPartialSignatures(let signers): "partial signatures are missing from \(Self.list(signers))"
+        case .noOwnNonces(let signer): "signer \(signer) has no nonces in this session: they are spent or were never made"
+        case .notYetSigning: "partial signatures came before the transcript was fixed: sign first, or wait for all nonces"
+        case .attemptDecided(let attempt, let signer):
+            "signer \(signer) signed attempt \(attempt) before, under other nonces: begin attempt \(attempt &+ 1)"
+        case .closed: "the session is closed"
+        case .noSuchSession: "there is no such session: it was closed, it expired, or this process has restarted"
+        case .tooManySessions(let limit): "\(limit) sessions are open, which is the limit: close finished ones"
+        case .musig(let error, let signer, let input):
+            [signer.map { "signer \($0)" }, input.map { "input \($0)" }, error.description].compactMap(\.self).joined(separator: ": ")
+        case .journal(let error): error.description
+        }
+    }
+
+    private static func list(_ signers: [PublicKey]) -> String { signers.map(\.description).joined(separator: ", ") }
+}
