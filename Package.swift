@@ -24,19 +24,31 @@ let package = Package(
         .target(name: "MuSig2", dependencies: ["CSecp256k1", "Secp256k1", "CryptoPrimitives"], swiftSettings: strict),
         .target(name: "Bitcoin", dependencies: ["MuSig2", "Secp256k1", "CryptoPrimitives"], swiftSettings: strict),
         .target(name: "Signing", dependencies: ["Bitcoin", "MuSig2", "Secp256k1", "CryptoPrimitives"], swiftSettings: strict),
-        .target(name: "SessionStore", dependencies: ["Signing", "Bitcoin", "MuSig2", "Secp256k1", "CryptoPrimitives"], swiftSettings: strict),
-        .target(name: "CommandLineTool", dependencies: ["SessionStore", "Signing", "Bitcoin", "MuSig2", "Secp256k1", "CryptoPrimitives"], swiftSettings: strict),
+        .target(
+            name: "SessionStore", dependencies: ["Signing", "Bitcoin", "MuSig2", "Secp256k1", "CryptoPrimitives"], swiftSettings: strict),
+        .target(
+            name: "CommandLineTool", dependencies: ["SessionStore", "Signing", "Bitcoin", "MuSig2", "Secp256k1", "CryptoPrimitives"],
+            swiftSettings: strict),
         .executableTarget(name: "chorale", dependencies: ["CommandLineTool"], swiftSettings: strict),
 
         // For tests only; nothing of the product links these.
         .target(name: "MuSig2Reference", dependencies: ["CryptoPrimitives"], path: "Tests/MuSig2Reference", swiftSettings: strict),
         .target(name: "TestVectors", dependencies: ["CryptoPrimitives"], path: "Tests/TestVectors", swiftSettings: strict),
         .testTarget(name: "CryptoPrimitivesTests", dependencies: ["CryptoPrimitives", "TestVectors"], swiftSettings: strict),
-        .testTarget(name: "MuSig2ReferenceTests", dependencies: ["MuSig2Reference", "CryptoPrimitives", "TestVectors"], swiftSettings: strict),
-        .testTarget(name: "MuSig2Tests", dependencies: ["MuSig2", "Secp256k1", "CryptoPrimitives", "MuSig2Reference", "TestVectors"], swiftSettings: strict),
-        .testTarget(name: "BitcoinTests", dependencies: ["Bitcoin", "MuSig2", "Secp256k1", "CryptoPrimitives", "TestVectors"], swiftSettings: strict),
-        .testTarget(name: "SigningTests", dependencies: ["Signing", "Bitcoin", "MuSig2", "Secp256k1", "CryptoPrimitives", "TestVectors"], swiftSettings: strict),
-        .testTarget(name: "SessionStoreTests", dependencies: ["SessionStore", "Signing", "MuSig2", "Secp256k1", "CryptoPrimitives"], swiftSettings: strict),
+        .testTarget(
+            name: "MuSig2ReferenceTests", dependencies: ["MuSig2Reference", "CryptoPrimitives", "TestVectors"], swiftSettings: strict),
+        .testTarget(
+            name: "MuSig2Tests", dependencies: ["MuSig2", "Secp256k1", "CryptoPrimitives", "MuSig2Reference", "TestVectors"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "BitcoinTests", dependencies: ["Bitcoin", "MuSig2", "Secp256k1", "CryptoPrimitives", "TestVectors"], swiftSettings: strict
+        ),
+        .testTarget(
+            name: "SigningTests", dependencies: ["Signing", "Bitcoin", "MuSig2", "Secp256k1", "CryptoPrimitives", "TestVectors"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "SessionStoreTests", dependencies: ["SessionStore", "Signing", "MuSig2", "Secp256k1", "CryptoPrimitives"],
+            swiftSettings: strict),
         .testTarget(name: "CommandLineToolTests", dependencies: ["CommandLineTool", "TestVectors"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]

@@ -23,13 +23,16 @@ public enum SealedSecretError: Error, Equatable, Sendable, CustomStringConvertib
         switch self {
         case .notASealedSecret: "this is not a sealed secret, or one of a version that this program does not know"
         case .wrongByteCount(let count): "a sealed secret cannot have \(count) bytes; the file is cut short or not what it seems"
-        case .wrongSecretByteCount(let count): "a secret to seal has 1 to \(SealedSecret.secretByteCountMax) bytes, and this one has \(count)"
+        case .wrongSecretByteCount(let count):
+            "a secret to seal has 1 to \(SealedSecret.secretByteCountMax) bytes, and this one has \(count)"
         case .emptyPassphrase: "the passphrase is empty; give one"
         case .costOutOfBounds(let passes, let memory):
-            "\(passes) passes over \(memory) KiB are outside the bounds; allowed are at least 1 pass over \(SealedSecret.Cost.memoryKibibytesMin) KiB, "
+            "\(passes) passes over \(memory) KiB are outside the bounds; allowed are "
+                + "at least 1 pass over \(SealedSecret.Cost.memoryKibibytesMin) KiB, "
                 + "at most \(SealedSecret.Cost.memoryKibibytesMax) KiB, and \(SealedSecret.Cost.workKibibytesMax) KiB over all passes"
         case .notEnoughMemory(let kibibytes): "there is not enough free memory: opening this takes \(kibibytes) KiB"
-        case .wrongPassphraseOrDamaged: "the passphrase is wrong, or the file was altered; try the passphrase again, then a copy of the file"
+        case .wrongPassphraseOrDamaged:
+            "the passphrase is wrong, or the file was altered; try the passphrase again, then a copy of the file"
         case .secretMemory(let error): "\(error)"
         }
     }

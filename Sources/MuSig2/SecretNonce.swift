@@ -14,7 +14,7 @@ public struct SecretNonce: ~Copyable, Sendable {
     /// The key it was made for.
     public let publicKey: PublicKey
 
-    private let slot: SecretArena.Slot // holds the library's secret nonce; the only part with a deinit
+    private let slot: SecretArena.Slot  // holds the library's secret nonce; the only part with a deinit
     private let boundAggregateKey: XOnlyPublicKey?
     private let boundMessage: Bytes32?
 
@@ -31,7 +31,7 @@ public struct SecretNonce: ~Copyable, Sendable {
     ) throws(MuSig2Error) {
         if let keys, !keys.publicKeys.contains(key.publicKey) { throw .notAMember(key.publicKey) }
         let slot = try Self.takeSlot()
-        let scratch = try Self.takeSlot() // session randomness, then the secret scalar
+        let scratch = try Self.takeSlot()  // session randomness, then the secret scalar
         var (publicNonce, publicKey) = (secp256k1_musig_pubnonce(), key.publicKey.raw)
         let isMade = slot.withUnsafeMutableBytes { nonce in
             scratch.withUnsafeMutableBytes { scratch in

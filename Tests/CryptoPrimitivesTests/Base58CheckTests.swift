@@ -65,7 +65,9 @@ struct `Base58Check texts` {
         #expect(throws: Base58Error.tooShort) { try Base58Check.decode("") }
         #expect(throws: Base58Error.tooShort) { try Base58Check.decode("111") }
         #expect(throws: Base58Error.invalidCharacter(offset: 2)) { try Base58Check.decode("1A0zP1eP5QGefi2DMPTfTL5SLmv7DivfNa") }
-        #expect(throws: Base58Error.tooManyCharacters(count: 113, maximum: 112)) { try Base58Check.decode(String(repeating: "z", count: 113)) }
+        #expect(throws: Base58Error.tooManyCharacters(count: 113, maximum: 112)) {
+            try Base58Check.decode(String(repeating: "z", count: 113))
+        }
         #expect(throws: Base58Error.tooManyBytes(count: 108, maximum: 78)) { try Base58Check.decode(String(repeating: "1", count: 112)) }
     }
 }

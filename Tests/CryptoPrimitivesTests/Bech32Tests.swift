@@ -67,7 +67,8 @@ struct `Bech32 by its official figures` {
             let fits: Bool =
                 switch (why, error) {
                 case (_, nil): false
-                case ("prefix character 0x20", .invalidPrefixCharacter(offset: 0)), ("prefix character 0x7f", .invalidPrefixCharacter(offset: 0)),
+                case ("prefix character 0x20", .invalidPrefixCharacter(offset: 0)),
+                    ("prefix character 0x7f", .invalidPrefixCharacter(offset: 0)),
                     ("prefix character 0x80", .invalidPrefixCharacter(offset: 0)):
                     true
                 case ("too long overall", .tooLong(_, 90)), ("no separator", .noSeparator), ("empty prefix", .wrongPrefixLength(0)): true
@@ -142,9 +143,15 @@ struct `Bech32 of any input` {
         #expect(throws: Bech32Error.wrongPrefixLength(84)) {
             try Bech32.encode(humanReadablePart: String(repeating: "a", count: 84), data5: [], variant: .bech32, maximumLength: 200)
         }
-        #expect(throws: Bech32Error.invalidPrefixCharacter(offset: 1)) { try Bech32.encode(humanReadablePart: "bC", data5: [], variant: .bech32) }
-        #expect(throws: Bech32Error.invalidPrefixCharacter(offset: 0)) { try Bech32.encode(humanReadablePart: "é", data5: [], variant: .bech32) }
-        #expect(throws: Bech32Error.valueOutOfRange(index: 1)) { try Bech32.encode(humanReadablePart: "bc", data5: [31, 32], variant: .bech32) }
+        #expect(throws: Bech32Error.invalidPrefixCharacter(offset: 1)) {
+            try Bech32.encode(humanReadablePart: "bC", data5: [], variant: .bech32)
+        }
+        #expect(throws: Bech32Error.invalidPrefixCharacter(offset: 0)) {
+            try Bech32.encode(humanReadablePart: "é", data5: [], variant: .bech32)
+        }
+        #expect(throws: Bech32Error.valueOutOfRange(index: 1)) {
+            try Bech32.encode(humanReadablePart: "bc", data5: [31, 32], variant: .bech32)
+        }
         #expect(throws: Bech32Error.valueOutOfRange(index: 0)) { try Bech32.convertBits([32], from: 5, to: 8, padding: true) }
         #expect(throws: Bech32Error.tooLong(count: 91, maximum: 90)) {
             try Bech32.encode(humanReadablePart: "bc", data5: [UInt8](repeating: 0, count: 82), variant: .bech32)
@@ -152,7 +159,8 @@ struct `Bech32 of any input` {
     }
 
     @Test func `a longer text passes where the caller allows it`() throws {
-        let text = try Bech32.encode(humanReadablePart: "x", data5: [UInt8](repeating: 7, count: 300), variant: .bech32m, maximumLength: 400)
+        let text = try Bech32.encode(
+            humanReadablePart: "x", data5: [UInt8](repeating: 7, count: 300), variant: .bech32m, maximumLength: 400)
         #expect(throws: Bech32Error.tooLong(count: 308, maximum: 90)) { try Bech32.decode(text) }
         #expect(try Bech32.decode(text, maximumLength: 308).data5.count == 300)
     }

@@ -1,5 +1,6 @@
-@testable import CryptoPrimitives
 import Testing
+
+@testable import CryptoPrimitives
 
 struct `A sealed secret` {
     private let purpose = Array("purpose".utf8)
@@ -62,7 +63,8 @@ struct `A sealed secret` {
         let bytes = try self.seal([1, 2, 3]).bytes
         for count in bytes.indices {
             #expect(throws: SealedSecretError.self, "\(count) bytes") {
-                _ = try SealedSecret(parsing: Array(bytes[..<count])).open(passphrase: .known("correct horse"), associatedData: self.purpose)
+                _ = try SealedSecret(parsing: Array(bytes[..<count])).open(
+                    passphrase: .known("correct horse"), associatedData: self.purpose)
             }
         }
         #expect(throws: SealedSecretError.wrongPassphraseOrDamaged) {
@@ -79,9 +81,10 @@ struct `A sealed secret` {
         #expect(one.bytes[56...] != other.bytes[56...])
     }
 
-    @Test(arguments: [
-        (0, 64), (1, 7), (1, 0), (UInt32.max, 8), (1, UInt32.max), (1, (1 << 20) + 1), (5, 1 << 20), (UInt32.max, UInt32.max),
-    ] as [(UInt32, UInt32)])
+    @Test(
+        arguments: [
+            (0, 64), (1, 7), (1, 0), (UInt32.max, 8), (1, UInt32.max), (1, (1 << 20) + 1), (5, 1 << 20), (UInt32.max, UInt32.max),
+        ] as [(UInt32, UInt32)])
     func `that asks for too little or too much work is refused before any work`(passes: UInt32, memory: UInt32) throws {
         var bytes = try self.seal([1]).bytes
         withUnsafeBytes(of: passes.littleEndian) { bytes.replaceSubrange(8..<12, with: $0) }
