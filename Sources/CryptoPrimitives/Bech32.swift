@@ -70,6 +70,8 @@ public enum Bech32 {
     /// - Parameters:
     ///   - humanReadablePart: 1 to 83 printable ASCII characters, none of them an upper-case letter.
     ///   - data5: Values below 32; `convertBits` makes them out of bytes.
+    ///   - variant: Which of the two checksums the format at hand asks for.
+    ///   - maximumLength: Most characters of the whole text. Above 90 the checksum finds fewer mistakes.
     public static func encode(
         humanReadablePart: String, data5: [UInt8], variant: Variant, maximumLength: Int = Self.characterCountMax
     ) throws(Bech32Error) -> String {
@@ -132,6 +134,7 @@ public enum Bech32 {
     /// Cuts a stream of bits into groups of another size, highest bit first (BIP-173, "Segwit address format").
     ///
     /// - Parameters:
+    ///   - values: Each with no more bits than `sourceBits`.
     ///   - sourceBits: Bits in each given value, 1 to 8.
     ///   - targetBits: Bits in each value that comes out, 1 to 8.
     ///   - padding: `true` fills the last group with zeros (encoding); `false` demands that what is left over is zeros and less

@@ -68,7 +68,11 @@ public struct SealedSecret: Equatable, Sendable {
 
     /// Seals under a fresh salt and nonce. Takes the time and memory that `cost` says.
     ///
-    /// - Parameter associatedData: Must be given again, unchanged, to open.
+    /// - Parameters:
+    ///   - secret: 1 to 65,536 bytes.
+    ///   - passphrase: Not empty.
+    ///   - associatedData: What the secret is for. It must be given again, unchanged, to open.
+    ///   - cost: What each guess of the passphrase shall cost, and each opening costs.
     public init(
         sealing secret: borrowing SecretBytes, passphrase: borrowing SecretBytes, associatedData: [UInt8], cost: Cost = .moderate
     ) throws(SealedSecretError) {
