@@ -59,7 +59,7 @@ extension ControlBlock {
 extension ControlBlock {
     /// The root of the tree that holds the leaf where this block says.
     public func merkleRoot(for leaf: TapLeafHash) -> Bytes32 {
-        self.merklePath.reduce(leaf.hash) { TapBranch.hash($0, $1) }
+        self.merklePath.reduce(leaf.hash) { MerkleTree.branchHash($0, $1) }
     }
 
     /// Whether an output with this key can be spent with the script and this block.

@@ -48,15 +48,3 @@ public struct TapLeafHash: Hashable, Sendable {
 extension TapLeafHash: CustomStringConvertible {
     public var description: String { self.hash.description }
 }
-
-/// A branch's hash does not tell left from right: the lesser child comes first (BIP-341).
-enum TapBranch {
-    private static let tapBranch = SHA256.tagged("TapBranch")
-
-    static func hash(_ left: Bytes32, _ right: Bytes32) -> Bytes32 {
-        var hash = Self.tapBranch
-        hash.update(min(left, right))
-        hash.update(max(left, right))
-        return hash.finalize()
-    }
-}

@@ -2,8 +2,7 @@ import CryptoPrimitives
 
 /// The scripts that a Taproot output commits to, as a binary tree of leaves (BIP-341).
 ///
-/// All hashes are computed once, when the tree is made; the path of a leaf is then read off on demand. The tree keeps two hashes
-/// a leaf, so that a million leaves cost tens of megabytes and not the gigabyte that all their paths would.
+/// All hashes are computed once, when the tree is made; the path of a leaf is then read off on demand.
 public struct TaprootTree: Hashable, Sendable {
     /// Most branches above a leaf.
     ///
@@ -32,14 +31,7 @@ public struct TaprootTree: Hashable, Sendable {
     /// With their depths they say everything about the tree.
     public let placedLeaves: [PlacedLeaf]
 
-    /// Both children of every branch before the branch itself, so that the root is the last.
-    private let nodes: [HashedNode]
-
-    private struct HashedNode: Hashable, Sendable {
-        let hash: Bytes32
-        /// Nodes of the subtree, this one included: the left child ends where the right child begins.
-        let subtreeCount: Int32
-    }
+    private let hashes: MerkleTree
 }
 
 // MARK: - Making a tree
@@ -48,7 +40,7 @@ extension TaprootTree {
     /// A tree of one leaf.
     public init(leaf: TapLeaf) {
         self.placedLeaves = [PlacedLeaf(depth: 0, leaf: leaf)]
-        self.nodes = [HashedNode(hash: leaf.hash.hash, subtreeCount: 1)]
+        self.hashes = MerkleTree(leaf: leaf.hash.hash)
     }
 
     /// A tree of the given shape.
@@ -75,52 +67,16 @@ extension TaprootTree {
     ///
     /// - Throws: `TaprootError` naming the leaf, counted from 0, that makes the list no tree.
     public init(depthFirst leaves: [PlacedLeaf]) throws(TaprootError) {
-        guard !leaves.isEmpty else { throw .emptyTree }
-        var nodes: [HashedNode] = []
-        nodes.reserveCapacity(leaves.count * 2 - 1)
-        // Depths of the left halves that wait for a right half: strictly rising.
-        var waiting: [(depth: Int, node: HashedNode)] = []
-        for (index, placed) in leaves.enumerated() {
-            guard (0...Self.depthMax).contains(placed.depth) else { throw .tooDeep(leaf: index, depth: placed.depth) }
-            // A whole tree waits at depth 0, and what waits below this leaf's depth would wait for ever.
-            if let last = waiting.last, last.depth == 0 || last.depth > placed.depth {
-                throw .misplacedLeaf(leaf: index, depth: placed.depth)
-            }
-            var node = HashedNode(hash: placed.leaf.hash.hash, subtreeCount: 1)
-            var depth = placed.depth
-            nodes.append(node)
-            while let left = waiting.last, left.depth == depth {
-                waiting.removeLast()
-                node = HashedNode(
-                    hash: TapBranch.hash(left.node.hash, node.hash), subtreeCount: left.node.subtreeCount + node.subtreeCount + 1)
-                nodes.append(node)
-                depth -= 1
-            }
-            waiting.append((depth, node))
-        }
-        guard waiting.count == 1, waiting.first?.depth == 0 else { throw .incompleteTree }
+        self.hashes = try MerkleTree(depthFirst: leaves.lazy.map { ($0.depth, $0.leaf.hash.hash) })
         self.placedLeaves = leaves
-        self.nodes = nodes
     }
 
     /// A tree as even as can be: a list of m leaves splits into the first ⌈m/2⌉ and the rest, recursively.
     ///
     /// - Throws: `TaprootError.emptyTree` for no leaf.
     public init(balanced leaves: [TapLeaf]) throws(TaprootError) {
-        guard !leaves.isEmpty else { throw .emptyTree }
-        var placed: [PlacedLeaf] = []
-        placed.reserveCapacity(leaves.count)
-        var pending = [(depth: 0, range: 0..<leaves.count)]
-        while let (depth, range) = pending.popLast() {
-            if range.count == 1 {
-                placed.append(PlacedLeaf(depth: depth, leaf: leaves[range.lowerBound]))
-            } else {
-                let middle = range.lowerBound + (range.count + 1) / 2
-                pending.append((depth + 1, middle..<range.upperBound))
-                pending.append((depth + 1, range.lowerBound..<middle))
-            }
-        }
-        try self.init(depthFirst: placed)
+        let depths = MerkleTree.balancedDepths(leafCount: leaves.count)
+        try self.init(depthFirst: zip(depths, leaves).map { PlacedLeaf(depth: $0, leaf: $1) })
     }
 }
 
@@ -136,32 +92,12 @@ extension TaprootTree {
     public func firstIndex(of leaf: TapLeaf) -> Int? { self.placedLeaves.firstIndex { $0.leaf == leaf } }
 
     /// What the output key commits to.
-    public var merkleRoot: Bytes32 { self.nodes[self.nodes.count - 1].hash }
+    public var merkleRoot: Bytes32 { self.hashes.root }
 
     /// The hashes beside the way from a leaf up to the root, the leaf's own sibling first.
     ///
     /// Takes work in proportion to the leaf's depth.
-    public func merklePath(ofLeafAt index: Int) -> [Bytes32] {
-        precondition(self.placedLeaves.indices.contains(index), "the tree has no leaf at this position")
-        var path: [Bytes32] = []
-        var node = self.nodes.count - 1
-        var leavesBefore = 0
-        while self.nodes[node].subtreeCount > 1 {
-            let right = node - 1
-            let left = right - Int(self.nodes[right].subtreeCount)
-            // A binary tree of n nodes has (n + 1) / 2 leaves.
-            let leftLeafCount = (Int(self.nodes[left].subtreeCount) + 1) / 2
-            if index - leavesBefore < leftLeafCount {
-                path.append(self.nodes[right].hash)
-                node = left
-            } else {
-                path.append(self.nodes[left].hash)
-                leavesBefore += leftLeafCount
-                node = right
-            }
-        }
-        return path.reversed()
-    }
+    public func merklePath(ofLeafAt index: Int) -> [Bytes32] { self.hashes.path(ofLeafAt: index) }
 }
 
 // MARK: - The encoding of BIP-371

@@ -100,14 +100,14 @@ struct AddressVectorTests {
         #expect(fault(Base58Check.encode([0, 1, 2])) == .wrongHashByteCount(2))
     }
 
-    @Test func `the first address there was is that of a public key hash`() throws {
+    @Test func `the first key there was has the address that everybody knows`() throws {
         let address = try Address(parsing: "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", on: .mainnet)
         let hash = try #require(Hash160(Hex.decode("62e907b15cbf27d5425399ebf6f0fb50ebb88f18")))
         #expect(address.scriptPubKey == .payToPublicKeyHash(hash))
         #expect(address.text == "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa")
     }
 
-    @Test func `a script hash of BIP-13 has the address it has there`() throws {
+    @Test func `an address that begins with 3 is that of a script hash`() throws {
         let address = try Address(parsing: "3EExK1K1TF3v7zsFtQHt14XqexCwgmXM1y", on: .mainnet)
         guard case .payToScriptHash = address.scriptPubKey.kind else {
             Issue.record("not a script hash: \(address.scriptPubKey)")

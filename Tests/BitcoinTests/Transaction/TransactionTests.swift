@@ -3,7 +3,7 @@ import CryptoPrimitives
 import Testing
 
 @Suite struct TransactionTests {
-    /// The first transaction of block 170 that paid somebody: from the first person who held bitcoin to the second.
+    /// The first payment from one person to another, in block 170.
     static let firstPayment =
         "0100000001c997a5e56e104102fa209c6a852dd90660a20b2d9c352423edce25857fcd3704000000004847304402204e45e16932b8af514961a1d3a1a2"
         + "5fdf3f4f7732e9d624c6c61548ab5fb8cd410220181522ec8eca07de4860a4acdd12909d831cc56cbbac4622082221a8768d1d0901ffffffff0200ca9a"
