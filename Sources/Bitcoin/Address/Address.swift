@@ -25,14 +25,15 @@ public struct Address: Hashable, Sendable {
     ///
     /// - Throws: `AddressError`, also for a sound address of another network.
     public init(parsing text: String, on network: Network) throws(AddressError) {
-        let scriptPubKey =
-            Self.looksLikeBase58(text)
-            ? try Self.scriptPubKey(base58: text, on: network)
-            : try Self.scriptPubKey(bech32: text, on: network)
-        guard let address = Address(scriptPubKey: scriptPubKey, network: network) else {
-            preconditionFailure("every script that an address gives has that address")
+        self.network = network
+        // Base58 has one text for the same bytes; bech32 has two, one of them in upper case.
+        if Self.looksLikeBase58(text) {
+            self.scriptPubKey = try Self.scriptPubKey(base58: text, on: network)
+            self.text = text
+        } else {
+            self.scriptPubKey = try Self.scriptPubKey(bech32: text, on: network)
+            self.text = text.lowercased()
         }
-        self = address
     }
 }
 

@@ -28,7 +28,7 @@ extension AddressError: CustomStringConvertible {
         case .base58(let error):
             "not an address: \(error)"
         case .wrongPrefix(let prefix, let network):
-            "the address begins with \"\(prefix)1\", and on \(network) it begins with \"\(network.humanReadablePart)1\": take one of that network"
+            "the address begins with \"\(prefix)1\", and those of \(network) with \"\(network.humanReadablePart)1\": take one of that network"
         case .wrongVersionByte(let version, let network):
             "the address has the version byte \(version), which is not one of \(network): take an address of that network"
         case .wrongHashByteCount(let count):
@@ -38,7 +38,7 @@ extension AddressError: CustomStringConvertible {
         case .unknownWitnessVersion(let version):
             "the address has the witness version \(version), and 16 is the highest"
         case .wrongChecksumVariant(let version):
-            "the address of witness version \(version) must end with a \(version == 0 ? "bech32" : "bech32m") checksum, and has the other one"
+            "the address has the wrong kind of checksum: witness version \(version) asks for \(version == 0 ? "bech32" : "bech32m")"
         case .wrongProgramByteCount(let version, let count):
             "the address of witness version \(version) holds a program of \(count) bytes: "
                 + (version == 0 ? "20 or 32 are allowed" : "2 to 40 are allowed")

@@ -130,6 +130,9 @@ struct AddressVectorTests {
             for script in scripts {
                 let address = try #require(Address(scriptPubKey: script, network: network))
                 #expect(try Address(parsing: address.text, on: network) == address)
+                if script.witnessProgram != nil {
+                    #expect(try Address(parsing: address.text.uppercased(), on: network) == address)
+                }
                 for other in Network.allCases where other != network {
                     // Test networks share addresses; what is real money never reads as a test address or the other way round.
                     let isRead = (try? Address(parsing: address.text, on: other)) != nil

@@ -25,7 +25,8 @@ struct TransactionGenerator: RandomNumberGenerator {
     }
 
     mutating func output() -> TransactionOutput {
-        TransactionOutput(amount: UInt64.random(in: 0...TransactionOutput.amountMax, using: &self), scriptPubKey: Script(self.bytes(0...300)))
+        let amount = UInt64.random(in: 0...TransactionOutput.amountMax, using: &self)
+        return TransactionOutput(amount: amount, scriptPubKey: Script(self.bytes(0...300)))
     }
 
     mutating func transaction(inputs: ClosedRange<Int> = 1...5, outputs: ClosedRange<Int> = 0...5) -> Transaction {

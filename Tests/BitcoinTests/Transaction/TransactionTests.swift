@@ -145,6 +145,15 @@ import Testing
         }
     }
 
+    @Test func `an error names the field, the byte and what is missing`() {
+        let bytes = Array(TransactionTests.small.serialized().prefix(100))
+        let error = #expect(throws: TransactionError.self) { try Transaction(parsing: bytes) }
+        #expect(
+            error?.description
+                == "not a transaction: witness item at byte 93 needs 64 bytes and only 6 are left: "
+                + "the data was cut short or is not of this kind")
+    }
+
     @Test(arguments: UInt64(0)..<200)
     func `a flipped bit gives an error or a transaction that is written just so`(seed: UInt64) throws {
         var generator = TransactionGenerator(seed: seed)
