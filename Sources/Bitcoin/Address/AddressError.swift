@@ -28,7 +28,7 @@ extension AddressError: CustomStringConvertible {
         case .base58(let error):
             "not an address: \(error)"
         case .wrongPrefix(let prefix, let network):
-            "the address begins with \"\(prefix)1\", and those of \(network) with \"\(network.humanReadablePart)1\": take one of that network"
+            "the address begins with \(prefix)1, and those of \(network) with \(network.humanReadablePart)1: take one of that network"
         case .wrongVersionByte(let version, let network):
             "the address has the version byte \(version), which is not one of \(network): take an address of that network"
         case .wrongHashByteCount(let count):

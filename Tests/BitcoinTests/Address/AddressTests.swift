@@ -148,6 +148,17 @@ struct AddressVectorTests {
         }
     }
 
+    @Test(arguments: UInt64(0)..<300)
+    func `noise is no address`(seed: UInt64) {
+        var generator = TransactionGenerator(seed: seed)
+        let noise = String(decoding: generator.bytes(0...120), as: UTF8.self)
+        for text in [noise, "bc1" + noise, "tb1p" + noise, "1" + noise, String(repeating: "q", count: 2_000) + noise] {
+            for network in Network.allCases {
+                #expect(throws: AddressError.self) { try Address(parsing: text, on: network) }
+            }
+        }
+    }
+
     @Test(arguments: UInt64(0)..<100)
     func `a changed character is never read as another address`(seed: UInt64) throws {
         var generator = TransactionGenerator(seed: seed)

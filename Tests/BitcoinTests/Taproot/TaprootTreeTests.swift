@@ -105,6 +105,22 @@ import Testing
     }
 }
 
+@Suite struct TaprootNoiseTests {
+    @Test(arguments: UInt64(0)..<300)
+    func `noise gives an error or a tree that is written just so`(seed: UInt64) throws {
+        var generator = TransactionGenerator(seed: seed)
+        var bytes: [UInt8] = []
+        for _ in 0..<Int.random(in: 1...6, using: &generator) {
+            let script = generator.bytes(0...5)
+            bytes += [UInt8.random(in: 0...3, using: &generator), 0xc0, UInt8(script.count)] + script
+        }
+        if Bool.random(using: &generator) { bytes[Int.random(in: bytes.indices, using: &generator)] ^= 1 }
+        guard let tree = try? TaprootTree(parsing: bytes) else { return }
+        #expect(tree.serialized() == bytes)
+        #expect(tree.placedLeaves.indices.allSatisfy { tree.merklePath(ofLeafAt: $0).count == tree.placedLeaves[$0].depth })
+    }
+}
+
 @Suite struct ControlBlockTests {
     @Test func `only the lengths of BIP-341 are control blocks`() throws {
         let bytes = try [0xc0] + TaprootTreeTests.knownKey().bytes.bytes + [UInt8](repeating: 1, count: 32 * 129)
