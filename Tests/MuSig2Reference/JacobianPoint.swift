@@ -35,10 +35,10 @@ struct JacobianPoint: Sendable {
 
     /// Twice the point.
     ///
-    /// The tangent's slope is 3x² / 2y. No point of the curve has y = 0 (the order is odd), and infinity stays infinity by Z.
+    /// The tangent's slope is (3x² / 2) / y; the denominator y goes into Z. No point of the curve has y = 0 (the order is odd), and infinity stays infinity by Z.
     var doubled: JacobianPoint {
         let xSquared = self.x.squared
-        let slope = (xSquared + xSquared + xSquared).halved
+        let slope = xSquared + xSquared.halved
         let ySquared = self.y.squared
         let product = self.x * ySquared
         let x = slope.squared - product - product

@@ -149,17 +149,18 @@ func multiplyAdd(_ a: UInt64, _ b: UInt64, _ addend: UInt64, _ carry: inout UInt
 }
 
 /// a + b + carry, the carry being 0 or 1 before and after.
+///
+/// A bit position carries over if both bits are set, or if one is and the sum's is not; of that, the highest bit is needed.
+/// Without branches, for the sake of debug builds again.
 func addWithCarry(_ a: UInt64, _ b: UInt64, _ carry: inout UInt64) -> UInt64 {
-    let partial = a &+ b
-    let sum = partial &+ carry
-    carry = (partial < a || sum < partial) ? 1 : 0
+    let sum = a &+ b &+ carry
+    carry = ((a & b) | ((a | b) & ~sum)) &>> 63
     return sum
 }
 
 /// a − b − borrow, the borrow being 0 or 1 before and after.
 func subtractWithBorrow(_ a: UInt64, _ b: UInt64, _ borrow: inout UInt64) -> UInt64 {
-    let partial = a &- b
-    let difference = partial &- borrow
-    borrow = (a < b || partial < borrow) ? 1 : 0
+    let difference = a &- b &- borrow
+    borrow = ((~a & b) | ((~a | b) & difference)) &>> 63
     return difference
 }
