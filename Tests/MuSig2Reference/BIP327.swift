@@ -24,7 +24,8 @@ public enum BIP327 {
     public struct KeyAggContext: Equatable, Sendable {
         /// pk₁…pkᵤ, in the order that was aggregated.
         public let pubkeys: [[UInt8]]
-        let Q: Point
+        /// Q.
+        let key: Point
         /// 1 or −1: the sign that the individual keys have in Q.
         let gacc: Scalar
         /// The accumulated tweak.
@@ -37,7 +38,7 @@ public enum BIP327 {
 extension BIP327 {
     /// IndividualPubkey(sk).
     public static func individualPubkey(_ sk: [UInt8]) throws(ReferenceError) -> [UInt8] {
-        try individualKeyPair(sk).P.cbytes
+        try individualKeyPair(sk).key.cbytes
     }
 
     /// KeySort(pk₁…pkᵤ): lexicographic by all bytes.
@@ -52,11 +53,11 @@ extension BIP327 {
         let second = Self.getSecondKey(pubkeys)
         var terms: [(scalar: Scalar, point: Point)] = []
         for (signer, pubkey) in pubkeys.enumerated() {
-            guard let P = Point.cpoint(pubkey) else { throw .invalidContribution(signer: signer, .pubkey) }
-            terms.append((Self.keyAggCoeffInternal(hash, pubkey, second), P))
+            guard let point = Point.cpoint(pubkey) else { throw .invalidContribution(signer: signer, .pubkey) }
+            terms.append((Self.keyAggCoeffInternal(hash, pubkey, second), point))
         }
-        guard let Q = Point.sum(of: terms).affine else { throw .invalidValue(.aggregateKeyIsInfinity) }
-        return KeyAggContext(pubkeys: pubkeys, Q: Q, gacc: .one, tacc: .zero)
+        guard let key = Point.sum(of: terms).affine else { throw .invalidValue(.aggregateKeyIsInfinity) }
+        return KeyAggContext(pubkeys: pubkeys, key: key, gacc: .one, tacc: .zero)
     }
 
     /// KeyAgg, then ApplyTweak for each tweak in order.
@@ -67,10 +68,10 @@ extension BIP327 {
     }
 
     /// GetXonlyPubkey(keyagg_ctx): 32 bytes.
-    public static func getXonlyPubkey(_ context: KeyAggContext) -> [UInt8] { context.Q.xbytes }
+    public static func getXonlyPubkey(_ context: KeyAggContext) -> [UInt8] { context.key.xbytes }
 
     /// GetPlainPubkey(keyagg_ctx): 33 bytes.
-    public static func getPlainPubkey(_ context: KeyAggContext) -> [UInt8] { context.Q.cbytes }
+    public static func getPlainPubkey(_ context: KeyAggContext) -> [UInt8] { context.key.cbytes }
 
     /// KeyAggCoeff(pk₁…pkᵤ, pk').
     static func keyAggCoeff(_ pubkeys: [[UInt8]], _ pubkey: [UInt8]) -> Scalar {
@@ -99,13 +100,13 @@ extension BIP327 {
     /// ApplyTweak(keyagg_ctx, tweak, is_xonly_t).
     public static func applyTweak(_ context: KeyAggContext, _ tweak: Tweak) throws(ReferenceError) -> KeyAggContext {
         guard tweak.bytes.count == 32 else { throw .invalidValue(.byteCount(of: .tweak, expected: 32, actual: tweak.bytes.count)) }
-        let negates = tweak.isXonly && !context.Q.hasEvenY
+        let negates = tweak.isXonly && !context.key.hasEvenY
         guard let t = Scalar(tweak.bytes) else { throw .invalidValue(.tweakOutOfRange) }
-        guard let Q = Point.generator(times: t).adding(negates ? -context.Q : context.Q).affine else {
+        guard let key = Point.generator(times: t).adding(negates ? -context.key : context.key).affine else {
             throw .invalidValue(.tweakedKeyIsInfinity)
         }
         return KeyAggContext(
-            pubkeys: context.pubkeys, Q: Q,
+            pubkeys: context.pubkeys, key: key,
             gacc: negates ? -context.gacc : context.gacc,
             tacc: t + (negates ? -context.tacc : context.tacc)
         )

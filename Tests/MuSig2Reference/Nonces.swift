@@ -41,10 +41,10 @@ extension BIP327 {
     ) throws(ReferenceError) -> (secnonce: [UInt8], pubnonce: [UInt8]) {
         let k1 = Scalar(reducing: hash(0))
         let k2 = Scalar(reducing: hash(1))
-        guard let R1 = Point.generator(times: k1).affine, let R2 = Point.generator(times: k2).affine else {
+        guard let first = Point.generator(times: k1).affine, let second = Point.generator(times: k2).affine else {
             throw .invalidValue(.generatedNonceIsZero)
         }
-        return (k1.bytes + k2.bytes + pk, R1.cbytes + R2.cbytes)
+        return (k1.bytes + k2.bytes + pk, first.cbytes + second.cbytes)
     }
 }
 
@@ -56,16 +56,19 @@ extension BIP327 {
         guard !pubnonces.isEmpty else { throw .invalidValue(.emptyList) }
         var sums = (JacobianPoint.infinity, JacobianPoint.infinity)
         for (signer, pubnonce) in pubnonces.enumerated() {
-            guard let (R1, R2) = Self.points(ofPubnonce: pubnonce) else { throw .invalidContribution(signer: signer, .pubnonce) }
-            sums.0 = sums.0.adding(R1)
-            sums.1 = sums.1.adding(R2)
+            guard let (first, second) = Self.points(ofPubnonce: pubnonce) else { throw .invalidContribution(signer: signer, .pubnonce) }
+            sums.0 = sums.0.adding(first)
+            sums.1 = sums.1.adding(second)
         }
         return sums.0.cbytesExt + sums.1.cbytesExt
     }
 
     /// cpoint of both halves; `nil` if either is none or there are not 66 bytes.
-    static func points(ofPubnonce pubnonce: [UInt8]) -> (R1: Point, R2: Point)? {
-        guard pubnonce.count == 66, let R1 = Point.cpoint(pubnonce[..<33]), let R2 = Point.cpoint(pubnonce[33...]) else { return nil }
-        return (R1, R2)
+    static func points(ofPubnonce pubnonce: [UInt8]) -> (first: Point, second: Point)? {
+        guard
+            pubnonce.count == 66,
+            let first = Point.cpoint(pubnonce[..<33]), let second = Point.cpoint(pubnonce[33...])
+        else { return nil }
+        return (first, second)
     }
 }

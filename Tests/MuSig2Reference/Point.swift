@@ -7,8 +7,8 @@ struct Point: Equatable, Sendable {
     let x: FieldElement
     let y: FieldElement
 
-    /// The base point.
-    static let G = Point(
+    /// The base point G.
+    static let generator = Point(
         x: UInt256(0x79be_667e_f9dc_bbac, 0x55a0_6295_ce87_0b07, 0x029b_fcdb_2dce_28d9, 0x59f2_815b_16f8_1798),
         y: UInt256(0x483a_da77_26a3_c465, 0x5da4_fbfc_0e11_08a8, 0xfd17_b448_a685_5419, 0x9c47_d08f_fb10_d4b8)
     )
@@ -69,24 +69,24 @@ extension Point {
         var result = JacobianPoint.infinity
         for position in 0..<64 {
             let digit = scalar.value.hexDigit(at: position)
-            if digit != 0 { result = result.adding(Self.multiplesOfG[position &* 15 &+ digit &- 1]) }
+            if digit != 0 { result = result.adding(Self.generatorMultiples[position &* 15 &+ digit &- 1]) }
         }
         return result
     }
 
     /// At index 15 · w + d − 1, the point d · 16^w · G, for w in 0…63 and d in 1…15.
-    private static let multiplesOfG: [Point] = {
+    private static let generatorMultiples: [Point] = {
         var multiples: [Point] = []
         multiples.reserveCapacity(64 * 15)
-        var base = Point.G
+        var base = Point.generator
         for _ in 0..<64 {
             var multiple = JacobianPoint(base)
             for _ in 1...15 {
-                guard let affine = multiple.affine else { preconditionFailure("the order of G is prime and above 16^64 / 2") }
+                guard let affine = multiple.affine else { preconditionFailure("n is prime and above 15") }
                 multiples.append(affine)
                 multiple = multiple.adding(base)
             }
-            guard let next = multiple.affine else { preconditionFailure("the order of G is odd") }
+            guard let next = multiple.affine else { preconditionFailure("n is odd") }
             base = next
         }
         return multiples

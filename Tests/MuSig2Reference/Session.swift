@@ -19,21 +19,23 @@ extension BIP327 {
     /// What GetSessionValues works out. A test that signs for everybody makes it once, for it is most of the work.
     public struct SessionValues: Equatable, Sendable {
         let pubkeys: [[UInt8]]
-        let Q: Point
+        /// Q.
+        let key: Point
         let gacc: Scalar
         let tacc: Scalar
         let b: Scalar
-        let R: Point
+        /// R.
+        let nonce: Point
         let e: Scalar
 
         /// xbytes(R): the first half of the final signature.
-        public var finalNonce: [UInt8] { self.R.xbytes }
+        public var finalNonce: [UInt8] { self.nonce.xbytes }
 
         /// e of BIP-340, 32 bytes.
         public var challenge: [UInt8] { self.e.bytes }
 
         /// g: 1, or −1 where the key of the final signature is −Q.
-        var g: Scalar { self.Q.hasEvenY ? .one : -.one }
+        var g: Scalar { self.key.hasEvenY ? .one : -.one }
     }
 
     /// GetSessionValues(session_ctx).
@@ -46,17 +48,17 @@ extension BIP327 {
     public static func getSessionValues(
         _ context: KeyAggContext, aggnonce: [UInt8], msg: [UInt8]
     ) throws(ReferenceError) -> SessionValues {
-        let b = Scalar(reducing: SHA256.hash(tag: "MuSig/noncecoef", aggnonce, context.Q.xbytes, msg))
+        let b = Scalar(reducing: SHA256.hash(tag: "MuSig/noncecoef", aggnonce, context.key.xbytes, msg))
         guard
             aggnonce.count == 66,
-            let R1 = JacobianPoint.cpointExt(aggnonce[..<33]), let R2 = JacobianPoint.cpointExt(aggnonce[33...])
+            let first = JacobianPoint.cpointExt(aggnonce[..<33]), let second = JacobianPoint.cpointExt(aggnonce[33...])
         else { throw .invalidContribution(signer: nil, .aggnonce) }
-        let bR2 = R2.affine.map { Point.sum(of: [(b, $0)]) } ?? .infinity
+        let scaled = second.affine.map { Point.sum(of: [(b, $0)]) } ?? .infinity
         // At infinity the BIP goes on with G, so that the disruptive signer is found by its partial signature.
-        let R = R1.adding(bR2).affine ?? .G
+        let nonce = first.adding(scaled).affine ?? .generator
         return SessionValues(
-            pubkeys: context.pubkeys, Q: context.Q, gacc: context.gacc, tacc: context.tacc,
-            b: b, R: R, e: BIP340.challenge(R, context.Q, msg)
+            pubkeys: context.pubkeys, key: context.key, gacc: context.gacc, tacc: context.tacc,
+            b: b, nonce: nonce, e: BIP340.challenge(nonce, context.key, msg)
         )
     }
 

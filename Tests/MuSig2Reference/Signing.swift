@@ -20,16 +20,17 @@ extension BIP327 {
         guard secnonce.count == 97 else { throw .invalidValue(.byteCount(of: .secnonce, expected: 97, actual: secnonce.count)) }
         guard let k1 = Scalar(secnonce[..<32]), !k1.isZero else { throw .invalidValue(.secretNonceOutOfRange(which: 1)) }
         guard let k2 = Scalar(secnonce[32..<64]), !k2.isZero else { throw .invalidValue(.secretNonceOutOfRange(which: 2)) }
-        let (d, P) = try individualKeyPair(sk)
-        let pk = P.cbytes
+        let (d, key) = try individualKeyPair(sk)
+        let pk = key.cbytes
         guard pk.elementsEqual(secnonce[64...]) else { throw .invalidValue(.secretNonceOfAnotherKey) }
         let a = try Self.getSessionKeyAggCoeff(values, pk)
 
         let k = k1 + values.b * k2
-        let s = (values.R.hasEvenY ? k : -k) + values.e * a * values.g * values.gacc * d
+        let s = (values.nonce.hasEvenY ? k : -k) + values.e * a * values.g * values.gacc * d
         if verifyingOwn {
-            guard let R1 = Point.generator(times: k1).affine, let R2 = Point.generator(times: k2).affine,
-                try Self.partialSigVerifyInternal(psig: s.bytes, pubnonce: R1.cbytes + R2.cbytes, pk: pk, values: values)
+            guard
+                let first = Point.generator(times: k1).affine, let second = Point.generator(times: k2).affine,
+                try Self.partialSigVerifyInternal(psig: s.bytes, pubnonce: first.cbytes + second.cbytes, pk: pk, values: values)
             else { throw .invalidValue(.ownSignatureDoesNotVerify) }
         }
         return s.bytes
@@ -65,14 +66,14 @@ extension BIP327 {
         psig: [UInt8], pubnonce: [UInt8], pk: [UInt8], values: SessionValues
     ) throws(ReferenceError) -> Bool {
         guard let s = Scalar(psig) else { return false }
-        guard let (R1, R2) = Self.points(ofPubnonce: pubnonce) else { throw .invalidContribution(signer: nil, .pubnonce) }
-        guard let P = Point.cpoint(pk) else { throw .invalidContribution(signer: nil, .pubkey) }
+        guard let (first, second) = Self.points(ofPubnonce: pubnonce) else { throw .invalidContribution(signer: nil, .pubnonce) }
+        guard let key = Point.cpoint(pk) else { throw .invalidContribution(signer: nil, .pubkey) }
         let a = try Self.getSessionKeyAggCoeff(values, pk)
 
         // s·G = ±(R1 + b·R2) + e·a·g'·P, with both signs moved into the scalars.
-        let sign = values.R.hasEvenY ? Scalar.one : -.one
-        let expected = Point.sum(of: [(sign * values.b, R2), (values.e * a * values.g * values.gacc, P)])
-        return Point.generator(times: s) == expected.adding(values.R.hasEvenY ? R1 : -R1)
+        let sign = values.nonce.hasEvenY ? Scalar.one : -.one
+        let expected = Point.sum(of: [(sign * values.b, second), (values.e * a * values.g * values.gacc, key)])
+        return Point.generator(times: s) == expected.adding(values.nonce.hasEvenY ? first : -first)
     }
 }
 
@@ -94,7 +95,7 @@ extension BIP327 {
             guard let s = Scalar(psig) else { throw .invalidContribution(signer: signer, .psig) }
             sum = sum + s
         }
-        return values.R.xbytes + sum.bytes
+        return values.nonce.xbytes + sum.bytes
     }
 }
 
@@ -117,7 +118,7 @@ extension BIP327 {
         let (secnonce, pubnonce) = try Self.noncePair(for: pk) { index in
             SHA256.hash(
                 tag: "MuSig/deterministic/nonce",
-                mixed, aggothernonce, context.Q.xbytes, bigEndianBytes(UInt64(msg.count)), msg, [index]
+                mixed, aggothernonce, context.key.xbytes, bigEndianBytes(UInt64(msg.count)), msg, [index]
             )
         }
         // Not NonceAgg over both: its error would name signer 1, and the aggregator is to blame.

@@ -8,10 +8,15 @@ struct NonceVectorTests {
         let testCases: [Case]
 
         struct Case: Decodable {
-            // The file writes rand' as rand_.
-            let rand_, pk: HexBytes
+            let rand, pk: HexBytes
             let sk, aggpk, msg, extraIn: HexBytes?
             let expectedSecnonce, expectedPubnonce: HexBytes
+
+            enum CodingKeys: String, CodingKey {
+                // The file writes the BIP's rand' so.
+                case rand = "rand_"
+                case pk, sk, aggpk, msg, extraIn, expectedSecnonce, expectedPubnonce
+            }
         }
     }
 
@@ -20,7 +25,7 @@ struct NonceVectorTests {
         var ran = 0
         for vector in file.testCases {
             let (secnonce, pubnonce) = try BIP327.nonceGen(
-                rand: vector.rand_.bytes, sk: vector.sk?.bytes, pk: vector.pk.bytes, aggpk: vector.aggpk?.bytes,
+                rand: vector.rand.bytes, sk: vector.sk?.bytes, pk: vector.pk.bytes, aggpk: vector.aggpk?.bytes,
                 msg: vector.msg?.bytes, extraIn: vector.extraIn?.bytes
             )
             #expect(secnonce == vector.expectedSecnonce.bytes, "case \(ran)")
