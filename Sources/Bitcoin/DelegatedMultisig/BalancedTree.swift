@@ -32,13 +32,13 @@ struct BalancedTree: Hashable, Sendable {
         let (left, right) = Self.halves(of: range)
         Self.fill(&kept, node: 2 * node, range: left, levels: levels - 1, leafHash: leafHash)
         Self.fill(&kept, node: 2 * node + 1, range: right, levels: levels - 1, leafHash: leafHash)
-        kept[node] = TapBranch.hash(kept[2 * node], kept[2 * node + 1])
+        kept[node] = MerkleTree.branchHash(kept[2 * node], kept[2 * node + 1])
     }
 
     private static func root(of range: Range<Int>, leafHash: (Int) -> Bytes32) -> Bytes32 {
         guard range.count > 1 else { return leafHash(range.lowerBound) }
         let (left, right) = Self.halves(of: range)
-        return TapBranch.hash(Self.root(of: left, leafHash: leafHash), Self.root(of: right, leafHash: leafHash))
+        return MerkleTree.branchHash(Self.root(of: left, leafHash: leafHash), Self.root(of: right, leafHash: leafHash))
     }
 
     /// Where every list and every part of one splits.
