@@ -5,6 +5,8 @@ public import Secp256k1
 
 /// How the signers' aggregate key spends a Taproot coin.
 public enum SpendPath: Hashable, Sendable {
+    /// The aggregate is the coin's output key as it stands, with no commitment to scripts or to having none.
+    case outputKey
     /// The aggregate is the coin's internal key; `merkleRoot` is the root of the script tree under it, if there is one.
     case keyPath(merkleRoot: Bytes32?)
     /// The aggregate is the key of a leaf `<32-byte aggregate> OP_CHECKSIG`, which the control block proves to be the coin's.
@@ -33,6 +35,9 @@ public struct SigningPlan: Sendable {
         public let message: Bytes32
         /// Script and control block, for a leaf.
         let leaf: (script: Script, controlBlock: ControlBlock)?
+
+        /// The hash of the leaf that is signed, for a leaf.
+        public var leafHash: TapLeafHash? { self.leaf.map { TapLeaf(script: $0.script).hash } }
 
         /// What follows the signature in the input's witness.
         func witness(_ signature: SchnorrSignature) -> Witness {
@@ -86,6 +91,11 @@ public struct SigningPlan: Sendable {
         let coinScript = request.prevouts[index].scriptPubKey
         let type = request.sighashTypes[index]
         switch path {
+        case .outputKey:
+            guard coinScript == .payToTaproot(group.xOnlyKey) else { throw .scriptDoesNotMatch(input: index) }
+            return Input(
+                index: index, path: path, keys: group, sighashType: type,
+                message: try Self.sighash(cache, index, type, leaf: nil), leaf: nil)
         case .keyPath(let merkleRoot):
             let keys: KeyAggregation
             do { keys = try group.tweakedForTaproot(merkleRoot: merkleRoot) } catch { throw .musig(error, signer: nil, input: index) }

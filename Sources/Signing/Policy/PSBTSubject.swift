@@ -1,0 +1,93 @@
+public import Bitcoin
+internal import MuSig2
+public import Secp256k1
+
+/// What a PSBT asks a group to sign, rebuilt from its coins and keys.
+///
+/// Nothing that the PSBT says is believed for itself: the group's script must be the coin's, and amounts come from the coins that
+/// the signatures commit to (BIP-341).
+public struct PSBTSubject: Sendable {
+    /// Where the group's keys come from.
+    public enum Group: Sendable {
+        /// All signers together, as the PSBT's participants field lists them (BIP-373).
+        case all(SignerGroup)
+        /// k of n, from the policy record that travels in the PSBT; the tree is yet to be computed.
+        case delegated(PolicyRecord)
+    }
+
+    public let psbt: PSBT
+    public let group: Group
+    public let transaction: Transaction
+    public let prevouts: [TransactionOutput]
+    public let sighashTypes: [SighashType]
+
+    /// Finds the one group that this signer, or this owner, belongs to.
+    ///
+    /// - Throws: `PSBTError` text as `transaction` for missing or unknown fields; `notASigner` when no input names the key.
+    public init(_ psbt: PSBT, for key: PublicKey) throws(SigningError) {
+        self.psbt = psbt
+        self.transaction = psbt.unsignedTransaction
+        do { self.prevouts = try psbt.spentOutputs() } catch { throw .transaction("\(error)") }
+        var types: [SighashType] = []
+        for (index, input) in psbt.inputs.enumerated() {
+            do { types.append(try input.sighashType.map { value throws(SighashError) in try SighashType(parsing: value) } ?? .default) } catch {
+                throw .transaction("input \(index): \(error)")
+            }
+        }
+        self.sighashTypes = types
+        self.group = try Self.group(of: psbt, prevouts: self.prevouts, for: key)
+    }
+
+    private static func group(of psbt: PSBT, prevouts: [TransactionOutput], for key: PublicKey) throws(SigningError) -> Group {
+        if let bytes = psbt.proprietary[PolicyRecord.psbtKey] {
+            let record: PolicyRecord
+            do { record = try PolicyRecord(parsing: bytes) } catch { throw .transaction("the k-of-n policy in the PSBT: \(error)") }
+            guard record.signers.contains(key) || record.internalKey == .owner(key.xOnly) else { throw .notASigner(key) }
+            return .delegated(record)
+        }
+        var found: SignerGroup?
+        for (input, prevout) in zip(psbt.inputs, prevouts) {
+            guard let group = try Self.group(of: input, script: prevout.scriptPubKey, for: key) else { continue }
+            if let found, found.scriptPubKey != group.scriptPubKey {
+                throw .transaction("its inputs belong to more than one group of this signer: sign them in one PSBT each")
+            }
+            found = group
+        }
+        guard let found else { throw .notASigner(key) }
+        return .all(found)
+    }
+
+    /// The group whose script is the coin's, of those that the input lists and the key belongs to.
+    private static func group(of input: PSBT.Input, script: Script, for key: PublicKey) throws(SigningError) -> SignerGroup? {
+        for (aggregate, participants) in input.musig2Participants where participants.contains(key) {
+            guard participants.count <= SigningPlan.signerCountMax else {
+                throw .tooLarge(what: "signers", actual: participants.count, limit: SigningPlan.signerCountMax)
+            }
+            let tweaked = try SignerGroup(inOrder: participants, merkleRoot: input.tapMerkleRoot)
+            guard tweaked.keys.aggregateKey.xOnly == aggregate.xOnly else {
+                throw .transaction("the participants of the key \(aggregate) aggregate to another key")
+            }
+            if tweaked.scriptPubKey == script { return tweaked }
+            let untweaked = try SignerGroup(untweakedInOrder: participants)
+            if untweaked.scriptPubKey == script { return untweaked }
+        }
+        return nil
+    }
+
+    /// The request that every signer arrives at without talking: no proposer, expiry or id.
+    public func request(under policy: some SpendingPolicy) throws(SigningError) -> SigningRequest {
+        try SigningRequest(
+            transaction: self.transaction, prevouts: self.prevouts, sighashTypes: self.sighashTypes, policyDigest: policy.digest)
+    }
+
+    /// The plan of a set: every input whose coin has the policy's script.
+    public static func plan(
+        _ request: SigningRequest, under policy: some SpendingPolicy, set: [PublicKey]?
+    ) throws(SigningError) -> SigningPlan {
+        let (signers, path) = try policy.spend(by: set)
+        var paths: [Int: SpendPath] = [:]
+        for (index, prevout) in request.prevouts.enumerated() where prevout.scriptPubKey == policy.scriptPubKey { paths[index] = path }
+        guard !paths.isEmpty else { throw .scriptDoesNotMatch(input: 0) }
+        return try SigningPlan(request: request, signers: signers, paths: paths)
+    }
+}

@@ -1,0 +1,110 @@
+public import Bitcoin
+public import CryptoPrimitives
+public import MuSig2
+public import Secp256k1
+
+/// Who may spend a group's coins together, and how: what a signing session asks of a wallet.
+public protocol SpendingPolicy: Sendable {
+    /// The script of every coin of this policy.
+    var scriptPubKey: Script { get }
+
+    /// Digest of the policy, which the request's digest T0 covers.
+    var digest: Bytes32 { get }
+
+    /// All signers, in the policy's order.
+    var members: [PublicKey] { get }
+
+    /// The set that signs when these are present: the one with the cheapest path; `nil` while they are too few.
+    func chooseSet(among present: Set<PublicKey>) -> [PublicKey]?
+
+    /// How a set of signers spends: its keys in the order of aggregation, and the path.
+    ///
+    /// - Parameter signers: the chosen set, in any order, or `nil` for all signers of an n-of-n group.
+    /// - Throws: `SigningError.transaction` when this set cannot spend, with the reason.
+    func spend(by signers: [PublicKey]?) throws(SigningError) -> (signers: [PublicKey], path: SpendPath)
+}
+
+/// All signers together: a Taproot output whose internal key is the MuSig2 aggregate of its signers.
+public struct SignerGroup: SpendingPolicy {
+    public let keys: KeyAggregation
+    /// Root of a script tree under the aggregate key, if there is one.
+    public let merkleRoot: Bytes32?
+    public let scriptPubKey: Script
+    private let path: SpendPath
+
+    /// - Parameter publicKeys: the signers, in any order; they are sorted (BIP-327, "KeySort").
+    public init(_ publicKeys: [PublicKey], merkleRoot: Bytes32? = nil) throws(SigningError) {
+        try self.init(inOrder: publicKeys.sorted(), merkleRoot: merkleRoot)
+    }
+
+    /// A group whose maker aggregated the keys in this order, as a PSBT's participants field tells it (BIP-373).
+    public init(inOrder publicKeys: [PublicKey], merkleRoot: Bytes32? = nil) throws(SigningError) {
+        guard Set(publicKeys).count == publicKeys.count else { throw .transaction("a signer stands twice in the group") }
+        do {
+            self.keys = try KeyAggregation(publicKeys)
+            self.scriptPubKey = .payToTaproot(try self.keys.tweakedForTaproot(merkleRoot: merkleRoot).xOnlyKey)
+        } catch { throw .musig(error, signer: nil, input: nil) }
+        self.merkleRoot = merkleRoot
+        self.path = .keyPath(merkleRoot: merkleRoot)
+    }
+
+    /// A group whose aggregate is the coin's output key as it stands, with no commitment to scripts or to having none.
+    public init(untweakedInOrder publicKeys: [PublicKey]) throws(SigningError) {
+        guard Set(publicKeys).count == publicKeys.count else { throw .transaction("a signer stands twice in the group") }
+        do { self.keys = try KeyAggregation(publicKeys) } catch { throw .musig(error, signer: nil, input: nil) }
+        self.scriptPubKey = .payToTaproot(self.keys.xOnlyKey)
+        self.merkleRoot = nil
+        self.path = .outputKey
+    }
+
+    public var members: [PublicKey] { self.keys.publicKeys }
+
+    public func chooseSet(among present: Set<PublicKey>) -> [PublicKey]? {
+        self.members.allSatisfy(present.contains) ? self.members : nil
+    }
+
+    public var digest: Bytes32 {
+        var hash = Self.tag
+        hash.update(self.scriptPubKey.bytes)
+        for key in self.keys.publicKeys { hash.update(key.bytes) }
+        return hash.finalize()
+    }
+
+    private static let tag = SHA256.tagged("chorale/group")
+
+    public func spend(by signers: [PublicKey]?) throws(SigningError) -> (signers: [PublicKey], path: SpendPath) {
+        if let signers, Set(signers) != Set(self.keys.publicKeys) {
+            throw .transaction("all \(self.keys.publicKeys.count) signers of this group are needed, and \(signers.count) were named")
+        }
+        return (self.keys.publicKeys, self.path)
+    }
+}
+
+/// Any k of n: the set is chosen first and signs one leaf, or all sign by the key path where the policy has one.
+extension DelegatedMultisig: SpendingPolicy {
+    public var digest: Bytes32 { PolicyRecord(self).digest }
+
+    public var members: [PublicKey] { self.signers }
+
+    public func chooseSet(among present: Set<PublicKey>) -> [PublicKey]? {
+        let places = self.signers.indices.filter { present.contains(self.signers[$0]) }
+        guard let path = try? self.cheapestPath(present: places), let set = try? self.signers(of: path) else { return nil }
+        return set.map { self.signers[$0] }
+    }
+
+    public func spend(by signers: [PublicKey]?) throws(SigningError) -> (signers: [PublicKey], path: SpendPath) {
+        guard let signers else { throw .transaction("any \(self.threshold) of \(self.signers.count) may sign: name the set first") }
+        var places: [Int] = []
+        for key in signers {
+            guard let place = self.signer(holding: key) else { throw .notASigner(key) }
+            places.append(place)
+        }
+        if self.internalKey == .aggregate, Set(places).count == self.signers.count {
+            return (self.signers, .keyPath(merkleRoot: self.merkleRoot))
+        }
+        do {
+            let leaf = try self.leaf(at: try self.leafIndex(ofSigners: places))
+            return (leaf.signers.map { self.signers[$0] }, .leaf(leaf.controlBlock))
+        } catch { throw .transaction("\(error)") }
+    }
+}
