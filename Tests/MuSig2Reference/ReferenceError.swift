@@ -10,39 +10,41 @@ public enum ReferenceError: Error, Equatable, Sendable {
     case invalidValue(InvalidValue)
 }
 
-/// What a signer or the aggregator sends to the others; raw values as the official vectors write them.
-public enum Contribution: String, Equatable, Sendable {
-    case pubkey, pubnonce, aggnonce, aggothernonce, psig
-}
+extension ReferenceError {
+    /// What a signer or the aggregator sends to the others; raw values as the official vectors write them.
+    public enum Contribution: String, Equatable, Sendable {
+        case pubkey, pubnonce, aggnonce, aggothernonce, psig
+    }
 
-/// The failures of BIP-327 and BIP-340 for which nobody else is to blame.
-public enum InvalidValue: Equatable, Sendable {
-    /// A byte array of a fixed length has another one.
-    case byteCount(of: Argument, expected: Int, actual: Int)
-    /// There must be at least one individual public key or public nonce.
-    case emptyList
-    /// `pubnonces` and `pubkeys`, or `psigs` and `pubkeys`, belong together one by one.
-    case countsDiffer(pubkeys: Int, others: Int)
-    case signerIndexOutOfRange(Int)
-    /// d' is 0, or n and above.
-    case secretKeyOutOfRange
-    case aggregateKeyIsInfinity
-    /// t is n or above.
-    case tweakOutOfRange
-    case tweakedKeyIsInfinity
-    case extraInputTooLong
-    /// NonceGen or DeterministicSign hashed to a nonce of 0; so does BIP-340 signing. Nobody will ever see this one.
-    case generatedNonceIsZero
-    /// k₁' or k₂' (`which` is 1 or 2) is 0, or n and above: a used nonce is often overwritten with zeros.
-    case secretNonceOutOfRange(which: Int)
-    /// The secret nonce was made for another individual public key than the secret key's.
-    case secretNonceOfAnotherKey
-    case signerNotAmongPubkeys
-    /// A signature just made does not verify.
-    case ownSignatureDoesNotVerify
+    /// The failures of BIP-327 and BIP-340 for which nobody else is to blame.
+    public enum InvalidValue: Equatable, Sendable {
+        /// A byte array of a fixed length has another one.
+        case byteCount(of: Argument, expected: Int, actual: Int)
+        /// There must be at least one individual public key or public nonce.
+        case emptyList
+        /// `pubnonces` and `pubkeys`, or `psigs` and `pubkeys`, belong together one by one.
+        case countsDiffer(pubkeys: Int, others: Int)
+        case signerIndexOutOfRange(Int)
+        /// d' is 0, or n and above.
+        case secretKeyOutOfRange
+        case aggregateKeyIsInfinity
+        /// t is n or above.
+        case tweakOutOfRange
+        case tweakedKeyIsInfinity
+        case extraInputTooLong
+        /// NonceGen or DeterministicSign hashed to a nonce of 0; so does BIP-340 signing. Nobody will ever see this one.
+        case generatedNonceIsZero
+        /// k₁' or k₂' (`which` is 1 or 2) is 0, or n and above: a used nonce is often overwritten with zeros.
+        case secretNonceOutOfRange(which: Int)
+        /// The secret nonce was made for another individual public key than the secret key's.
+        case secretNonceOfAnotherKey
+        case signerNotAmongPubkeys
+        /// A signature just made does not verify.
+        case ownSignatureDoesNotVerify
 
-    public enum Argument: String, Sendable {
-        case sk, pk, rand, aggpk, tweak, secnonce
+        public enum Argument: String, Sendable {
+            case sk, pk, rand, aggpk, tweak, secnonce
+        }
     }
 }
 
@@ -56,7 +58,7 @@ extension ReferenceError: CustomStringConvertible {
     }
 }
 
-extension InvalidValue: CustomStringConvertible {
+extension ReferenceError.InvalidValue: CustomStringConvertible {
     public var description: String {
         switch self {
         case .byteCount(let argument, let expected, let actual): "\(argument.rawValue) takes \(expected) bytes, and here are \(actual)"

@@ -68,7 +68,7 @@ struct RefusalTests {
     @Test func `nonce generation takes no input of another length`() throws {
         let pubkey = try BIP327.individualPubkey(Self.sk)
         typealias Input = (rand: [UInt8], sk: [UInt8], pk: [UInt8], aggpk: [UInt8])
-        let cases: [(InvalidValue, Input)] = [
+        let cases: [(ReferenceError.InvalidValue, Input)] = [
             (.byteCount(of: .rand, expected: 32, actual: 31), (Self.short, Self.sk, pubkey, Self.zeros)),
             (.byteCount(of: .sk, expected: 32, actual: 31), (Self.zeros, Self.short, pubkey, Self.zeros)),
             (.byteCount(of: .pk, expected: 33, actual: 32), (Self.zeros, Self.sk, Self.sk, Self.zeros)),
@@ -95,7 +95,7 @@ struct RefusalTests {
         let pubkeys = try [Self.sk, Self.otherSk].map { try BIP327.individualPubkey($0) }
         let nonce = try Self.nonce(for: Self.sk)
         let session = Self.session(pubkeys, aggnonce: nonce.pubnonce)
-        let cases: [(InvalidValue, sk: [UInt8], secnonce: [UInt8])] = [
+        let cases: [(ReferenceError.InvalidValue, sk: [UInt8], secnonce: [UInt8])] = [
             (.secretNonceOutOfRange(which: 1), Self.sk, Self.order + nonce.secnonce[32...]),
             (.secretNonceOutOfRange(which: 2), Self.sk, nonce.secnonce[..<32] + Self.zeros + nonce.secnonce[64...]),
             (.secretNonceOutOfRange(which: 2), Self.sk, nonce.secnonce[..<32] + Self.order + nonce.secnonce[64...]),

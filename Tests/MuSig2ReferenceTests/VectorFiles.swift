@@ -32,7 +32,7 @@ struct ExpectedError: Decodable {
     func error() throws -> ReferenceError {
         switch self.type {
         case "invalid_contribution":
-            return .invalidContribution(signer: self.signer, try #require(Contribution(rawValue: self.contrib ?? "")))
+            return .invalidContribution(signer: self.signer, try #require(ReferenceError.Contribution(rawValue: self.contrib ?? "")))
         case "value":
             return .invalidValue(try #require(Self.values[self.message ?? ""], "an unknown message: \(self.message ?? "none")"))
         default:
@@ -42,7 +42,7 @@ struct ExpectedError: Decodable {
 
     struct UnknownType: Error { let type: String }
 
-    private static let values: [String: InvalidValue] = [
+    private static let values: [String: ReferenceError.InvalidValue] = [
         "The tweak must be less than n.": .tweakOutOfRange,
         "The result of tweaking cannot be infinity.": .tweakedKeyIsInfinity,
         "The signer's pubkey must be included in the list of pubkeys.": .signerNotAmongPubkeys,
