@@ -14,6 +14,9 @@ public protocol SpendingPolicy: Sendable {
     /// All signers, in the policy's order.
     var members: [PublicKey] { get }
 
+    /// The one set that can sign, where all signers are needed; `nil` where it depends on who is present.
+    var onlySet: [PublicKey]? { get }
+
     /// The set that signs when these are present: the one with the cheapest path; `nil` while they are too few.
     func chooseSet(among present: Set<PublicKey>) -> [PublicKey]?
 
@@ -59,6 +62,8 @@ public struct SignerGroup: SpendingPolicy {
 
     public var members: [PublicKey] { self.keys.publicKeys }
 
+    public var onlySet: [PublicKey]? { self.members }
+
     public func chooseSet(among present: Set<PublicKey>) -> [PublicKey]? {
         self.members.allSatisfy(present.contains) ? self.members : nil
     }
@@ -85,6 +90,8 @@ extension DelegatedMultisig: SpendingPolicy {
     public var digest: Bytes32 { PolicyRecord(self).digest }
 
     public var members: [PublicKey] { self.signers }
+
+    public var onlySet: [PublicKey]? { self.threshold == self.signers.count ? self.signers : nil }
 
     public func chooseSet(among present: Set<PublicKey>) -> [PublicKey]? {
         let places = self.signers.indices.filter { present.contains(self.signers[$0]) }

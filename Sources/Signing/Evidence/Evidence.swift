@@ -1,0 +1,220 @@
+internal import Bitcoin
+internal import CryptoPrimitives
+internal import MuSig2
+public import Secp256k1
+
+/// Proof of a signer's fault, which anyone can check with nothing else in hand: the request, who was to sign it and how, and the
+/// signed statements.
+public struct Evidence: Hashable, Sendable {
+    public let request: SigningRequest
+    /// The set, in the order of aggregation.
+    public let signers: [PublicKey]
+    /// Which inputs they sign, and by which path.
+    public let paths: [Int: SpendPath]
+    public let attempt: UInt32
+    public let statements: [Statement]
+
+    public init(plan: SigningPlan, attempt: UInt32, statements: [Statement]) {
+        self.request = plan.request
+        self.signers = plan.signers
+        self.paths = Dictionary(uniqueKeysWithValues: plan.inputs.map { ($0.index, $0.path) })
+        self.attempt = attempt
+        self.statements = statements
+    }
+
+    /// What the evidence shows.
+    public enum Verdict: Hashable, Sendable, CustomStringConvertible {
+        /// This signer's own signed statements show the fault.
+        case proved(signer: PublicKey, Fault)
+        /// Nothing is proved against anyone, and why.
+        case nothingProved(String)
+
+        public var description: String {
+            switch self {
+            case .proved(let signer, let fault): "signer \(signer) is at fault: \(fault)"
+            case .nothingProved(let reason): "nothing is proved: \(reason)"
+            }
+        }
+    }
+
+    public enum Fault: Hashable, Sendable, CustomStringConvertible {
+        /// Two different nonce sets under one name.
+        case conflictingNonces(NonceName)
+        /// A nonce that is no pair of points.
+        case malformedNonces
+        /// A partial signature that is no number below the order.
+        case malformedPartialSignatures
+        /// A partial signature that does not verify for this input under the transcript that it names.
+        case invalidPartialSignature(input: Int)
+
+        public var description: String {
+            switch self {
+            case .conflictingNonces(let name): "it signed two different sets of nonces under the name \(name)"
+            case .malformedNonces: "it signed nonces that are none"
+            case .malformedPartialSignatures: "it signed partial signatures that are none"
+            case .invalidPartialSignature(let input): "it signed a partial signature for input \(input) that does not verify"
+            }
+        }
+    }
+
+    /// Judges the statements. Each was verified when it was read, so that what remains is what they mean together.
+    public func verdict() -> Verdict {
+        let plan: SigningPlan
+        do { plan = try SigningPlan(request: self.request, signers: self.signers, paths: self.paths) } catch {
+            return .nothingProved("the set cannot sign this request: \(error)")
+        }
+        let own = self.statements.filter { $0.request == plan.requestDigest && self.signers.contains($0.sender) }
+        guard !own.isEmpty else { return .nothingProved("no statement of a signer is about this request") }
+        return Self.conflict(in: own) ?? Self.malformed(in: own)
+            ?? Self.badPartialSignature(in: own, attempt: self.attempt, plan: plan)
+            ?? .nothingProved("the statements do not contradict each other or the mathematics")
+    }
+
+    private static func conflict(in statements: [Statement]) -> Verdict? {
+        var seen: [PublicKey: [NonceName: [[UInt8]]]] = [:]
+        for statement in statements {
+            guard case .nonces(let name, let nonces) = statement.body else { continue }
+            if let before = seen[statement.sender]?[name], before != nonces {
+                return .proved(signer: statement.sender, .conflictingNonces(name))
+            }
+            seen[statement.sender, default: [:]][name] = nonces
+        }
+        return nil
+    }
+
+    /// Contributions that are no points or numbers, whatever the plan. How many there are proves nothing: whoever composes the
+    /// evidence chooses which inputs stand in it.
+    private static func malformed(in statements: [Statement]) -> Verdict? {
+        for statement in statements {
+            if (try? statement.nonceSet()) == nil, case .nonces = statement.body {
+                return .proved(signer: statement.sender, .malformedNonces)
+            }
+            if (try? statement.partialSignatures()) == nil, case .partialSignatures = statement.body {
+                return .proved(signer: statement.sender, .malformedPartialSignatures)
+            }
+        }
+        return nil
+    }
+
+    private static func badPartialSignature(in statements: [Statement], attempt: UInt32, plan: SigningPlan) -> Verdict? {
+        var sets: [PublicKey: NonceSet] = [:]
+        for statement in statements where statement.attempt == attempt {
+            if let set = try? statement.nonceSet() { sets[statement.sender] = set }
+        }
+        let ordered = plan.signers.compactMap { sets[$0] }
+        guard ordered.count == plan.signers.count, ordered.allSatisfy({ $0.nonces.count == plan.inputs.count }) else { return nil }
+        let transcript = plan.transcript(attempt: attempt, nonceSets: ordered)
+        for statement in statements where statement.attempt == attempt {
+            // Who signed under another transcript saw other nonces; that is no fault of his.
+            guard case .partialSignatures(transcript, _) = statement.body, let partials = try? statement.partialSignatures(),
+                let seat = plan.signers.firstIndex(of: statement.sender), partials.count == plan.inputs.count
+            else { continue }
+            for (place, input) in plan.inputs.enumerated() {
+                guard
+                    let context = try? SigningContext(
+                        keys: input.keys, nonces: ordered.map { $0.nonces[place] }, message: input.message),
+                    let isValid = try? context.isValid(partials[place], of: seat)
+                else { continue }
+                if !isValid { return .proved(signer: statement.sender, .invalidPartialSignature(input: input.index)) }
+            }
+        }
+        return nil
+    }
+}
+
+// MARK: - Encoding
+
+extension Evidence {
+    /// Largest evidence file that is read, in bytes: a request of 1,000 inputs with its signers' statements.
+    public static let byteCountMax = 32 << 20
+
+    private static let magic = Array("chorale evidence 1\n".utf8)
+
+    public func serialized() -> [UInt8] {
+        var writer = ByteWriter()
+        writer.write(Self.magic)
+        writer.writeVariableBytes(self.request.transaction.serializedWithoutWitness())
+        for prevout in self.request.prevouts { writer.writeVariableBytes(prevout.serialized()) }
+        for type in self.request.sighashTypes { writer.writeUInt8(type.rawValue) }
+        writer.write(self.request.policyDigest)
+        writer.writeVariableBytes(self.request.proposer?.bytes ?? [])
+        writer.writeUInt64(self.request.expiry)
+        writer.write(self.request.id)
+        writer.writeCompactSize(self.signers.count)
+        for signer in self.signers { writer.write(signer.bytes) }
+        writer.writeCompactSize(self.paths.count)
+        for (index, path) in self.paths.sorted(by: { $0.key < $1.key }) {
+            writer.writeUInt32(UInt32(clamping: index))
+            switch path {
+            case .outputKey: writer.writeUInt8(0)
+            case .keyPath(let merkleRoot):
+                writer.writeUInt8(1)
+                writer.writeVariableBytes(merkleRoot?.bytes ?? [])
+            case .leaf(let controlBlock):
+                writer.writeUInt8(2)
+                writer.writeVariableBytes(controlBlock.serialized())
+            }
+        }
+        writer.writeUInt32(self.attempt)
+        writer.writeCompactSize(self.statements.count)
+        for statement in self.statements { writer.writeVariableBytes(statement.serialized()) }
+        return writer.bytes
+    }
+
+    /// Reads an evidence file. Every statement's signatures are verified here; `verdict` says what they show.
+    public init(parsing bytes: [UInt8]) throws(StatementError) {
+        guard bytes.count <= Self.byteCountMax else { throw .tooLarge(byteCount: bytes.count, limit: Self.byteCountMax) }
+        do { self = try Self.read(bytes) } catch let error as StatementError { throw error } catch { throw .malformed("evidence: \(error)") }
+    }
+
+    private static func read(_ bytes: [UInt8]) throws -> Evidence {
+        var reader = ByteReader(bytes)
+        guard try reader.readBytes(Self.magic.count, "first line") == Self.magic else { throw StatementError.unknownFormat }
+        let transaction = try Transaction(parsingWithoutWitness: reader.readVariableBytes("transaction"))
+        guard transaction.inputs.count <= SigningRequest.inputCountMax else { throw StatementError.malformed("too many inputs") }
+        let prevouts = try transaction.inputs.map { _ in try TransactionOutput(parsing: reader.readVariableBytes("prevout")) }
+        let types = try transaction.inputs.map { _ in try SighashType(parsing: UInt32(reader.readUInt8("sighash type"))) }
+        let policyDigest = try reader.readBytes32("policy digest")
+        let proposer = try reader.readVariableBytes("proposer")
+        let request = try SigningRequest(
+            transaction: transaction, prevouts: prevouts, sighashTypes: types, policyDigest: policyDigest,
+            proposer: proposer.isEmpty ? nil : PublicKey(parsing: proposer), expiry: reader.readUInt64("expiry"),
+            id: reader.readBytes32("id"))
+        var signers: [PublicKey] = []
+        for _ in 0..<(try reader.readCount("signers", minimumByteCount: PublicKey.byteCount)) {
+            signers.append(try PublicKey(parsing: reader.readBytes(PublicKey.byteCount, "signer")))
+        }
+        var paths: [Int: SpendPath] = [:]
+        for _ in 0..<(try reader.readCount("paths", minimumByteCount: 5)) {
+            paths[Int(try reader.readUInt32("input"))] = try Self.readPath(&reader)
+        }
+        let attempt = try reader.readUInt32("attempt")
+        var statements: [Statement] = []
+        for _ in 0..<(try reader.readCount("statements", minimumByteCount: Enrolment.byteCount)) {
+            statements.append(try Statement(parsing: reader.readVariableBytes("statement")))
+        }
+        try reader.finish()
+        return Evidence(request: request, signers: signers, paths: paths, attempt: attempt, statements: statements)
+    }
+
+    private static func readPath(_ reader: inout ByteReader) throws -> SpendPath {
+        switch try reader.readUInt8("kind of path") {
+        case 0: return .outputKey
+        case 1:
+            let root = try reader.readVariableBytes("merkle root")
+            if root.isEmpty { return .keyPath(merkleRoot: nil) }
+            guard let merkleRoot = Bytes32(root) else { throw StatementError.malformed("a merkle root of another length") }
+            return .keyPath(merkleRoot: merkleRoot)
+        case 2: return .leaf(try ControlBlock(parsing: reader.readVariableBytes("control block")))
+        default: throw StatementError.unknownFormat
+        }
+    }
+
+    private init(request: SigningRequest, signers: [PublicKey], paths: [Int: SpendPath], attempt: UInt32, statements: [Statement]) {
+        self.request = request
+        self.signers = signers
+        self.paths = paths
+        self.attempt = attempt
+        self.statements = statements
+    }
+}

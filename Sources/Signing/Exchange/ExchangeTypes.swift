@@ -1,0 +1,110 @@
+public import Bitcoin
+public import Secp256k1
+
+/// How an exchange over files goes on and when it gives up.
+public struct ExchangeConfiguration: Sendable {
+    /// The set, where it was agreed on beforehand; else it follows from the policy and from who is present.
+    public var set: [PublicKey]?
+    /// How long to wait for the others, in all.
+    public var timeLimit: Duration
+    /// How often a waiting process says that it is here.
+    public var beat: Duration
+    /// A signer whose presence has not changed for this long, as seen from here, counts as away; another set is then chosen if
+    /// there is one. Long enough for a shared drive that synchronises slowly.
+    public var awayAfter: Duration
+
+    public init(
+        set: [PublicKey]? = nil, timeLimit: Duration = .seconds(3_600), beat: Duration = .seconds(2), awayAfter: Duration = .seconds(30)
+    ) {
+        self.set = set
+        self.timeLimit = timeLimit
+        self.beat = beat
+        self.awayAfter = awayAfter
+    }
+}
+
+/// Why an exchange ended without a signature.
+public enum ExchangeError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// Others did not come in time; these are awaited.
+    case timedOut(stage: ExchangeStage, missing: [PublicKey])
+    /// Another process signs with the same key in this folder.
+    case keyInUseElsewhere(PublicKey)
+    /// This signer's contribution is bad, and no set without it can sign. With `evidence`, the file proves it to anyone.
+    case fault(signer: PublicKey, problem: String, evidence: String?)
+    case tooManyAttempts(limit: UInt32)
+    case signing(SigningError)
+
+    public var description: String {
+        switch self {
+        case .timedOut(let stage, let missing):
+            "the time limit was reached while \(stage); still missing: \(missing.map(\.description).joined(separator: ", ")). "
+                + "Start again when they are there: nothing is lost"
+        case .keyInUseElsewhere(let key):
+            "another process signs with the key \(key) in this folder: end one of the two, then start again"
+        case .fault(let signer, let problem, let evidence):
+            "signer \(signer): \(problem). No other set can sign"
+                + (evidence.map { "; the proof is in \($0), see: chorale audit verify" } ?? "")
+        case .tooManyAttempts(let limit): "\(limit) attempts are in this folder already: begin with an empty one"
+        case .signing(let error): error.description
+        }
+    }
+}
+
+/// What an exchange waits for.
+public enum ExchangeStage: String, Hashable, Sendable, CustomStringConvertible {
+    case gatheringSigners = "waiting for signers"
+    case gatheringNonces = "waiting for nonces"
+    case gatheringSignatures = "waiting for partial signatures"
+    case complete = "complete"
+
+    public var description: String { self.rawValue }
+}
+
+/// Where an exchange stands, for people to see.
+public struct ExchangeProgress: Hashable, Sendable {
+    public let stage: ExchangeStage
+    /// Number of the attempt, 0 before the first.
+    public let attempt: UInt32
+    /// The attempt's set, empty before one is chosen.
+    public let set: [PublicKey]
+    /// Whose presence or contributions are awaited.
+    public let missing: [PublicKey]
+    /// Whether this process's signer is in the set, and whether its partial signatures are out.
+    public let isMember: Bool
+    public let hasSigned: Bool
+}
+
+/// What the machine asks its shell to do.
+public enum ExchangeAction: Equatable, Sendable {
+    /// Write the file, replacing what is there, whole or not at all.
+    case write(ExchangePath, [UInt8])
+    /// Create the file with this content at once, or find that it exists; then tell `created`.
+    case create(ExchangePath, [UInt8])
+    /// Make the record durable in the journal, then tell `recorded`. Until then nothing of it is released.
+    case record(BurnRecord)
+    /// Remove the file; it does not matter if that fails.
+    case remove(ExchangePath)
+    /// Tell the person.
+    case say(ExchangeNotice)
+    case complete(Transaction)
+    case fail(ExchangeError)
+}
+
+/// What a person should know of an exchange beside its progress.
+public enum ExchangeNotice: Hashable, Sendable, CustomStringConvertible {
+    /// A file that cannot be used, and why. It is ignored.
+    case ignored(path: String, reason: String)
+    case attemptBegun(UInt32, reason: String)
+    case repeatedRecordedSignatures(attempt: UInt32)
+    case excluded(PublicKey, reason: String)
+
+    public var description: String {
+        switch self {
+        case .ignored(let path, let reason): "ignoring \(path): \(reason)"
+        case .attemptBegun(let attempt, let reason): "attempt \(attempt): \(reason)"
+        case .repeatedRecordedSignatures(let attempt):
+            "attempt \(attempt) was signed before this process started: the recorded signatures are given again"
+        case .excluded(let signer, let reason): "going on without signer \(signer): \(reason)"
+        }
+    }
+}
