@@ -26,7 +26,8 @@ extension PSBT {
 extension PSBT {
     /// The output that an input spends.
     ///
-    /// - Throws: `utxoMissing`; `utxosDisagree` when the input's two UTXO fields tell different outputs; `noSuchMap`.
+    /// - Throws: `utxoMissing`; `utxosDisagree` when the input's two UTXO fields tell different outputs; `invalidField` when the
+    ///   previous transaction is not the one that the input names; `noSuchMap`.
     public func spentOutput(ofInput index: Int) throws(PSBTError) -> TransactionOutput {
         try self.checkInput(index)
         let input = self.inputs[index]
@@ -34,8 +35,14 @@ extension PSBT {
             guard let output = input.witnessUTXO else { throw .utxoMissing(input: index) }
             return output
         }
-        // In range: checked when the transaction came into the PSBT.
-        let output = previous.outputs[Int(self.unsignedTransaction.inputs[index].previousOutput.index)]
+        let outPoint = self.unsignedTransaction.inputs[index].previousOutput
+        do throws(Flaw) {
+            // Checked when it came in, but the whole map may have been moved here from another input.
+            try Flaw.check(previous, spentBy: outPoint)
+        } catch {
+            throw .invalidField(.input(index), .input(.nonWitnessUTXO), error)
+        }
+        let output = previous.outputs[Int(outPoint.index)]
         guard input.witnessUTXO == nil || input.witnessUTXO == output else { throw .utxosDisagree(input: index) }
         return output
     }

@@ -10,11 +10,15 @@ struct KeyMap {
     let records: [Record]
 
     /// Reads records up to and with the separator, and refuses a key that comes twice.
-    init(from reader: inout ByteReader, as map: PSBT.Map) throws(PSBTError) {
+    ///
+    /// - Parameter allowance: how many records may still come; what is read is taken off.
+    init(from reader: inout ByteReader, as map: PSBT.Map, allowance: inout Int) throws(PSBTError) {
         var records: [Record] = []
         var keys: Set<ArraySlice<UInt8>> = []
         while let (key, value) = try Self.record(from: &reader, in: map) {
             var keyReader = ByteReader(key)
+            guard allowance > 0 else { throw .tooManyFields }
+            allowance -= 1
             let keyType = try map.decoding { () throws(DecodingError) in try keyReader.readCompactSize("key type") }
             let keyData = keyReader.readRemaining()
             guard keys.insert(key).inserted else {

@@ -30,6 +30,13 @@ public struct PSBT: Hashable, Sendable {
     /// least 36 for each output).
     public static let outputCountMax = 12_000
 
+    /// Most fields that are read, in all maps together.
+    ///
+    /// A field takes at least four bytes and, decoded, some hundreds; without this bound a short PSBT would fill the memory.
+    ///
+    /// Source: Chorale's own bound; 20,000 signers × inputs with ten fields each.
+    public static let fieldCountMax = 200_000
+
     /// The transaction to be signed, without scriptSigs and witnesses (PSBT_GLOBAL_UNSIGNED_TX). It names the PSBT.
     public let unsignedTransaction: Transaction
 
@@ -45,7 +52,7 @@ public struct PSBT: Hashable, Sendable {
     /// Fields of the global map whose type is not known here.
     public internal(set) var unknown: [UnknownKey: [UInt8]] = [:]
 
-    /// What is known of each input, in the transaction's order; their count is fixed.
+    /// What is known of each input, in the transaction's order; their count is fixed, and a map belongs to its own place.
     public var inputs: [Input] {
         didSet { precondition(self.inputs.count == self.unsignedTransaction.inputs.count, "a PSBT has one map for each input") }
     }

@@ -14,14 +14,16 @@ extension PSBT {
         guard bytes.starts(with: Self.magic) else { throw .notAPSBT }
         var reader = ByteReader(bytes.dropFirst(Self.magic.count))
 
-        try self.init(global: try KeyMap(from: &reader, as: .global))
+        var allowance = Self.fieldCountMax
+        try self.init(global: try KeyMap(from: &reader, as: .global, allowance: &allowance))
         for index in self.inputs.indices {
+            let map = try KeyMap(from: &reader, as: .input(index), allowance: &allowance)
             self.inputs[index] = try Input(
-                try KeyMap(from: &reader, as: .input(index)), index: index,
-                spending: self.unsignedTransaction.inputs[index].previousOutput)
+                map, index: index, spending: self.unsignedTransaction.inputs[index].previousOutput)
         }
         for index in self.outputs.indices {
-            self.outputs[index] = try Output(try KeyMap(from: &reader, as: .output(index)), index: index)
+            let map = try KeyMap(from: &reader, as: .output(index), allowance: &allowance)
+            self.outputs[index] = try Output(map, index: index)
         }
         guard reader.isAtEnd else { throw .trailingBytes(count: reader.remainingCount) }
     }
@@ -33,6 +35,19 @@ extension PSBT {
         let bytes: [UInt8]
         do throws(Base64Error) { bytes = try Base64.decode(text) } catch { throw .notBase64(error) }
         try self.init(parsing: bytes)
+    }
+
+    /// Parses what a file holds: the binary encoding, or its Base64 with any ASCII white space around it.
+    public init(fileContents bytes: [UInt8]) throws(PSBTError) {
+        if bytes.starts(with: Self.magic) {
+            try self.init(parsing: bytes)
+        } else {
+            let isSpace: (UInt8) -> Bool = { $0 == 0x20 || (0x09...0x0d).contains($0) }
+            let text = bytes.drop(while: isSpace)
+            let end = text.lastIndex { !isSpace($0) }.map { $0 + 1 } ?? text.startIndex
+            guard !text[..<end].isEmpty else { throw .notAPSBT }
+            try self.init(base64: String(decoding: text[..<end], as: UTF8.self))
+        }
     }
 
     private init(global map: KeyMap) throws(PSBTError) {

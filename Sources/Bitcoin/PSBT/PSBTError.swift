@@ -15,6 +15,8 @@ public enum PSBTError: Error, Equatable, Sendable {
     case tooManyInputs(Int)
     /// The transaction has more outputs than `PSBT.outputCountMax`.
     case tooManyOutputs(Int)
+    /// The maps hold more than `PSBT.fieldCountMax` fields.
+    case tooManyFields
     /// A map breaks off, or a length in it is not canonical.
     case malformed(PSBT.Map, DecodingError)
     /// One key stands twice in one map.
@@ -75,6 +77,8 @@ extension PSBTError: CustomStringConvertible {
             "the transaction has \(count) inputs, above the limit of \(PSBT.inputCountMax); split it"
         case .tooManyOutputs(let count):
             "the transaction has \(count) outputs, above the limit of \(PSBT.outputCountMax); split it"
+        case .tooManyFields:
+            "the PSBT has more than \(PSBT.fieldCountMax) fields; ask its sender to leave out what signing does not need"
         case .malformed(let map, let error):
             "\(map): \(error)"
         case .duplicateKey(let map, let field, let keyData):

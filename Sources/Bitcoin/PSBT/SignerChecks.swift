@@ -27,10 +27,9 @@ extension PSBT {
 
     /// Checks of all inputs that are not final what a signer must check before signing.
     ///
-    /// The txid of a non-witness UTXO has been checked when it came into the PSBT.
-    ///
     /// - Parameter sighashTypes: those that the signer accepts; an input that states none asks for the usual one.
-    /// - Throws: `notSignable`, which names the input and the obstacle; `utxoMissing`; `utxosDisagree`.
+    /// - Throws: `notSignable`, which names the input and the obstacle; `utxoMissing`; `utxosDisagree`;
+    ///   `invalidField` for a previous transaction of another txid.
     public func checkSignable(allowing sighashTypes: Set<UInt32> = Self.usualSighashTypes) throws(PSBTError) {
         for index in self.inputs.indices { try self.checkSignable(input: index, allowing: sighashTypes) }
     }

@@ -1,0 +1,154 @@
+import Bitcoin
+import CryptoPrimitives
+import TestVectors
+import Testing
+
+/// Bytes that nobody honest sends: the decoder gives a value or an error, and a value comes out as it went in.
+@Suite(.enabled(if: [174, 371, 373].allSatisfy(PSBTVectorFile.isThere), "\(PSBTVectorFile.absence)"))
+struct PSBTHostileTests {
+    /// A PSBT with leaves, signatures, derivations and a whole previous output.
+    let sample: [UInt8]
+
+    init() throws {
+        self.sample = try #require(
+            try PSBTVectorFile.load(371).valid.first { $0.why.hasPrefix("script-path input: as above") }
+        ).bytes()
+        #expect(self.sample.count == 1_398)
+    }
+
+    /// Whether the bytes are a PSBT; if they are, checks that it survives a round trip.
+    private func isPSBT(_ bytes: [UInt8]) throws -> Bool {
+        guard let psbt = try? PSBT(parsing: bytes) else { return false }
+        let encoded = psbt.serialized()
+        let again = try PSBT(parsing: encoded)
+        #expect(again == psbt, "\(Hex.encode(bytes))")
+        #expect(again.serialized() == encoded)
+        // What a fixed order and the shortest numbers leave over is the same count of bytes.
+        #expect(encoded.count == bytes.count)
+        return true
+    }
+
+    @Test func `a PSBT cut off anywhere is refused`() throws {
+        for count in 0..<self.sample.count { #expect(throws: PSBTError.self) { try PSBT(parsing: Array(self.sample[..<count])) } }
+        #expect(throws: PSBTError.trailingBytes(count: 1)) { try PSBT(parsing: self.sample + [0]) }
+        let text = Base64.encode(self.sample)
+        for count in 0..<text.count { #expect(throws: PSBTError.self) { try PSBT(base64: text.prefix(count)) } }
+    }
+
+    @Test func `one flipped bit anywhere gives an error, or a PSBT that survives a round trip`() throws {
+        var accepted = 0
+        for bit in 0..<self.sample.count * 8 {
+            var bytes = self.sample
+            bytes[bit / 8] ^= 1 << UInt8(bit % 8)
+            if try self.isPSBT(bytes) { accepted += 1 }
+        }
+        // Most bits lie in amounts, hashes and signatures, which any value fits.
+        #expect((1..<self.sample.count * 8).contains(accepted))
+    }
+
+    @Test func `ten thousand random mutations give errors, or PSBTs that survive a round trip`() throws {
+        let seeds = try [174, 371, 373].flatMap { try PSBTVectorFile.load($0).valid }.map { try $0.bytes() }
+        var random = SplitMix64(state: 0x5042_5354)
+        var accepted = 0
+        for _ in 0..<10_000 {
+            var bytes = seeds[random.below(seeds.count)]
+            for _ in 0...random.below(4) { random.mutate(&bytes, others: seeds) }
+            if try self.isPSBT(bytes) { accepted += 1 }
+        }
+        #expect((1..<10_000).contains(accepted))
+    }
+
+    @Test func `stated lengths beyond the data are refused before anything is allocated`() {
+        let magic: [UInt8] = [0x70, 0x73, 0x62, 0x74, 0xff]
+        let lengths: [[UInt8]] = [
+            [0xfc], [0xfd, 0xff, 0xff], [0xfe, 0xff, 0xff, 0xff, 0xff], [0xff] + [UInt8](repeating: 0xff, count: 8),
+            [0xff, 0, 0, 0, 0, 0, 0, 0, 0x80],
+        ]
+        for length in lengths {
+            #expect(throws: PSBTError.self) { try PSBT(parsing: magic + length) }
+            #expect(throws: PSBTError.self) { try PSBT(parsing: magic + [1, 0] + length) }
+        }
+        // A number written longer than it need be.
+        #expect(throws: PSBTError.malformed(.global, .nonCanonicalCompactSize(field: "key", offset: 0))) {
+            try PSBT(parsing: magic + [0xfd, 1, 0, 0])
+        }
+        #expect(throws: PSBTError.tooLong(byteCount: PSBT.byteCountMax + 1)) {
+            try PSBT(parsing: [UInt8](repeating: 0, count: PSBT.byteCountMax + 1))
+        }
+        #expect(throws: PSBTError.notAPSBT) { try PSBT(parsing: []) }
+        #expect(throws: PSBTError.notBase64(.wrongLength(3))) { try PSBT(base64: "cHN") }
+    }
+
+    @Test func `every key that comes twice is refused, even with the same value`() throws {
+        let roles = try #require(try PSBTVectorFile.load(174).roles)
+        let bytes = try Hex.decode(roles.combinerUnknownKeys.inputs[0].hex)
+        // One unknown record of 10 + 15 bytes stands in each of the three maps.
+        let record = try Hex.decode("0af00102030405060708090f0102030405060708090a0b0c0d0e0f")
+        let places = bytes.indices.filter { bytes[$0...].starts(with: record) }
+        #expect(places.count == 3)
+        for (place, map) in zip(places, [PSBT.Map.global, .input(0), .output(0)]) {
+            var doubled = bytes
+            doubled.insert(contentsOf: record, at: place)
+            let keyData: [UInt8] = [1, 2, 3, 4, 5, 6, 7, 8, 9]
+            #expect(throws: PSBTError.duplicateKey(map, .unknown(keyType: 0xf0), keyData: keyData)) {
+                try PSBT(parsing: doubled)
+            }
+        }
+    }
+
+    @Test func `transactions with more inputs or outputs than the bounds are refused`() {
+        let input = TransactionInput(previousOutput: OutPoint(txid: Txid(Bytes32()), index: 0))
+        let output = TransactionOutput(amount: 0, scriptPubKey: Script())
+        let inputs = [TransactionInput](repeating: input, count: PSBT.inputCountMax + 1)
+        let outputs = [TransactionOutput](repeating: output, count: PSBT.outputCountMax + 1)
+        #expect(throws: PSBTError.tooManyInputs(PSBT.inputCountMax + 1)) {
+            try PSBT(unsignedTransaction: Transaction(inputs: inputs, outputs: []))
+        }
+        #expect(throws: PSBTError.tooManyOutputs(PSBT.outputCountMax + 1)) {
+            try PSBT(unsignedTransaction: Transaction(inputs: [input], outputs: outputs))
+        }
+    }
+
+    @Test func `a transaction that is signed already makes no PSBT`() {
+        var input = TransactionInput(previousOutput: OutPoint(txid: Txid(Bytes32()), index: 0))
+        input.witness = Witness([[1]])
+        #expect(throws: PSBTError.unsignedTransactionIsSigned(input: 0)) {
+            try PSBT(unsignedTransaction: Transaction(inputs: [input], outputs: []))
+        }
+    }
+}
+
+/// A small generator of which one number replays a whole run (Steele, Lea, Flood, "Fast splittable pseudorandom number
+/// generators", 2014).
+private struct SplitMix64 {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        self.state &+= 0x9e37_79b9_7f4a_7c15
+        var mixed = self.state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
+        return mixed ^ (mixed >> 31)
+    }
+
+    /// From 0 up to, but not with, `bound`.
+    mutating func below(_ bound: Int) -> Int { Int(self.next() % UInt64(bound)) }
+
+    /// Changes, inserts, drops, repeats, or replaces from another PSBT.
+    mutating func mutate(_ bytes: inout [UInt8], others: [[UInt8]]) {
+        guard !bytes.isEmpty else { return }
+        let place = self.below(bytes.count)
+        let count = min(self.below(40) + 1, bytes.count - place)
+        switch self.below(6) {
+        case 0: bytes[place] = UInt8(truncatingIfNeeded: self.next())
+        case 1: bytes[place] ^= 1 << UInt8(self.below(8))
+        case 2: bytes.insert(UInt8(truncatingIfNeeded: self.next()), at: place)
+        case 3: bytes.removeSubrange(place..<place + count)
+        case 4: bytes.insert(contentsOf: bytes[place..<place + count], at: place)
+        default:
+            let other = others[self.below(others.count)]
+            let start = self.below(other.count)
+            bytes.replaceSubrange(place..<place + count, with: other[start..<min(start + count, other.count)])
+        }
+    }
+}
