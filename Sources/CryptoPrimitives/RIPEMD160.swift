@@ -36,7 +36,9 @@ public enum RIPEMD160 {
         }
         let left = Self.line(state, words: words, order: Self.leftOrder, shifts: Self.leftShifts, constants: Self.leftConstants) { $0 }
         // The right line runs through the five functions backwards.
-        let right = Self.line(state, words: words, order: Self.rightOrder, shifts: Self.rightShifts, constants: Self.rightConstants) { 4 - $0 }
+        let right = Self.line(state, words: words, order: Self.rightOrder, shifts: Self.rightShifts, constants: Self.rightConstants) {
+            4 - $0
+        }
         state = (0..<5).map { (index: Int) -> UInt32 in
             let lines: UInt32 = left[(index + 2) % 5] &+ right[(index + 3) % 5]
             return state[(index + 1) % 5] &+ lines

@@ -155,11 +155,14 @@ import Testing
         #expect(try Self.flaw(input: "0118" + "1f" + String(repeating: "01", count: 31)) == .wrongValueLength(expected: [32], actual: 31))
         #expect(try Self.flaw(input: "2206" + "02" + Self.key + "03000000") == .wrongValueLength(expected: [4], actual: 3))
         #expect(try Self.flaw(input: "2206" + "02" + Self.key + "050000000000") == .valueNotMultiple(of: 4, actual: 5))
-        #expect(try Self.flaw(input: "2116" + Self.key + "0501" + "00000000")
-            == .malformedValue(.truncated(field: "count of leaf hashes", offset: 0, needed: 32, available: 4)))
+        #expect(
+            try Self.flaw(input: "2116" + Self.key + "0501" + "00000000")
+                == .malformedValue(.truncated(field: "count of leaf hashes", offset: 0, needed: 32, available: 4)))
         #expect(try Self.flaw(input: "020b01" + "00") == .wrongKeyDataLength(expected: [32], actual: 1))
-        #expect(try Self.flaw(input: "0108" + "0102") == .malformedValue(
-            .truncated(field: "witness item count", offset: 0, needed: 2, available: 0)))
+        #expect(
+            try Self.flaw(input: "0108" + "0102")
+                == .malformedValue(
+                    .truncated(field: "witness item count", offset: 0, needed: 2, available: 0)))
     }
 
     @Test func `more fields than the bound are refused`() throws {

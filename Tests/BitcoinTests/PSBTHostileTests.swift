@@ -43,7 +43,7 @@ struct PSBTHostileTests {
             if try self.isPSBT(bytes) { accepted += 1 }
         }
         // Most bits lie in amounts, hashes and signatures, which any value fits.
-        #expect((1..<self.sample.count * 8).contains(accepted))
+        #expect((8_000..<10_000).contains(accepted))
     }
 
     @Test func `ten thousand random mutations give errors, or PSBTs that survive a round trip`() throws {
@@ -55,7 +55,8 @@ struct PSBTHostileTests {
             for _ in 0...random.below(4) { random.mutate(&bytes, others: seeds) }
             if try self.isPSBT(bytes) { accepted += 1 }
         }
-        #expect((1..<10_000).contains(accepted))
+        // Too few would mean that hardly any mutation gets past the frame.
+        #expect((500..<9_500).contains(accepted))
     }
 
     @Test func `stated lengths beyond the data are refused before anything is allocated`() {

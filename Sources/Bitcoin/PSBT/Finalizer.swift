@@ -221,7 +221,10 @@ extension PSBT.FinalizingObstacle: CustomStringConvertible {
         case .invalidSignature(let key):
             "its signature under the key \(key) does not sign this transaction; drop it and sign again"
         case .unsupportedScript:
-            "its script is not one that can be finalized here: single keys, bare multisig, and in Taproot the key path and leaves of one key"
+            """
+            its script is not one that can be finalized here: single keys, bare multisig, and in Taproot the key path and \
+            leaves of one key
+            """
         }
     }
 }
