@@ -58,7 +58,9 @@ import Testing
         #expect(try TaprootTree(.branch(a, .branch(b, c))).merkleRoot != TaprootTree(.branch(b, .branch(a, c))).merkleRoot)
     }
 
-    @Test(arguments: [(1, [0]), (2, [1, 1]), (3, [2, 2, 1]), (5, [3, 3, 2, 2, 2]), (6, [3, 3, 2, 3, 3, 2]), (7, [3, 3, 3, 3, 3, 3, 2])])
+    @Test(arguments: [
+        (1, [0]), (2, [1, 1]), (3, [2, 2, 1]), (5, [3, 3, 2, 2, 2]), (6, [3, 3, 2, 3, 3, 2]), (7, [3, 3, 3, 3, 3, 3, 2]),
+    ])
     func `a balanced tree gives its first half the odd leaf`(leafCount: Int, depths: [Int]) throws {
         let tree = try TaprootTree(balanced: (0..<leafCount).map(Self.leaf))
         #expect(tree.placedLeaves.map(\.depth) == depths)

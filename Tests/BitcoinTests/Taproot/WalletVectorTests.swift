@@ -1,7 +1,8 @@
-@testable import Bitcoin
 import CryptoPrimitives
 import Secp256k1
 import Testing
+
+@testable import Bitcoin
 
 @Suite(.enabled(if: WalletVectors.isThere, "needs the bips folder: set CHORALE_BIPS"))
 struct WalletVectorTests {
