@@ -117,7 +117,9 @@ extension Statement {
         switch try reader.readUInt8("kind") {
         case 1:
             let incarnation = try reader.readVariableBytes("incarnation")
-            guard incarnation.count == NonceName.incarnationByteCount else { throw StatementError.malformed("incarnation of another length") }
+            guard incarnation.count == NonceName.incarnationByteCount else {
+                throw StatementError.malformed("incarnation of another length")
+            }
             return .presence(incarnation: incarnation, beat: try reader.readUInt64("beat"))
         case 2:
             var keys: [PublicKey] = []

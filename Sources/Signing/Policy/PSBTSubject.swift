@@ -30,7 +30,9 @@ public struct PSBTSubject: Sendable {
         do { self.prevouts = try psbt.spentOutputs() } catch { throw .transaction("\(error)") }
         var types: [SighashType] = []
         for (index, input) in psbt.inputs.enumerated() {
-            do { types.append(try input.sighashType.map { value throws(SighashError) in try SighashType(parsing: value) } ?? .default) } catch {
+            do {
+                types.append(try input.sighashType.map { value throws(SighashError) in try SighashType(parsing: value) } ?? .default)
+            } catch {
                 throw .transaction("input \(index): \(error)")
             }
         }
