@@ -164,7 +164,9 @@ extension Evidence {
     /// Reads an evidence file. Every statement's signatures are verified here; `verdict` says what they show.
     public init(parsing bytes: [UInt8]) throws(StatementError) {
         guard bytes.count <= Self.byteCountMax else { throw .tooLarge(byteCount: bytes.count, limit: Self.byteCountMax) }
-        do { self = try Self.read(bytes) } catch let error as StatementError { throw error } catch { throw .malformed("evidence: \(error)") }
+        do { self = try Self.read(bytes) } catch let error as StatementError { throw error } catch {
+            throw .malformed("evidence: \(error)")
+        }
     }
 
     private static func read(_ bytes: [UInt8]) throws -> Evidence {

@@ -78,7 +78,8 @@ public enum ExchangePath: Hashable, Sendable, CustomStringConvertible {
     }
 
     private init?(attemptFolder: String, name: String) {
-        guard attemptFolder.hasPrefix("attempt-"), let attempt = UInt32(attemptFolder.dropFirst(8)), (1...Self.attemptMax).contains(attempt),
+        guard attemptFolder.hasPrefix("attempt-"), let attempt = UInt32(attemptFolder.dropFirst(8)),
+            (1...Self.attemptMax).contains(attempt),
             Self.attemptFolder(attempt) == attemptFolder
         else { return nil }
         if name == "set.psbt" {

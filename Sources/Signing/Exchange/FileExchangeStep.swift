@@ -187,7 +187,9 @@ extension FileExchange {
         } else if self.attempts[number]?.nonces[self.signer] != nil {
             // Ours, from a process that is gone. Unless it signed with them and the folder has the signatures, they are lost.
             role = .watching
-            failure = self.attempts[number]?.partials[self.signer] == nil ? "the nonces that this signer gave before are gone with their process" : nil
+            failure =
+                self.attempts[number]?.partials[self.signer] == nil
+                ? "the nonces that this signer gave before are gone with their process" : nil
         } else {
             role = .signing(isPublished: false)
         }
