@@ -4,6 +4,27 @@ import PackageDescription
 // Continuous integration sets CHORALE_STRICT; a newer compiler's new warning must not stop anybody else's build.
 let strict: [SwiftSetting] = Context.environment["CHORALE_STRICT"] == nil ? [] : [.treatAllWarnings(as: .error)]
 
+// What each module may import: arrows run one way, downwards (ARCHITECTURE.md).
+let cryptoPrimitives: [Target.Dependency] = ["CryptoPrimitives"]
+let secp256k1: [Target.Dependency] = cryptoPrimitives + ["Secp256k1"]
+let musig2: [Target.Dependency] = secp256k1 + ["MuSig2"]
+let bitcoin: [Target.Dependency] = musig2 + ["Bitcoin"]
+let signing: [Target.Dependency] = bitcoin + ["Signing"]
+let sessionStore: [Target.Dependency] = signing + ["SessionStore"]
+
+func module(_ name: String, imports dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+/// For tests only; nothing of the product links these.
+func support(_ name: String, imports dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, path: "Tests/\(name)", swiftSettings: strict)
+}
+
+func tests(_ name: String, imports dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies + ["TestVectors"], swiftSettings: strict)
+}
+
 let package = Package(
     name: "chorale",
     platforms: [.macOS(.v26)],
@@ -19,37 +40,30 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"]), .brew(["libsodium"])]),
         .systemLibrary(name: "CSecp256k1", pkgConfig: "libsecp256k1", providers: [.brew(["secp256k1"])]),
-        .target(name: "CryptoPrimitives", dependencies: ["CSodium"], swiftSettings: strict),
-        .target(name: "Secp256k1", dependencies: ["CSecp256k1", "CryptoPrimitives"], swiftSettings: strict),
-        .target(name: "MuSig2", dependencies: ["CSecp256k1", "Secp256k1", "CryptoPrimitives"], swiftSettings: strict),
-        .target(name: "Bitcoin", dependencies: ["MuSig2", "Secp256k1", "CryptoPrimitives"], swiftSettings: strict),
-        .target(name: "Signing", dependencies: ["Bitcoin", "MuSig2", "Secp256k1", "CryptoPrimitives"], swiftSettings: strict),
-        .target(
-            name: "SessionStore", dependencies: ["Signing", "Bitcoin", "MuSig2", "Secp256k1", "CryptoPrimitives"], swiftSettings: strict),
-        .target(
-            name: "CommandLineTool", dependencies: ["SessionStore", "Signing", "Bitcoin", "MuSig2", "Secp256k1", "CryptoPrimitives"],
-            swiftSettings: strict),
+
+        module("CryptoPrimitives", imports: ["CSodium"]),
+        module("Secp256k1", imports: cryptoPrimitives + ["CSecp256k1"]),
+        module("MuSig2", imports: secp256k1 + ["CSecp256k1"]),
+        module("Bitcoin", imports: musig2),
+        module("Signing", imports: bitcoin),
+        module("SessionStore", imports: signing),
+        module("CommandLineTool", imports: sessionStore),
         .executableTarget(name: "chorale", dependencies: ["CommandLineTool"], swiftSettings: strict),
 
-        // For tests only; nothing of the product links these.
-        .target(name: "MuSig2Reference", dependencies: ["CryptoPrimitives"], path: "Tests/MuSig2Reference", swiftSettings: strict),
-        .target(name: "TestVectors", dependencies: ["CryptoPrimitives"], path: "Tests/TestVectors", swiftSettings: strict),
-        .testTarget(name: "CryptoPrimitivesTests", dependencies: ["CryptoPrimitives", "TestVectors"], swiftSettings: strict),
-        .testTarget(
-            name: "MuSig2ReferenceTests", dependencies: ["MuSig2Reference", "CryptoPrimitives", "TestVectors"], swiftSettings: strict),
-        .testTarget(
-            name: "MuSig2Tests", dependencies: ["MuSig2", "Secp256k1", "CryptoPrimitives", "MuSig2Reference", "TestVectors"],
+        support("TestVectors", imports: cryptoPrimitives),
+        support("MuSig2Reference", imports: cryptoPrimitives),
+        support("SigningTestSupport", imports: sessionStore),
+        .executableTarget(
+            name: "JournalCrashHelper", dependencies: sessionStore + ["SigningTestSupport"], path: "Tests/JournalCrashHelper",
             swiftSettings: strict),
-        .testTarget(
-            name: "BitcoinTests", dependencies: ["Bitcoin", "MuSig2", "Secp256k1", "CryptoPrimitives", "TestVectors"], swiftSettings: strict
-        ),
-        .testTarget(
-            name: "SigningTests", dependencies: ["Signing", "Bitcoin", "MuSig2", "Secp256k1", "CryptoPrimitives", "TestVectors"],
-            swiftSettings: strict),
-        .testTarget(
-            name: "SessionStoreTests", dependencies: ["SessionStore", "Signing", "MuSig2", "Secp256k1", "CryptoPrimitives"],
-            swiftSettings: strict),
-        .testTarget(name: "CommandLineToolTests", dependencies: ["CommandLineTool", "TestVectors"], swiftSettings: strict),
+
+        tests("CryptoPrimitivesTests", imports: cryptoPrimitives),
+        tests("MuSig2ReferenceTests", imports: cryptoPrimitives + ["MuSig2Reference"]),
+        tests("MuSig2Tests", imports: musig2 + ["MuSig2Reference"]),
+        tests("BitcoinTests", imports: bitcoin),
+        tests("SigningTests", imports: signing + ["SigningTestSupport", "MuSig2Reference"]),
+        tests("SessionStoreTests", imports: sessionStore + ["SigningTestSupport", "JournalCrashHelper"]),
+        tests("CommandLineToolTests", imports: sessionStore + ["CommandLineTool"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,110 @@
+internal import CryptoPrimitives
+
+/// Files that are there whole or not at all, whatever happens meanwhile: a crash, a power cut, a full disk, a second process.
+///
+/// All calls block until the bytes are on the medium.
+public enum AtomicFile {
+    /// Writes a file, in place of one that has the name.
+    ///
+    /// The bytes go into a new file beside it, which takes the name only once it is durable. Who reads meanwhile sees the old
+    /// bytes or the new ones.
+    public static func write(
+        _ bytes: [UInt8], to path: String, permissions: FilePermissions = .ownerOnly
+    ) throws(FileError) {
+        let temporary = try Self.writeTemporary(bytes, beside: path, permissions)
+        do throws(FileError) {
+            try Folder.rename(temporary, to: path)
+        } catch {
+            Folder.remove(temporary)
+            throw error
+        }
+        try Folder.synchronize(containing: path)
+    }
+
+    /// Makes a file that must not exist yet. Of several processes that try, exactly one succeeds.
+    ///
+    /// Others never see a part of it, except on file systems without hard links (FAT, some network drives): there the name
+    /// comes first and the bytes follow, and a crash between the two leaves a short file.
+    ///
+    /// - Throws: `exists` when the name is taken.
+    public static func create(
+        _ bytes: [UInt8], at path: String, permissions: FilePermissions = .ownerOnly
+    ) throws(FileError) {
+        let temporary = try Self.writeTemporary(bytes, beside: path, permissions)
+        let outcome = Folder.link(temporary, to: path)
+        Folder.remove(temporary)
+        switch outcome {
+        case .linked: break
+        case .nameTaken: throw .exists(path: path)
+        case .notSupported: try Self.createInPlace(bytes, at: path, permissions)
+        case .failed(let error): throw error
+        }
+        try Folder.synchronize(containing: path)
+    }
+
+    /// Everything in a regular file.
+    ///
+    /// - Parameters:
+    ///   - byteCountMax: A file with more bytes is refused, and no more than these are read.
+    ///   - followingLinks: Whether the path may be a symbolic link.
+    public static func read(_ path: String, byteCountMax: Int, followingLinks: Bool = true) throws(FileError) -> [UInt8] {
+        try OpenFile(reading: path, followingLinks: followingLinks).readAll(byteCountMax: byteCountMax)
+    }
+
+    /// The names in a folder, sorted by their UTF-8 bytes. Files that are still being written are left out, and so are names that are not UTF-8.
+    ///
+    /// - Throws: `tooManyEntries` when there are more than `countMax`.
+    public static func names(in folder: String, countMax: Int) throws(FileError) -> [String] {
+        try Folder.names(in: folder, countMax: countMax)
+            .filter { !Self.isTemporary($0) }
+            .sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    }
+
+    // MARK: - Steps
+
+    private static let temporaryPrefix = ".chorale-"
+    private static let temporarySuffix = ".tmp"
+
+    private static func isTemporary(_ name: String) -> Bool {
+        name.hasPrefix(Self.temporaryPrefix) && name.hasSuffix(Self.temporarySuffix)
+    }
+
+    /// A durable file under a name that nobody else uses, in the same folder, for only there a rename is one step.
+    private static func writeTemporary(
+        _ bytes: [UInt8], beside path: String, _ permissions: FilePermissions
+    ) throws(FileError) -> String {
+        let name = Self.temporaryPrefix + Hex.encode(SystemRandom.bytes(count: 16)) + Self.temporarySuffix
+        let temporary = Folder.containing(path) + "/" + name
+        do throws(FileError) {
+            try Self.createInPlace(bytes, at: temporary, permissions)
+            return temporary
+        } catch {
+            throw error.renamed(to: path)
+        }
+    }
+
+    static func createInPlace(_ bytes: [UInt8], at path: String, _ permissions: FilePermissions) throws(FileError) {
+        let file = try OpenFile(creating: path, permissions: permissions)
+        do throws(FileError) {
+            try file.write(bytes, at: 0)
+            try file.synchronize()
+        } catch {
+            Folder.remove(path)
+            throw error
+        }
+    }
+}
+
+extension FileError {
+    /// The same about the file that the caller named; of a temporary one it knows nothing.
+    fileprivate func renamed(to path: String) -> FileError {
+        switch self {
+        case .exists: .exists(path: path)
+        case .notFound: .notFound(path: path)
+        case .notARegularFile: .notARegularFile(path: path)
+        case .tooLarge(_, let byteCountMax): .tooLarge(path: path, byteCountMax: byteCountMax)
+        case .tooManyEntries(_, let countMax): .tooManyEntries(path: path, countMax: countMax)
+        case .system(_, let action, let code): .system(path: path, action: action, code: code)
+        }
+    }
+}
