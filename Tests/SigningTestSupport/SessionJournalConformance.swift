@@ -84,6 +84,7 @@ public struct SessionJournalConformance<Journal: SessionJournal>: Sendable {
         for _ in 0..<3 { try await journal.burn(record) }
         try self.expect(try await journal.records(request: record.request) == [record], "a repeat was recorded again")
         journal = try await self.reopen(journal)
+        try self.expect(try await journal.records(request: record.request) == [record], "what was burned thrice did not last")
         try await journal.burn(record)
         try self.expect(try await journal.records(request: record.request) == [record], "a repeat after a crash was recorded again")
     }

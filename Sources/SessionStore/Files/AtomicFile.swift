@@ -1,5 +1,13 @@
 internal import CryptoPrimitives
 
+#if canImport(Glibc)
+internal import Glibc
+#elseif canImport(Musl)
+internal import Musl
+#elseif canImport(Darwin)
+internal import Darwin
+#endif
+
 /// Files that are there whole or not at all, whatever happens meanwhile: a crash, a power cut, a full disk, a second process.
 ///
 /// All calls block until the bytes are on the medium.
@@ -51,7 +59,8 @@ public enum AtomicFile {
         try OpenFile(reading: path, followingLinks: followingLinks).readAll(byteCountMax: byteCountMax)
     }
 
-    /// The names in a folder, sorted by their UTF-8 bytes. Files that are still being written are left out, and so are names that are not UTF-8.
+    /// The names in a folder, sorted by their UTF-8 bytes. Files that are still being written are left out, and so are names
+    /// that are not UTF-8.
     ///
     /// - Throws: `tooManyEntries` when there are more than `countMax`.
     public static func names(in folder: String, countMax: Int) throws(FileError) -> [String] {
@@ -73,6 +82,8 @@ public enum AtomicFile {
     private static func writeTemporary(
         _ bytes: [UInt8], beside path: String, _ permissions: FilePermissions
     ) throws(FileError) -> String {
+        // C would take such a name as ending at the zero: another file than the one named.
+        guard !path.utf8.contains(0) else { throw .system(path: path, action: .create, code: EINVAL) }
         let name = Self.temporaryPrefix + Hex.encode(SystemRandom.bytes(count: 16)) + Self.temporarySuffix
         let temporary = Folder.containing(path) + "/" + name
         do throws(FileError) {

@@ -81,7 +81,9 @@ enum Folder {
                 return names
             }
             let name = withUnsafePointer(to: &entry.pointee.d_name) { field in
-                field.withMemoryRebound(to: CChar.self, capacity: MemoryLayout.size(ofValue: field.pointee)) { String(validatingCString: $0) }
+                field.withMemoryRebound(to: CChar.self, capacity: MemoryLayout.size(ofValue: field.pointee)) {
+                    String(validatingCString: $0)
+                }
             }
             guard let name, name != ".", name != ".." else { continue }
             guard names.count < countMax else { throw .tooManyEntries(path: folder, countMax: countMax) }

@@ -44,7 +44,11 @@ struct OpenFile: ~Copyable {
         self.descriptor = Int32(descriptor)
     }
 
-    deinit { _ = close(self.descriptor) }
+    deinit {
+        // A child that another thread has just forked holds the same lock until it becomes a program of its own.
+        _ = flock(self.descriptor, LOCK_UN)
+        _ = close(self.descriptor)
+    }
 
     // MARK: - Status
 

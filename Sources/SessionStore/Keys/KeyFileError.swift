@@ -46,7 +46,8 @@ public enum KeyFileError: Error, Equatable, Sendable, CustomStringConvertible {
             "\(path) did not open: the passphrase is wrong, or the file was altered; try the passphrase again, then a copy of the file"
         case .sealing(let path, let error): "\(path): \(error)"
         case .invalidLabel:
-            "a label is 1 to \(KeyFileText.labelByteCountMax) bytes of text without control characters or spaces at its ends; choose another one"
+            "a label is 1 to \(KeyFileText.labelByteCountMax) bytes of text without control characters or spaces at its ends; "
+                + "choose another one"
         }
     }
 }
