@@ -142,9 +142,10 @@ extension DelegatedMultisig {
                 threshold: threshold, signers: signerCount, leaves: Combinations.binomial(signerCount, threshold),
                 limit: Self.leafCountMax)
         }
-        let (work, overflows) = sets.count.multipliedReportingOverflow(by: threshold)
-        guard !overflows, work <= Self.aggregatedKeyCountMax || allowingLargeTree else {
-            throw .tooMuchWork(leaves: sets.count, threshold: threshold, limit: Self.aggregatedKeyCountMax)
+        // Cannot overflow: more than one leaf means fewer than a million signers.
+        let keys = sets.count * threshold
+        guard keys <= Self.aggregatedKeyCountMax || allowingLargeTree else {
+            throw .tooMuchWork(leaves: sets.count, threshold: threshold, keys: keys, limit: Self.aggregatedKeyCountMax)
         }
         return sets
     }

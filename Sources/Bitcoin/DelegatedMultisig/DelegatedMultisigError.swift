@@ -9,8 +9,8 @@ public enum DelegatedMultisigError: Error, Equatable, Sendable {
     case thresholdOutOfRange(threshold: Int, signers: Int)
     /// One leaf stands for each subset of k signers. `leaves` is `nil` when the count does not even fit 64 bits.
     case tooManyLeaves(threshold: Int, signers: Int, leaves: UInt64?, limit: Int)
-    /// Each leaf takes work for each of its k keys.
-    case tooMuchWork(leaves: Int, threshold: Int, limit: Int)
+    /// Each leaf takes work for each of its k keys; `keys` is their product.
+    case tooMuchWork(leaves: Int, threshold: Int, keys: Int, limit: Int)
     /// The owner's key, or its negation, is also the key of this signer of the given list.
     case ownerIsSigner(signer: Int)
     /// Two signers of the given list have one key, or a key and its negation: whoever holds one secret holds the other.
@@ -42,9 +42,9 @@ extension DelegatedMultisigError: CustomStringConvertible {
         case .tooManyLeaves(let threshold, let signers, let leaves, let limit):
             "\(threshold)-of-\(signers) has \(leaves.map(String.init) ?? "more than \(UInt64.max)") possible sets of signers, and "
                 + "\(limit) is the limit: choose fewer signers, or a threshold nearer to 1 or to \(signers)"
-        case .tooMuchWork(let leaves, let threshold, let limit):
-            "\(leaves) sets of \(threshold) signers are \(UInt64(leaves) * UInt64(threshold)) keys to aggregate, and \(limit) is the "
-                + "limit: choose fewer signers, or allow a large tree by name if the policy is your own"
+        case .tooMuchWork(let leaves, let threshold, let keys, let limit):
+            "\(leaves) sets of \(threshold) signers are \(keys) keys to aggregate, and \(limit) is the limit: choose "
+                + "fewer signers, or allow a large tree by name if the policy is your own"
         case .ownerIsSigner(let signer):
             "the owner's key is also that of signer \(signer): give the owner a key of its own"
         case .duplicateSigner(let first, let second):
