@@ -159,8 +159,7 @@ import Testing
         #expect(try InputSize(witnessByteCount: 4_000_000).witnessByteCount == 4_000_000)
     }
 
-    /// 1 input and 1 output by the key path are 111 vB; figures that the described system measured for both spends of a 2-of-3
-    /// with change (two outputs): 154 vB by the key path.
+    /// Figures that everybody knows: one Taproot input by the key path, with one Taproot output and with two.
     @Test func `ordinary spends have the well-known sizes`() throws {
         let output = TransactionOutput(amount: 1_000, scriptPubKey: Self.taproot)
         #expect(TransactionSize(inputs: [.taprootKeyPath()], outputs: [output]).virtualSize == 111)
