@@ -64,7 +64,10 @@ extension PolicyFigures {
         let (owner, all) = (try FigureKey.owner(), try FigureKey.signers(15))
         var policies: [Policy] = []
         // 1-of-m gives every tree of one to nine leaves.
-        for count in 1...9 { policies.append(try Policy(DelegatedMultisig(internalKey: .owner(owner), signers: Array(all.prefix(count)), threshold: 1))) }
+        for count in 1...9 {
+            policies.append(
+                try Policy(DelegatedMultisig(internalKey: .owner(owner), signers: Array(all.prefix(count)), threshold: 1)))
+        }
         for (threshold, count) in [(2, 2), (2, 3), (3, 5), (3, 6), (7, 8), (15, 15), (8, 15)] {
             for internalKey in [.owner(owner), .aggregate, .unspendable] as [DelegatedMultisig.InternalKey] {
                 // One figure of the large tree is enough.

@@ -19,7 +19,8 @@ extension DelegatedMultisig {
     /// How many leaves there are: "n choose k".
     public var leafCount: Int { self.sets.count }
 
-    /// The leaf at a position, with its control block. Takes up to some 250 hashes (127 leaves and their branches), whatever the size of the policy.
+    /// The leaf at a position, with its control block. Takes up to some 250 hashes (127 leaves and their branches), whatever the
+    /// size of the policy.
     public func leaf(at index: Int) throws(DelegatedMultisigError) -> Leaf {
         try self.check(leaf: index)
         guard let key = try? XOnlyPublicKey(self.leafKeys[index]) else { preconditionFailure("an aggregate is a point of the curve") }

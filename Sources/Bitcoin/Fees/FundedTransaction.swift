@@ -31,7 +31,7 @@ public struct FundedTransaction: Hashable, Sendable {
     /// The size of the signed transaction.
     public let size: TransactionSize
 
-    /// The name, which signing does not change: all inputs are expected to be native witness inputs.
+    /// The name. Signing keeps it where every input is a native witness input.
     public var txid: Txid { self.transaction.txid }
 
     /// - Throws: `FeeError`, with the numbers.
