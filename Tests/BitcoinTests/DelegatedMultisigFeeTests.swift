@@ -246,6 +246,18 @@ import Testing
         }
     }
 
+    @Test(
+        arguments: [
+            (.feeRateSyntax, ["sat/vB"]), (.feeRateTooHigh(satoshisPerKilobyte: 7, limit: 5), ["7", "5"]),
+            (.bufferOutOfRange(hundredthsOfPercent: -3), ["-3"]), (.inputSizeOutOfRange(byteCount: -1, limit: 9), ["-1", "9"]),
+            (.noCoins, ["no coin"]), (.duplicateCoin(Self.outPoint), [Self.outPoint.description]), (.amountOutOfRange(limit: 21), ["21"]),
+            (.dustPayment(index: 2, amount: 100, limit: 330), ["payment 2", "100", "330"]),
+            (.insufficientFunds(available: 5, payments: 6, fee: 7), ["hold 5", "6 sat", "7 sat"]),
+        ] as [(FeeError, [String])])
+    func `an error says what is wrong with its numbers`(error: FeeError, words: [String]) {
+        for word in words { #expect(error.description.contains(word), "\(error)") }
+    }
+
     // MARK: Two versions
 
     @Test func `the buffered version pays its percentage more out of the change`() throws {

@@ -71,7 +71,7 @@ extension DelegatedMultisig {
     ///   - threshold: k, from 1 to the count of signers.
     ///   - allowingLargeTree: lifts `aggregatedKeyCountMax`, not `leafCountMax`. Never set it on a stranger's invitation.
     ///   - workers: how many tasks compute at once; `nil` for one a core.
-    ///   - progress: is told how many leaves are done and how many there are, at most 101 times, in rising order.
+    ///   - progress: is told how many leaves are done and how many there are, at most 100 times, in rising order.
     public static func make(
         internalKey: InternalKey, signers: [PublicKey], threshold: Int, allowingLargeTree: Bool = false, workers: Int? = nil,
         progress: (@Sendable (_ completed: Int, _ total: Int) -> Void)? = nil
