@@ -50,6 +50,7 @@ let package = Package(
         module("CommandLineTool", imports: sessionStore),
         .executableTarget(name: "chorale", dependencies: ["CommandLineTool"], swiftSettings: strict),
 
+        .target(name: "CTestSupport", path: "Tests/CTestSupport"),
         support("TestVectors", imports: cryptoPrimitives),
         support("MuSig2Reference", imports: cryptoPrimitives),
         support("SigningTestSupport", imports: sessionStore),
@@ -57,9 +58,10 @@ let package = Package(
             name: "JournalCrashHelper", dependencies: sessionStore + ["SigningTestSupport"], path: "Tests/JournalCrashHelper",
             swiftSettings: strict),
 
-        tests("CryptoPrimitivesTests", imports: cryptoPrimitives),
+        tests("CryptoPrimitivesTests", imports: cryptoPrimitives + ["CTestSupport", "CSodium"]),
+        tests("Secp256k1Tests", imports: secp256k1 + ["CSecp256k1"]),
         tests("MuSig2ReferenceTests", imports: cryptoPrimitives + ["MuSig2Reference"]),
-        tests("MuSig2Tests", imports: musig2 + ["MuSig2Reference"]),
+        tests("MuSig2Tests", imports: musig2 + ["CSecp256k1", "MuSig2Reference"]),
         tests("BitcoinTests", imports: bitcoin),
         tests("SigningTests", imports: signing + ["SigningTestSupport", "MuSig2Reference"]),
         tests("SessionStoreTests", imports: sessionStore + ["SigningTestSupport", "JournalCrashHelper"]),
