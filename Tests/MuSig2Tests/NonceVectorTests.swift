@@ -97,14 +97,16 @@ struct NonceVectorTests {
         return (try ForgedNonce(reading: secnonce), PublicNonce(raw: pubnonce))
     }
 
-    /// A cache with this aggregate key, of which nonce generation reads the x coordinate only.
+    /// A cache with this aggregate key, which nobody can make from keys, for it is chosen.
     ///
-    /// The official key is no point of the curve, so no aggregation gives it. The layout is the library's own: a magic number,
-    /// then the point's two coordinates in the machine's byte order.
+    /// Nonce generation reads the x coordinate only. The layout is the library's own: a magic number, then the point as a public
+    /// key holds it.
     private static func cache(ofXOnly key: [UInt8]) throws -> secp256k1_musig_keyagg_cache {
-        try #require(key.count == 32)
+        let point = try XOnlyPublicKey(parsing: key).evenKey
         var cache = secp256k1_musig_keyagg_cache()
-        withUnsafeMutableBytes(of: &cache) { $0.copyBytes(from: [0xf4, 0xad, 0xbb, 0xdf] + key.reversed() + key) }
+        withUnsafeMutableBytes(of: &cache) { cache in
+            withUnsafeBytes(of: point.raw) { cache.copyBytes(from: [0xf4, 0xad, 0xbb, 0xdf] + $0) }
+        }
         return cache
     }
 }
