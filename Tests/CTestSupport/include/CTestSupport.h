@@ -1,9 +1,22 @@
 #pragma once
 
-/// Calls `body` in a child made by `fork`, which Swift does not import, and returns what it returned (0 to 255).
+#include <stddef.h>
+
+/// Whether a child made by `fork`, which Swift does not import, reads `value` in every byte of the range: 1 or 0.
 ///
-/// The child leaves by `_exit` at once and is killed if it takes longer than 20 s; then, or without a child, the result is -1.
-int chorale_test_in_forked_child(int (*body)(const void *context), const void *context);
+/// Without a child, or when it was killed, the result is -1. The child runs C only: another thread of the parent may have held
+/// a lock of Swift's runtime at the fork.
+int chorale_test_forked_child_reads(const void *start, size_t count, unsigned char value);
 
 /// Linux's PR_GET_DUMPABLE (`prctl` is variadic, which Swift does not import); -1 elsewhere.
 int chorale_test_is_dumpable(void);
+
+/// Lets this process lock at most `byteCount` bytes from now on; a root process becomes nobody, for root has no limit.
+/// 0 when it worked.
+int chorale_test_limit_locked_memory(size_t byteCount);
+
+/// Allows core dumps of this process where the machine does; what it answers is no matter.
+void chorale_test_allow_core_dumps(void);
+
+/// Whether both the soft and the hard limit on core dumps are 0: 1 or 0.
+int chorale_test_core_dumps_are_forbidden(void);
