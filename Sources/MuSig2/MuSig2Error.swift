@@ -25,6 +25,8 @@ public enum MuSig2Error: Error, Equatable, Sendable {
     case invalidTweak(index: Int)
     /// Not one contribution for each signer.
     case wrongCount(Contribution, expected: Int, actual: Int)
+    /// The group, of `count` signers, has none with this index.
+    case noSuchSigner(Int, count: Int)
     /// The key is none of the group's.
     case notAMember(PublicKey)
     /// The nonces of this signing do not hold the signer's own, so its secret nonce must not be used with them.
@@ -48,8 +50,8 @@ public enum MuSig2Error: Error, Equatable, Sendable {
         switch self {
         case .wrongByteCount(_, let signer, _, _), .invalid(_, let signer): signer
         case .partialSignatureDoesNotVerify(let signer): signer
-        case .noSigners, .invalidTweak, .wrongCount, .notAMember, .ownNonceMissing, .nonceOfAnotherKey, .nonceOfAnotherSigning,
-            .signatureDoesNotVerify, .selfCheckFailed, .noncesUnknown, .memory:
+        case .noSigners, .invalidTweak, .wrongCount, .noSuchSigner, .notAMember, .ownNonceMissing, .nonceOfAnotherKey,
+            .nonceOfAnotherSigning, .signatureDoesNotVerify, .selfCheckFailed, .noncesUnknown, .memory:
             nil
         }
     }
@@ -64,6 +66,7 @@ extension MuSig2Error: CustomStringConvertible {
         case .invalid(let what, let signer): "the \(what)\(Self.of(signer)) is not valid: ask for it again"
         case .invalidTweak(let index): "tweak \(index) is out of range for this key"
         case .wrongCount(let what, let expected, let actual): "\(expected) \(what)s are needed, one a signer, and here are \(actual)"
+        case .noSuchSigner(let signer, let count): "there is no signer \(signer) in this group of \(count): they count from 0"
         case .notAMember(let key): "the key \(key) is not in this group"
         case .ownNonceMissing(let signer): "the nonces hold another nonce than our own for signer \(signer): not signed"
         case .nonceOfAnotherKey: "the secret nonce was made for another key: make one for this key"

@@ -47,12 +47,10 @@ public struct SigningContext: Sendable {
 
     /// Whether the partial signature is what this signer had to contribute (BIP-327, "PartialSigVerify"). About 63 µs.
     ///
-    /// - Throws: `noncesUnknown`, or `wrongCount` for a signer outside the group.
+    /// - Throws: `noncesUnknown`, or `noSuchSigner` for an index outside the group.
     public func isValid(_ partial: PartialSignature, of signer: Int) throws(MuSig2Error) -> Bool {
         guard let nonces else { throw .noncesUnknown }
-        guard nonces.indices.contains(signer) else {
-            throw .wrongCount(.partialSignature, expected: nonces.count, actual: signer)
-        }
+        guard nonces.indices.contains(signer) else { throw .noSuchSigner(signer, count: nonces.count) }
         return self.isValid(partial, nonce: nonces[signer], key: self.keys.publicKeys[signer])
     }
 
