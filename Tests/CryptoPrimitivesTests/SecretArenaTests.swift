@@ -120,7 +120,7 @@ struct SecretArenaTests {
 
     @Test(.enabled(if: MemoryMap.isReadable, "only Linux tells what memory is locked"))
     func `every page of an arena is locked, left out of core dumps, and marked to be wiped on fork`() throws {
-        let arena = try Self.arena(slots: 300) // ten pages
+        let arena = try Self.arena(slots: 300)  // ten pages
         var held: [Held] = []
         for _ in 0..<arena.slotCount { held.append(try Held(arena, filledWith: 1)) }
         for one in [held.first, held[150], held.last].compactMap(\.self) {

@@ -35,8 +35,10 @@ struct SecretBytesTests {
             let secret = try SecretBytes.random(count: 32)
             try secret.withUnsafeBytes { bytes in
                 let start = try #require(bytes.baseAddress)
-                try FileHandle.standardOutput.write(contentsOf: Data("inside \(start.load(fromByteOffset: 31, as: UInt8.self) >= 0)\n".utf8))
-                try FileHandle.standardOutput.write(contentsOf: Data("beyond \(start.load(fromByteOffset: 32, as: UInt8.self) >= 0)\n".utf8))
+                try FileHandle.standardOutput.write(
+                    contentsOf: Data("inside \(start.load(fromByteOffset: 31, as: UInt8.self) >= 0)\n".utf8))
+                try FileHandle.standardOutput.write(
+                    contentsOf: Data("beyond \(start.load(fromByteOffset: 32, as: UInt8.self) >= 0)\n".utf8))
             }
         }
         let output = String(decoding: try #require(child).standardOutputContent, as: UTF8.self)

@@ -1,8 +1,8 @@
 import CryptoPrimitives
 import MuSig2
 import Secp256k1
-import Testing
 import TestVectors
+import Testing
 
 // What BIP-327's `vectors/*.json` hold, under the names they use. Everything in hexadecimal stays text until a test reads it.
 

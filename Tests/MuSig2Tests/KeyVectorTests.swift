@@ -1,8 +1,8 @@
 import CryptoPrimitives
 import MuSig2
 import Secp256k1
-import Testing
 import TestVectors
+import Testing
 
 /// BIP-327's `key_sort_vectors.json` and `key_agg_vectors.json`, and BIP-328's `vectors.json`.
 @Suite(.enabled(if: BIP327Files.areThere, "needs the bips folder: set CHORALE_BIPS"))
@@ -77,7 +77,7 @@ struct KeyVectorTests {
         for vector in vectors {
             let keys = try KeyAggregation(parsing: vector.keys.map { try Hex.decode($0) })
             #expect(keys.aggregateKey.description == vector.aggregatePubkey)
-            let version: [UInt8] = [0x04, 0x88, 0xb2, 0x1e] // BIP-32, "Serialization format": mainnet, public
+            let version: [UInt8] = [0x04, 0x88, 0xb2, 0x1e]  // BIP-32, "Serialization format": mainnet, public
             let payload = version + [UInt8](repeating: 0, count: 9) + chainCode.bytes + keys.aggregateKey.bytes
             #expect(Base58Check.encode(payload) == vector.xpub)
         }

@@ -49,30 +49,38 @@ struct Misuse: Sendable, CustomTestStringConvertible {
     }
 
     static let all: [Misuse] = [
-        Misuse("a nonce signs twice", errors: "'nonce' consumed more than once", source: """
-            func sign(_ key: borrowing SecretKey, _ context: SigningContext) throws {
-                let nonce = try SecretNonce(for: key, extraInput: Bytes32())
-                _ = try nonce.sign(with: key, in: context)
-                _ = try nonce.sign(with: key, in: context)
-            }
-            """),
-        Misuse("a nonce signs for two contexts", errors: "'nonce' consumed more than once", source: """
-            func sign(_ nonce: consuming SecretNonce, _ key: borrowing SecretKey, _ one: SigningContext, _ two: SigningContext) throws {
-                let both = (try nonce.sign(with: key, in: one), try nonce.sign(with: key, in: two))
-                _ = both
-            }
-            """),
-        Misuse("a nonce signs again after an error", errors: "'nonce' consumed more than once", source: """
-            func sign(_ nonce: consuming SecretNonce, _ key: borrowing SecretKey, _ context: SigningContext) throws -> PartialSignature {
-                do { return try nonce.sign(with: key, in: context) } catch { return try nonce.sign(with: key, in: context) }
-            }
-            """),
-        Misuse("a nonce signs in a loop", errors: "'nonce' consumed in a loop", source: """
-            func sign(_ key: borrowing SecretKey, _ contexts: [SigningContext]) throws {
-                let nonce = try SecretNonce(for: key, extraInput: Bytes32())
-                for context in contexts { _ = try nonce.sign(with: key, in: context) }
-            }
-            """),
+        Misuse(
+            "a nonce signs twice", errors: "'nonce' consumed more than once",
+            source: """
+                func sign(_ key: borrowing SecretKey, _ context: SigningContext) throws {
+                    let nonce = try SecretNonce(for: key, extraInput: Bytes32())
+                    _ = try nonce.sign(with: key, in: context)
+                    _ = try nonce.sign(with: key, in: context)
+                }
+                """),
+        Misuse(
+            "a nonce signs for two contexts", errors: "'nonce' consumed more than once",
+            source: """
+                func sign(_ nonce: consuming SecretNonce, _ key: borrowing SecretKey, _ one: SigningContext, _ two: SigningContext) throws {
+                    let both = (try nonce.sign(with: key, in: one), try nonce.sign(with: key, in: two))
+                    _ = both
+                }
+                """),
+        Misuse(
+            "a nonce signs again after an error", errors: "'nonce' consumed more than once",
+            source: """
+                func sign(_ nonce: consuming SecretNonce, _ key: borrowing SecretKey, _ context: SigningContext) throws -> PartialSignature {
+                    do { return try nonce.sign(with: key, in: context) } catch { return try nonce.sign(with: key, in: context) }
+                }
+                """),
+        Misuse(
+            "a nonce signs in a loop", errors: "'nonce' consumed in a loop",
+            source: """
+                func sign(_ key: borrowing SecretKey, _ contexts: [SigningContext]) throws {
+                    let nonce = try SecretNonce(for: key, extraInput: Bytes32())
+                    for context in contexts { _ = try nonce.sign(with: key, in: context) }
+                }
+                """),
         Misuse(
             "a nonce signs in an escaping closure",
             errors: "noncopyable 'nonce' cannot be consumed when captured by an escaping closure or borrowed by a non-Escapable type",
@@ -82,65 +90,89 @@ struct Misuse: Sendable, CustomTestStringConvertible {
                     return { try nonce.sign(with: SecretKey.generate(), in: context) }
                 }
                 """),
-        Misuse("a borrowed nonce signs", errors: "'nonce' is borrowed and cannot be consumed", source: """
-            func sign(_ nonce: borrowing SecretNonce, _ key: borrowing SecretKey, _ context: SigningContext) throws {
-                _ = try nonce.sign(with: key, in: context)
-            }
-            """),
-        Misuse("a nonce that a shared object keeps signs", errors: "cannot consume noncopyable stored property 'self.nonce' of a class", source: """
-            final class Keeper {
-                let nonce: SecretNonce
-                init(_ nonce: consuming SecretNonce) { self.nonce = nonce }
-                func sign(_ key: borrowing SecretKey, _ context: SigningContext) throws { _ = try self.nonce.sign(with: key, in: context) }
-            }
-            """),
-        Misuse("a nonce is copied", errors: "'copy' cannot be applied to noncopyable types", source: """
-            func twice(_ nonce: borrowing SecretNonce) -> SecretNonce {
-                let other = copy nonce
-                return other
-            }
-            """),
-        Misuse("a nonce goes into an array", errors: "type 'SecretNonce' does not conform to protocol 'Copyable'", source: """
-            func collect(_ key: borrowing SecretKey) throws -> [SecretNonce] {
-                [try SecretNonce(for: key, extraInput: Bytes32())]
-            }
-            """),
-        Misuse("a nonce is printed", errors: "argument type 'SecretNonce' does not conform to expected type 'Copyable'", source: """
-            func show(_ nonce: borrowing SecretNonce) { print(nonce) }
-            """),
         Misuse(
-            "a nonce is made from bytes", errors: "extra argument 'parsing' in call", "missing arguments for parameters 'for', 'extraInput' in call",
+            "a borrowed nonce signs", errors: "'nonce' is borrowed and cannot be consumed",
+            source: """
+                func sign(_ nonce: borrowing SecretNonce, _ key: borrowing SecretKey, _ context: SigningContext) throws {
+                    _ = try nonce.sign(with: key, in: context)
+                }
+                """),
+        Misuse(
+            "a nonce that a shared object keeps signs", errors: "cannot consume noncopyable stored property 'self.nonce' of a class",
+            source: """
+                final class Keeper {
+                    let nonce: SecretNonce
+                    init(_ nonce: consuming SecretNonce) { self.nonce = nonce }
+                    func sign(_ key: borrowing SecretKey, _ context: SigningContext) throws { _ = try self.nonce.sign(with: key, in: context) }
+                }
+                """),
+        Misuse(
+            "a nonce is copied", errors: "'copy' cannot be applied to noncopyable types",
+            source: """
+                func twice(_ nonce: borrowing SecretNonce) -> SecretNonce {
+                    let other = copy nonce
+                    return other
+                }
+                """),
+        Misuse(
+            "a nonce goes into an array", errors: "type 'SecretNonce' does not conform to protocol 'Copyable'",
+            source: """
+                func collect(_ key: borrowing SecretKey) throws -> [SecretNonce] {
+                    [try SecretNonce(for: key, extraInput: Bytes32())]
+                }
+                """),
+        Misuse(
+            "a nonce is printed", errors: "argument type 'SecretNonce' does not conform to expected type 'Copyable'",
+            source: """
+                func show(_ nonce: borrowing SecretNonce) { print(nonce) }
+                """),
+        Misuse(
+            "a nonce is made from bytes", errors: "extra argument 'parsing' in call",
+            "missing arguments for parameters 'for', 'extraInput' in call",
             source: """
                 func restore(_ bytes: [UInt8]) throws { _ = try SecretNonce(parsing: bytes) }
                 """),
-        Misuse("a nonce's randomness is chosen", errors: "extra argument 'random' in call", source: """
-            func choose(_ key: borrowing SecretKey) throws { _ = try SecretNonce(for: key, extraInput: Bytes32(), random: Bytes32()) }
-            """),
-        Misuse("a nonce is made without its key", errors: "missing argument for parameter 'for' in call", source: """
-            func keyless() throws { _ = try SecretNonce(extraInput: Bytes32()) }
-            """),
-        Misuse("a nonce's bytes are read", errors: "'slot' is inaccessible due to 'private' protection level", source: """
-            func read(_ nonce: borrowing SecretNonce) -> [UInt8] { nonce.slot.withUnsafeMutableBytes { Array($0) } }
-            """),
         Misuse(
-            "signing before the nonces are complete", errors: "cannot convert value of type 'KeyAggregation' to expected argument type 'SigningContext'",
+            "a nonce's randomness is chosen", errors: "extra argument 'random' in call",
+            source: """
+                func choose(_ key: borrowing SecretKey) throws { _ = try SecretNonce(for: key, extraInput: Bytes32(), random: Bytes32()) }
+                """),
+        Misuse(
+            "a nonce is made without its key", errors: "missing argument for parameter 'for' in call",
+            source: """
+                func keyless() throws { _ = try SecretNonce(extraInput: Bytes32()) }
+                """),
+        Misuse(
+            "a nonce's bytes are read", errors: "'slot' is inaccessible due to 'private' protection level",
+            source: """
+                func read(_ nonce: borrowing SecretNonce) -> [UInt8] { nonce.slot.withUnsafeMutableBytes { Array($0) } }
+                """),
+        Misuse(
+            "signing before the nonces are complete",
+            errors: "cannot convert value of type 'KeyAggregation' to expected argument type 'SigningContext'",
             source: """
                 func sign(_ nonce: consuming SecretNonce, _ key: borrowing SecretKey, _ keys: KeyAggregation) throws {
                     _ = try nonce.sign(with: key, in: keys)
                 }
                 """),
-        Misuse("a context without nonces", errors: "missing argument for parameter 'nonces' in call", source: """
-            func context(_ keys: KeyAggregation, _ message: Bytes32) throws { _ = try SigningContext(keys: keys, message: message) }
-            """),
-        Misuse("the library's session is reached from outside", errors: "'session' is inaccessible due to 'package' protection level", source: """
-            func leak(_ context: SigningContext) { _ = context.session }
-            """),
-        Misuse("a secret key is copied", errors: "'copy' cannot be applied to noncopyable types", source: """
-            func twice(_ key: borrowing SecretKey) -> SecretKey {
-                let other = copy key
-                return other
-            }
-            """),
+        Misuse(
+            "a context without nonces", errors: "missing argument for parameter 'nonces' in call",
+            source: """
+                func context(_ keys: KeyAggregation, _ message: Bytes32) throws { _ = try SigningContext(keys: keys, message: message) }
+                """),
+        Misuse(
+            "the library's session is reached from outside", errors: "'session' is inaccessible due to 'package' protection level",
+            source: """
+                func leak(_ context: SigningContext) { _ = context.session }
+                """),
+        Misuse(
+            "a secret key is copied", errors: "'copy' cannot be applied to noncopyable types",
+            source: """
+                func twice(_ key: borrowing SecretKey) -> SecretKey {
+                    let other = copy key
+                    return other
+                }
+                """),
     ]
 }
 
@@ -154,7 +186,9 @@ private enum Compiler {
         defer { try? FileManager.default.removeItem(at: file) }
         try "import CryptoPrimitives\nimport MuSig2\nimport Secp256k1\n\n\(source)\n".write(to: file, atomically: true, encoding: .utf8)
         let (status, output) = try Self.run(
-            ["swiftc", "-emit-sil", "-o", "/dev/null", "-swift-version", "6", "-parse-as-library"] + (try Self.searchPaths.get()) + [file.path])
+            ["swiftc", "-emit-sil", "-o", "/dev/null", "-swift-version", "6", "-parse-as-library"] + (try Self.searchPaths.get()) + [
+                file.path
+            ])
         let errors = output.split(separator: "\n").compactMap { line -> String? in
             guard line.hasPrefix(file.path), let found = line.range(of: ": error: ") else { return nil }
             return String(line[found.upperBound...])

@@ -2,8 +2,8 @@ import CSecp256k1
 import CryptoPrimitives
 import MuSig2
 import Secp256k1
-import Testing
 import TestVectors
+import Testing
 
 /// BIP-327's `nonce_gen_vectors.json` and `nonce_agg_vectors.json`.
 @Suite(.enabled(if: BIP327Files.areThere, "needs the bips folder: set CHORALE_BIPS"))

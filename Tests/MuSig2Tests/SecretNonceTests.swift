@@ -1,8 +1,8 @@
 import CryptoPrimitives
 import MuSig2
 import Secp256k1
-import Testing
 import TestVectors
+import Testing
 
 struct SecretNonceTests {
     @Test(arguments: [1, 2, 3, 15])

@@ -1,8 +1,8 @@
 import CryptoPrimitives
 import MuSig2
 import Secp256k1
-import Testing
 import TestVectors
+import Testing
 
 /// BIP-327's `sig_agg_vectors.json`.
 @Suite(.enabled(if: BIP327Files.areThere, "needs the bips folder: set CHORALE_BIPS"))

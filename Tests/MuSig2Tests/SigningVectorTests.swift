@@ -1,8 +1,8 @@
 import CryptoPrimitives
 import MuSig2
 import Secp256k1
-import Testing
 import TestVectors
+import Testing
 
 /// BIP-327's `sign_verify_vectors.json` and `tweak_vectors.json`.
 ///

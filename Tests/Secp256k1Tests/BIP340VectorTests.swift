@@ -2,8 +2,8 @@ import CSecp256k1
 import CryptoPrimitives
 import Foundation
 import Secp256k1
-import Testing
 import TestVectors
+import Testing
 
 /// All rows of BIP-340's `test-vectors.csv`.
 @Suite(.enabled(if: VectorFolder.has(BIP340Row.file), "needs the bips folder: set CHORALE_BIPS"))

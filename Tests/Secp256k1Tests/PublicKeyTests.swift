@@ -18,15 +18,17 @@ struct PublicKeyTests {
 
     @Test(arguments: [0, 1, 32, 34, 65])
     func `a key of a wrong length is refused with both lengths`(count: Int) {
-        #expect(throws: KeyError.wrongByteCount(expected: 33, actual: count)) { try PublicKey(parsing: [UInt8](repeating: 2, count: count)) }
+        #expect(throws: KeyError.wrongByteCount(expected: 33, actual: count)) {
+            try PublicKey(parsing: [UInt8](repeating: 2, count: count))
+        }
     }
 
     @Test(arguments: [
-        "04" + generatorX, // tag of the uncompressed encoding
-        "06" + generatorX, // tag of the hybrid encoding
+        "04" + generatorX,  // tag of the uncompressed encoding
+        "06" + generatorX,  // tag of the hybrid encoding
         "00" + generatorX,
-        "020000000000000000000000000000000000000000000000000000000000000005", // 5 is no x coordinate (BIP-327's invalid key)
-        "02fffffffffffffffffffffffffffffffffffffffffffffffffffffffefffffc30", // above the field's prime
+        "020000000000000000000000000000000000000000000000000000000000000005",  // 5 is no x coordinate (BIP-327's invalid key)
+        "02fffffffffffffffffffffffffffffffffffffffffffffffffffffffefffffc30",  // above the field's prime
     ])
     func `bytes that are no point are refused`(hex: String) throws {
         let bytes = try Hex.decode(hex)

@@ -60,7 +60,7 @@ struct SecretKeyTests {
     @Test func `an argument that the library holds for illegal is counted and does not end the process`() {
         let before = Context.illegalArgumentCount
         var (zeros, point) = (secp256k1_keypair(), secp256k1_pubkey())
-        #expect(secp256k1_keypair_pub(Context.shared, &point, &zeros) == 1) // the library copies this one unread
+        #expect(secp256k1_keypair_pub(Context.shared, &point, &zeros) == 1)  // the library copies this one unread
         var bytes = [UInt8](repeating: 0, count: 33)
         var count = 33
         _ = secp256k1_ec_pubkey_serialize(Context.shared, &bytes, &count, &point, UInt32(SECP256K1_EC_COMPRESSED))
