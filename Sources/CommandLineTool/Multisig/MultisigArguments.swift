@@ -1,0 +1,91 @@
+import Bitcoin
+import CryptoPrimitives
+import Secp256k1
+
+/// What every `multisig` command takes to know the policy, and the policy made of it.
+enum MultisigArguments {
+    static let items: [Command.Item] = [
+        .argument(Self.threshold), .argument(Self.signers),
+        .oneOf(Self.owner.declaration, Self.ownerAggregate.declaration, Self.ownerUnspendable.declaration),
+        .argument(Self.allowLargeTree),
+    ]
+
+    private static let threshold = Argument.required(
+        "threshold", "K", help: "how many signers it takes to spend", parse: Parsing.integer(1...1_000_000))
+    private static let signers = Argument.required(
+        "signers", "FILE", help: "the signers' public keys, one in hex a line; # begins a comment; - for standard input",
+        parse: Parsing.path)
+    private static let owner = Argument.optional(
+        "owner", "HEX", help: "this key alone can spend too, by the key path: 66 hex digits, or the 64 of an x-only key",
+        parse: Self.ownerKey)
+    private static let ownerAggregate = Argument.flag("owner-aggregate", help: "all signers together can spend too, by the key path")
+    private static let ownerUnspendable = Argument.flag(
+        "owner-unspendable", help: "nobody can spend by the key path: its key is proved to have no known secret")
+    private static let allowLargeTree = Argument.flag(
+        "allow-large-tree", help: "allow more work than \(Amounts.grouped(DelegatedMultisig.aggregatedKeyCountMax)) keys to add up; "
+            + "only for a policy of your own making")
+
+    private static let ownerKey: TextParser<XOnlyPublicKey> = { (text) throws(InvalidText) in
+        guard text.utf8.count == 2 * XOnlyPublicKey.byteCount else { return try Parsing.publicKey(text).xOnly }
+        guard let bytes = Bytes32(hex: text) else { throw InvalidText("it holds a character that is no hex digit") }
+        do throws(KeyError) { return try XOnlyPublicKey(bytes) } catch { throw InvalidText("\(error)") }
+    }
+
+    private static func internalKey(_ arguments: Arguments) -> DelegatedMultisig.InternalKey {
+        if let key = arguments[self.owner] { return .owner(key) }
+        return arguments[self.ownerAggregate] ? .aggregate : .unspendable
+    }
+
+    /// Computes the policy on all cores, and says how far it is.
+    static func policy(_ arguments: Arguments) async throws(CommandError) -> DelegatedMultisig {
+        let file = try SignersFile(readingFrom: arguments[self.signers])
+        let progress = ProgressLine()
+        defer { progress.finish() }
+        do throws(DelegatedMultisigError) {
+            return try await DelegatedMultisig.make(
+                internalKey: self.internalKey(arguments), signers: file.keys, threshold: arguments[self.threshold],
+                allowingLargeTree: arguments[self.allowLargeTree]
+            ) { progress.update("computing the keys of all sets of signers", done: $0, of: $1) }
+        } catch {
+            throw self.failure(error, file)
+        }
+    }
+
+    /// Errors about a signer name its line.
+    private static func failure(_ error: DelegatedMultisigError, _ file: SignersFile) -> CommandError {
+        switch error {
+        case .duplicateSigner(let first, let second):
+            .failed(
+                "\(file.place(of: first)) and \(file.place(of: second)) hold the same key up to its sign, so one person would count "
+                    + "twice: give each its own")
+        case .ownerIsSigner(let signer):
+            .failed("the owner's key is also that on \(file.place(of: signer)): give the owner a key of its own")
+        case .tooMuchWork:
+            .failed("\(error) (--allow-large-tree)")
+        default: .failed("\(error)")
+        }
+    }
+}
+
+extension DelegatedMultisig {
+    /// `2-of-3`.
+    var shape: String { "\(self.threshold)-of-\(self.signers.count)" }
+
+    /// Who can spend by the key path, in words.
+    var keyPathDescription: String {
+        switch self.internalKey {
+        case .owner: "the owner alone"
+        case .aggregate: "all \(self.signers.count) signers together"
+        case .unspendable: "nobody"
+        }
+    }
+
+    /// The key path, if anyone can spend by it.
+    var keyPath: Path? {
+        switch self.internalKey {
+        case .owner: .owner
+        case .aggregate: .aggregateKeyPath
+        case .unspendable: nil
+        }
+    }
+}

@@ -1,0 +1,78 @@
+import Bitcoin
+import Secp256k1
+
+/// A PSBT as JSON for programs.
+enum PSBTDescription {
+    static func json(_ summary: PSBTSummary, on network: Network) -> JSONValue {
+        let transaction = summary.psbt.unsignedTransaction
+        let fee = try? summary.fee.get()
+        return .object([
+            ("txid", .string("\(transaction.txid)")), ("network", .string(network.rawValue)),
+            ("version", .unsigned(UInt64(transaction.version))), ("lock_time", .unsigned(UInt64(transaction.lockTime))),
+            ("complete", .bool(summary.isComplete)), ("ready_to_finalize", .bool(summary.unfinishedCount == 0)),
+            ("inputs", .array(summary.inputs.enumerated().map { self.json($0.element, index: $0.offset, on: network) })),
+            (
+                "outputs",
+                .array(
+                    transaction.outputs.enumerated().map { index, output in
+                        .object([("index", .integer(index))] + ScriptDescription.json(output, on: network))
+                    })
+            ),
+            ("fee", fee.map(JSONValue.unsigned) ?? .null), ("virtual_size", summary.virtualSize.map(JSONValue.integer) ?? .null),
+            ("fee_rate", self.feeRate(fee, summary.virtualSize)),
+        ])
+    }
+
+    /// Satoshi per virtual byte, rounded down to hundredths.
+    private static func feeRate(_ fee: UInt64?, _ virtualSize: Int?) -> JSONValue {
+        guard let fee, let virtualSize, virtualSize > 0 else { return .null }
+        // A fee is at most 21 million bitcoin, a hundred times of which fits.
+        return .number(Double(fee * 100 / UInt64(virtualSize)) / 100)
+    }
+
+    private static func json(_ input: PSBTSummary.Input, index: Int, on network: Network) -> JSONValue {
+        var members: [(name: String, value: JSONValue)] = [
+            ("index", .integer(index)), ("txid", .string("\(input.outPoint.txid)")),
+            ("output", .unsigned(UInt64(input.outPoint.index))), ("sequence", .unsigned(UInt64(input.sequence))),
+        ]
+        if let spent = input.spent {
+            members += ScriptDescription.json(spent, on: network)
+        } else {
+            members += [("amount", .null), ("script_pubkey", .null), ("type", .null), ("address", .null)]
+        }
+        let (state, detail) = self.state(input.state)
+        members += [
+            ("state", .string(state)), ("detail", .optional(detail)),
+            ("sighash_type", input.sighashType.map { .unsigned(UInt64($0)) } ?? .null),
+            ("musig2", .array(input.signings.map(self.json))),
+        ]
+        return .object(members)
+    }
+
+    private static func state(_ state: PSBTSummary.State) -> (name: String, detail: String?) {
+        switch state {
+        case .final: ("final", nil)
+        case .finalizable: ("signed", nil)
+        case .unfinished(let what): ("unsigned", what)
+        case .flawed(let what): ("invalid", what)
+        }
+    }
+
+    private static func json(_ signing: MuSig2Signing) -> JSONValue {
+        .object([
+            ("aggregate_key", .optional(signing.aggregateKey.map { "\($0)" })),
+            ("signed_key", .optional(signing.signedKey.map { "\($0)" })),
+            ("leaf_hash", .optional(signing.leafHash.map { "\($0)" })),
+            (
+                "participants",
+                .array(
+                    signing.participants.map { key in
+                        .object([
+                            "public_key": .string("\(key)"), "nonce": .bool(signing.nonces.contains(key)),
+                            "partial_signature": .bool(signing.partialSignatures.contains(key)),
+                        ])
+                    })
+            ),
+        ])
+    }
+}

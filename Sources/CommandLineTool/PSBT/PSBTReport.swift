@@ -1,0 +1,117 @@
+import Bitcoin
+import Secp256k1
+
+/// A PSBT as text for people.
+struct PSBTReport {
+    let summary: PSBTSummary
+    let network: Network
+    let style: Style
+
+    /// Most participants of one signature that are listed; the rest is counted.
+    private static let participantCountMax = 50
+    private static let labelWidth = 8
+    private static let indent = 5
+
+    func lines() -> [String] {
+        var report = Report(style: self.style)
+        self.writeHead(to: &report)
+        report.heading("Inputs")
+        for (index, input) in self.summary.inputs.enumerated() { self.write(input, index: index, to: &report) }
+        report.heading("Outputs")
+        for (index, output) in self.summary.psbt.unsignedTransaction.outputs.enumerated() {
+            report.line("\(index)".leftPadded(to: 3) + "  " + ScriptDescription.amount(output.amount))
+            self.field("to", ScriptDescription.recipient(output.scriptPubKey, on: self.network), to: &report)
+        }
+        self.writeFee(to: &report)
+        return report.lines
+    }
+
+    private func wrapped(_ text: String) -> [String] {
+        TextLayout.wrapped(text, width: HelpText.columnCountMax - Self.indent - Self.labelWidth - 2)
+    }
+
+    private func field(_ label: String, _ value: String, to report: inout Report) {
+        report.field(label, value, indent: Self.indent, width: Self.labelWidth)
+    }
+
+    private func writeHead(to report: inout Report) {
+        let transaction = self.summary.psbt.unsignedTransaction
+        report.heading("PSBT of transaction \(transaction.txid)")
+        report.line(
+            "version \(transaction.version), \(ScriptDescription.lockTime(transaction.lockTime)); addresses as on \(self.network)"
+                + " (--network)")
+        report.line(self.verdict())
+    }
+
+    private func verdict() -> String {
+        if self.summary.isComplete { return self.style.green("Complete: every input is final (next: chorale psbt extract).") }
+        let unfinished = self.summary.unfinishedCount
+        if unfinished == 0 { return self.style.green("Signed: every input can be finalized (next: chorale psbt finalize).") }
+        return self.style.yellow(
+            "Not complete: \(Amounts.grouped(unfinished)) of \(Amounts.count(self.summary.inputs.count, "input")) still "
+                + (unfinished == 1 ? "needs signatures." : "need signatures."))
+    }
+
+    // MARK: - Inputs
+
+    private func write(_ input: PSBTSummary.Input, index: Int, to report: inout Report) {
+        let amount = input.spent.map { ScriptDescription.amount($0.amount) } ?? self.style.yellow("amount not known")
+        report.line("\(index)".leftPadded(to: 3) + "  " + amount)
+        if let spent = input.spent {
+            self.field("from", ScriptDescription.recipient(spent.scriptPubKey, on: self.network), to: &report)
+        }
+        self.field("coin", "\(input.outPoint)", to: &report)
+        report.field("state", self.state(of: input), indent: Self.indent, width: Self.labelWidth)
+        if let type = input.sighashType {
+            let name = (try? SighashType(parsing: type)).map { "\($0)" } ?? "0x\(String(type, radix: 16)), which is not a type of BIP-341"
+            let coversAll = type == 0 || type == 1
+            self.field("sighash", coversAll ? name : self.style.yellow("\(name): signatures do not cover the whole transaction"), to: &report)
+        }
+        for signing in input.signings { self.write(signing, to: &report) }
+    }
+
+    private func state(of input: PSBTSummary.Input) -> [String] {
+        switch input.state {
+        case .final: [self.style.green("final")]
+        case .finalizable: [self.style.green("signed, ready to be finalized")]
+        case .unfinished(let what): [what]
+        case .flawed(let what): self.wrapped("do not sign: \(what)").map(self.style.red)
+        }
+    }
+
+    private func write(_ signing: MuSig2Signing, to report: inout Report) {
+        let count = signing.participants.count
+        let path = signing.leafHash.map { "leaf \($0)" } ?? (signing.signedKey == nil ? "not begun" : "key path")
+        self.field("MuSig2", path, to: &report)
+        self.field(
+            "", "\(signing.nonces.count) of \(count) nonces, \(signing.partialSignatures.count) of \(count) partial signatures"
+                + (signing.aggregateKey == nil ? " (participants not listed)" : ""), to: &report)
+        for key in signing.participants.prefix(Self.participantCountMax) {
+            self.field("", "\(key)  \(self.contribution(of: key, to: signing))", to: &report)
+        }
+        if count > Self.participantCountMax {
+            self.field("", "… and \(Amounts.grouped(count - Self.participantCountMax)) more (--json lists all)", to: &report)
+        }
+    }
+
+    private func contribution(of key: PublicKey, to signing: MuSig2Signing) -> String {
+        switch (signing.nonces.contains(key), signing.partialSignatures.contains(key)) {
+        case (true, true): self.style.green("nonce, signature")
+        case (true, false): "nonce"
+        case (false, true): self.style.yellow("signature alone")
+        case (false, false): self.style.dim("nothing yet")
+        }
+    }
+
+    // MARK: - Fee
+
+    private func writeFee(to report: inout Report) {
+        report.heading("Fee")
+        switch self.summary.fee {
+        case .success(let fee):
+            let rate = self.summary.virtualSize.map { ", \(Amounts.feeRate(fee: fee, virtualSize: $0)) at \(Amounts.grouped($0)) vB" }
+            report.line(ScriptDescription.amount(fee) + (rate ?? ", the rate is known once it is signed"), indent: Self.indent)
+        case .failure(let error): for line in self.wrapped("not known: \(error)") { report.line(self.style.yellow(line), indent: Self.indent) }
+        }
+    }
+}

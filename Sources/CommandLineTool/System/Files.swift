@@ -1,0 +1,87 @@
+import SessionStore
+
+#if canImport(Glibc)
+internal import Glibc
+#elseif canImport(Musl)
+internal import Musl
+#elseif canImport(Darwin)
+internal import Darwin
+#endif
+
+/// Files that a command names: read within a bound, written whole or not at all.
+enum Files {
+    /// The name that stands for standard input.
+    static let standardInput = "-"
+
+    /// The arguments that every command with an output file takes.
+    static let force = Argument.flag("force", help: "replace the file of --out if there is one")
+
+    /// The name as messages show it.
+    static func shownName(_ path: String) -> String { path == self.standardInput ? "standard input" : path.printable }
+
+    /// Everything in the file, or on standard input for `-`; more than `byteCountMax` is refused.
+    static func read(_ path: String, byteCountMax: Int) throws(CommandError) -> [UInt8] {
+        if path == self.standardInput { return try self.readStandardInput(byteCountMax: byteCountMax) }
+        do throws(FileError) { return try AtomicFile.read(path, byteCountMax: byteCountMax) } catch { throw self.failure(error) }
+    }
+
+    private static func readStandardInput(byteCountMax: Int) throws(CommandError) -> [UInt8] {
+        var bytes: [UInt8] = []
+        do throws(SystemError) {
+            while true {
+                let piece = try FileDescriptor.standardInput.read(atMost: 64 * 1_024)
+                guard !piece.isEmpty else { return bytes }
+                bytes += piece
+                guard bytes.count <= byteCountMax else { break }
+            }
+        } catch {
+            throw .failed("standard input cannot be read: \(error)")
+        }
+        throw .failed("standard input has more than \(Amounts.grouped(byteCountMax)) bytes, so it is not what was asked for; check what is piped in")
+    }
+
+    /// Writes the whole file or nothing. A file that is there is replaced only when `replacing` says so.
+    static func write(
+        _ bytes: [UInt8], to path: String, replacing: Bool, permissions: FilePermissions = .everybodyReads
+    ) throws(CommandError) {
+        try Interruption.deferring { () throws(CommandError) in
+            do throws(FileError) {
+                if replacing {
+                    try self.checkReplaceable(path)
+                    try AtomicFile.write(bytes, to: path, permissions: permissions)
+                } else {
+                    try AtomicFile.create(bytes, at: path, permissions: permissions)
+                }
+            } catch {
+                throw self.failure(error)
+            }
+        }
+    }
+
+    /// Whether anything has the name.
+    static func exists(_ path: String) -> Bool {
+        var status = stat()
+        return lstat(path, &status) == 0
+    }
+
+    /// Refuses, before long work, to begin what `write` would refuse in the end.
+    static func checkFree(_ path: String, replacing: Bool) throws(CommandError) {
+        guard self.exists(path) else { return }
+        guard replacing else { throw self.failure(.exists(path: path)) }
+        do throws(FileError) { try self.checkReplaceable(path) } catch { throw self.failure(error) }
+    }
+
+    /// To take the place of a device, a folder or a link would destroy it, and nobody means that.
+    private static func checkReplaceable(_ path: String) throws(FileError) {
+        var status = stat()
+        if lstat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG { throw .notARegularFile(path: path) }
+    }
+
+    static func failure(_ error: FileError) -> CommandError {
+        switch error {
+        case .notFound: .missing("\(error)".printable)
+        case .exists(let path): .failed("\(path.printable) exists already: choose another name, or replace it with --force")
+        case .notARegularFile, .tooLarge, .tooManyEntries, .system: .failed("\(error)".printable)
+        }
+    }
+}
