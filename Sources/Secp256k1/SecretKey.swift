@@ -62,7 +62,17 @@ public struct SecretKey: ~Copyable, Sendable {
     ///
     /// - Throws: `SecretKeyError.signingFailed` when the result does not verify, which only a fault of the machine explains.
     public borrowing func sign(_ message: Bytes32) throws(SecretKeyError) -> SchnorrSignature {
-        let auxiliary = Bytes32 { SystemRandom.fill($0) }
+        try self.sign(message, auxiliary: Bytes32 { SystemRandom.fill($0) })
+    }
+
+    /// The same without auxiliary randomness, which BIP-340 allows: one message always gets the same signature.
+    ///
+    /// For statements that are made again at every start and must not differ.
+    public borrowing func signDeterministically(_ message: Bytes32) throws(SecretKeyError) -> SchnorrSignature {
+        try self.sign(message, auxiliary: Bytes32())
+    }
+
+    private borrowing func sign(_ message: Bytes32, auxiliary: Bytes32) throws(SecretKeyError) -> SchnorrSignature {
         var signature = (Bytes32(), Bytes32())
         let isMade = withUnsafeMutableBytes(of: &signature) { signature in
             message.withUnsafeBytes { message in

@@ -76,7 +76,7 @@ extension KeyCommands {
         let identity: Ed25519.SecretKey
     }
 
-    private static func failure(_ error: KeyFileError) -> CommandError {
+    static func failure(_ error: KeyFileError) -> CommandError {
         switch error {
         // A key is never overwritten, so this is no place to offer --force.
         case .file(.exists(let path)): .failed("\(path.printable) exists already, and keys are never overwritten: choose another name")

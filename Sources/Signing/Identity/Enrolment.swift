@@ -31,7 +31,8 @@ public struct Enrolment: Hashable, Sendable {
         self.version = version
         self.expiry = expiry
         let digest = Self.digest(network, signer.publicKey, identity.publicKey, version, expiry)
-        self.signerSignature = try signer.sign(digest)
+        // The same bytes at every start: what a process says again after a crash is what it said before.
+        self.signerSignature = try signer.signDeterministically(digest)
         self.identitySignature = identity.sign(digest.bytes)
     }
 

@@ -1,0 +1,208 @@
+import Bitcoin
+import CryptoPrimitives
+import Secp256k1
+import SessionStore
+import Signing
+
+/// `chorale cosign`: one signer's part in signing a transaction together, over a shared folder.
+enum CosignCommand {
+    private static let psbt = Argument.required(
+        "psbt", "FILE", help: "the transaction to sign, as a PSBT with its coins and participants", parse: Parsing.path)
+    private static let key = Argument.required("key", "FILE", help: "your key file (chorale key new)", parse: Parsing.path)
+    private static let exchange = Argument.required(
+        "exchange", "FOLDER", help: "the folder that all signers see: a shared drive, a synchronised directory, a USB stick",
+        parse: Parsing.path)
+    private static let set = Argument.optional(
+        "set", "KEYS", help: "who signs, agreed on beforehand: public keys in hex, with commas between", parse: Self.keys)
+    private static let timeLimit = Argument.option(
+        "time-limit", "SECONDS", default: 3_600, help: "how long to wait for the others", parse: Parsing.integer(1...2_592_000))
+    private static let awayAfter = Argument.option(
+        "away-after", "SECONDS", default: 30,
+        help: "for k-of-n: a signer who has shown no sign of life for this long is replaced, if others are there",
+        parse: Parsing.integer(2...86_400))
+    private static let noWait = Argument.flag(
+        "no-wait", help: "leave as soon as your signature is in the folder, instead of waiting for the finished transaction")
+    private static let yes = Argument.flag("yes", help: "do not ask whether to sign: what is signed is shown all the same")
+    private static let journal = Argument.optional(
+        "journal", "FILE", help: "where your decisions to sign are recorded before they leave (default: the key file's name and .journal)",
+        parse: Parsing.path)
+    private static let out = Argument.optional(
+        "out", "FILE", help: "write the finished transaction to this file too, in hex", parse: Parsing.path)
+
+    static let command = Command(
+        "cosign", summary: "sign a transaction together with others, over a shared folder",
+        discussion: """
+            Every signer runs this command with the same transaction, its own key file, and the same folder. The folder is the \
+            network: the processes leave their public nonces and partial signatures there, each file signed by its sender, and the \
+            finished transaction comes out.
+
+            Leave it running until it is done: the secret nonces live only in this process. If it is killed, start it again; it \
+            begins a new attempt on its own, and the others follow. Only the last signer of a set, for whom all other nonces are \
+            there already, needs just one visit (--no-wait).
+
+            For k-of-n, the first k signers who are here form the set, unless --set names it.
+            """,
+        items: [
+            .argument(psbt), .argument(key), .argument(exchange), .argument(set), .argument(timeLimit), .argument(awayAfter),
+            .argument(noWait), .argument(yes), .argument(journal), .argument(out), .argument(Files.force),
+        ] + Passphrase.items + [.argument(.json)],
+        examples: [
+            Command.Example("at each signer's machine", "chorale cosign --psbt payment.psbt --key alice.key --exchange /mnt/shared"),
+            Command.Example(
+                "the last one, with a USB stick",
+                "chorale cosign --psbt payment.psbt --key carol.key --exchange /media/stick \\\n    --no-wait"),
+        ]
+    ) { (arguments, console) async throws(CommandError) in
+        ProcessHardening.forbidCoreDumps()
+        if let out = arguments[Self.out] { try Files.checkFree(out, replacing: arguments[Files.force]) }
+        let file: KeyFile
+        do throws(KeyFileError) { file = try KeyFile(readingFrom: arguments[Self.key]) } catch { throw KeyCommands.failure(error) }
+        let task = try await Self.task(arguments, file, console)
+        try Self.approve(task, arguments, console)
+        let passphrase = try Passphrase.read(by: arguments, to: .unlocking, file: file.path)
+        let keys: UnlockedKeys
+        do throws(KeyFileError) { keys = try file.unlock(passphrase: passphrase) } catch { throw KeyCommands.failure(error) }
+        let result = try await Self.sign(task, keys, arguments, console)
+        try Self.deliver(result, task, arguments, console)
+    }
+
+    private static let keys: TextParser<[PublicKey]> = { (text) throws(InvalidText) in
+        var keys: [PublicKey] = []
+        for word in text.split(separator: ",", omittingEmptySubsequences: false) { keys.append(try Parsing.publicKey(String(word))) }
+        return keys
+    }
+}
+
+// MARK: - What is signed
+
+extension CosignCommand {
+    /// What the PSBT asks for, and the policy that it is checked against.
+    private static func task(
+        _ arguments: Arguments, _ file: KeyFile, _ console: Console
+    ) async throws(CommandError) -> CosignTask {
+        let path = arguments[Self.psbt]
+        let psbt = try TransactionFiles.psbt(at: path)
+        do throws(SigningError) {
+            let subject = try PSBTSubject(psbt, for: file.header.signer)
+            let policy = try await self.policy(of: subject)
+            let request = try subject.request(under: policy)
+            // Refuses here, before any question, what could not be signed in the end.
+            if let set = arguments[Self.set] ?? policy.onlySet { _ = try PSBTSubject.plan(request, under: policy, set: set) }
+            guard request.prevouts.contains(where: { $0.scriptPubKey == policy.scriptPubKey }) else { throw .scriptDoesNotMatch(input: 0) }
+            return CosignTask(
+                request: request, policy: policy, signer: file.header.signer, network: file.header.network, set: arguments[Self.set])
+        } catch {
+            throw .failed("\(path.printable): \(error)")
+        }
+    }
+
+    private static func policy(of subject: PSBTSubject) async throws(SigningError) -> any SpendingPolicy {
+        switch subject.group {
+        case .all(let group): return group
+        case .delegated(let record):
+            let line = ProgressLine()
+            defer { line.finish() }
+            do throws(DelegatedMultisigError) {
+                return try await record.policy { done, total in line.update("Computing the k-of-n policy", done: done, of: total) }
+            } catch { throw .transaction("\(error)") }
+        }
+    }
+
+    /// Shows what is signed, and asks.
+    private static func approve(_ task: CosignTask, _ arguments: Arguments, _ console: Console) throws(CommandError) {
+        for line in CosignReport(task: task, style: console.errorStyle).lines() { console.note(line) }
+        guard !arguments[Self.yes] else { return }
+        switch Question.ask("\nSign this? [y/N] ") {
+        case .yes: return
+        case .no: throw .failed("not signed")
+        case .noTerminal:
+            throw arguments.refused(.inconsistent("there is no terminal to ask at: look at what is signed, then say --yes"))
+        }
+    }
+}
+
+// MARK: - Signing
+
+extension CosignCommand {
+    private static func sign(
+        _ task: CosignTask, _ keys: borrowing UnlockedKeys, _ arguments: Arguments, _ console: Console
+    ) async throws(CommandError) -> CosignResult {
+        let folder = try ExchangeFolder(in: arguments[Self.exchange], request: task.request)
+        if let policy = task.policy as? DelegatedMultisig, policy.internalKey == .owner(keys.key.publicKey.xOnly) {
+            return try Self.signAsOwner(task, policy, keys, folder)
+        }
+        let journal = try await Self.openJournal(at: arguments[Self.journal] ?? "\(arguments[Self.key]).journal", console)
+        let runner = CosignRunner(
+            task: task, journal: journal, console: console, waitsForTheEnd: !arguments[Self.noWait],
+            configuration: ExchangeConfiguration(
+                set: task.set, timeLimit: .seconds(arguments[Self.timeLimit]), awayAfter: .seconds(arguments[Self.awayAfter])))
+        let outcome: Result<CosignResult, CommandError>
+        do throws(CommandError) { outcome = .success(try await runner.run(keys, folder)) } catch { outcome = .failure(error) }
+        await journal.close()
+        return try outcome.get()
+    }
+
+    private static func signAsOwner(
+        _ task: CosignTask, _ policy: DelegatedMultisig, _ keys: borrowing UnlockedKeys, _ folder: ExchangeFolder
+    ) throws(CommandError) -> CosignResult {
+        let transaction: Transaction
+        do throws(SigningError) { transaction = try policy.spendAsOwner(task.request, with: keys.key) } catch { throw .failed("\(error)") }
+        // The others, should any wait in the folder, see that it is done.
+        _ = try folder.create(Array("\(Hex.encode(transaction.serialized()))\n".utf8), at: .final)
+        return .complete(transaction, attempt: 0, set: [])
+    }
+
+    private static func openJournal(at path: String, _ console: Console) async throws(CommandError) -> FileJournal {
+        let journal: FileJournal
+        do throws(JournalError) { journal = try await FileJournal.open(path) } catch { throw .failed("\(error)".printable) }
+        if let torn = journal.tornTail {
+            console.note("\(path.printable): the last \(torn.byteCount) bytes were cut off; a crash interrupted them, and nothing of them was released")
+        }
+        return journal
+    }
+
+    private static func deliver(
+        _ result: CosignResult, _ task: CosignTask, _ arguments: Arguments, _ console: Console
+    ) throws(CommandError) {
+        switch result {
+        case .left(let attempt):
+            console.note(console.errorStyle.green("Your signature is in the folder. The others need nothing more of you."))
+            guard arguments[.json] else { return }
+            try console.print(
+                .object([
+                    "txid": .string("\(task.request.transaction.txid)"), "attempt": .integer(Int(attempt)), "complete": .bool(false),
+                    "transaction": .null,
+                ]))
+        case .complete(let transaction, let attempt, let set):
+            let hex = Hex.encode(transaction.serialized())
+            if let out = arguments[Self.out] { try Files.write(Array("\(hex)\n".utf8), to: out, replacing: arguments[Files.force]) }
+            let unsigned = transaction.inputs.indices.filter { transaction.inputs[$0].witness.isEmpty }
+            console.note(console.errorStyle.green("Signed: transaction \(transaction.txid)."))
+            if !unsigned.isEmpty {
+                console.note("Still to be signed by others: input \(unsigned.map(String.init).joined(separator: ", ")).")
+            }
+            guard arguments[.json] else { return try console.print(hex) }
+            try console.print(
+                .object([
+                    "txid": .string("\(transaction.txid)"), "attempt": .integer(Int(attempt)), "complete": .bool(unsigned.isEmpty),
+                    "set": .array(set.map { .string("\($0)") }), "transaction": .string(hex),
+                ]))
+        }
+    }
+}
+
+/// What one signer has to do: the request, the policy that it was checked against, and who it is.
+struct CosignTask: Sendable {
+    let request: SigningRequest
+    let policy: any SpendingPolicy
+    let signer: PublicKey
+    let network: Network
+    /// The set, where it was agreed on.
+    let set: [PublicKey]?
+}
+
+enum CosignResult: Sendable {
+    case complete(Transaction, attempt: UInt32, set: [PublicKey])
+    /// Left after signing, without waiting for the end.
+    case left(attempt: UInt32)
+}

@@ -1,0 +1,165 @@
+import Secp256k1
+import SessionStore
+import Signing
+
+#if canImport(Glibc)
+internal import Glibc
+#elseif canImport(Musl)
+internal import Musl
+#elseif canImport(Darwin)
+internal import Darwin
+#endif
+
+/// The folder of one request on disk: finds what has changed in it, and writes files whole or not at all.
+struct ExchangeFolder {
+    /// The request's own folder inside the one that the signers share.
+    let path: String
+    private let sharedPath: String
+    private var stamps: [String: Stamp] = [:]
+    /// Attempts before this one are over, and their folders are looked at no more.
+    private var firstAttempt: UInt32 = 1
+
+    /// Most names in one folder: two files for each of 1,000 signers, and what else people leave there.
+    private static let nameCountMax = 20_000
+
+    /// What is compared to see that a file has changed, without reading it.
+    private struct Stamp: Equatable {
+        let byteCount: Int64
+        let seconds: Int64
+        let nanoseconds: Int64
+        let number: UInt64
+    }
+
+    /// - Throws: `missing` when the shared folder is not there; it is never made, for a mistyped name would be waited in for ever.
+    init(in sharedPath: String, request: SigningRequest) throws(CommandError) {
+        self.sharedPath = sharedPath
+        self.path = "\(sharedPath)/\(ExchangePath.folder(of: request.digest))"
+        guard Self.isFolder(sharedPath) else {
+            throw .missing("there is no folder \(sharedPath.printable): make it, or mount the drive, or check --exchange")
+        }
+        try Self.makeFolder(self.path)
+    }
+
+    /// Whether the shared folder is there right now.
+    var isReachable: Bool { Self.isFolder(self.sharedPath) }
+
+    // MARK: Reading
+
+    /// The files of the exchange that are new or have changed since the last call.
+    ///
+    /// - Parameter attempt: the newest attempt that is known; earlier ones are done with.
+    mutating func changes(sinceAttempt attempt: UInt32) throws(FileError) -> [ExchangeFile] {
+        self.firstAttempt = max(self.firstAttempt, attempt)
+        var files: [ExchangeFile] = []
+        for name in try AtomicFile.names(in: self.path, countMax: Self.nameCountMax) {
+            if ExchangePath(name) != nil {
+                if let file = try self.changedFile(name) { files.append(file) }
+            } else if let number = Self.attemptNumber(name), number >= self.firstAttempt {
+                files += try self.changes(inAttemptFolder: name)
+            }
+        }
+        return files
+    }
+
+    private mutating func changes(inAttemptFolder folder: String) throws(FileError) -> [ExchangeFile] {
+        let names: [String]
+        do throws(FileError) { names = try AtomicFile.names(in: "\(self.path)/\(folder)", countMax: Self.nameCountMax) } catch {
+            if case .notFound = error { return [] }
+            throw error
+        }
+        var files: [ExchangeFile] = []
+        for name in names where ExchangePath("\(folder)/\(name)") != nil {
+            if let file = try self.changedFile("\(folder)/\(name)") { files.append(file) }
+        }
+        return files
+    }
+
+    private mutating func changedFile(_ name: String) throws(FileError) -> ExchangeFile? {
+        guard let stamp = Self.stamp(of: "\(self.path)/\(name)"), self.stamps[name] != stamp else { return nil }
+        do throws(FileError) {
+            let bytes = try AtomicFile.read("\(self.path)/\(name)", byteCountMax: ExchangeFile.byteCountMax, followingLinks: false)
+            self.stamps[name] = stamp
+            return ExchangeFile(path: name, bytes: bytes)
+        } catch {
+            switch error {
+            // Gone again, or not what a signer writes: no file of this exchange.
+            case .notFound: return nil
+            case .notARegularFile, .tooLarge:
+                self.stamps[name] = stamp
+                return ExchangeFile(path: name, bytes: [])
+            case .exists, .tooManyEntries, .system: throw error
+            }
+        }
+    }
+
+    /// The number in `attempt-0001`.
+    private static func attemptNumber(_ name: String) -> UInt32? {
+        guard case .set(let number)? = ExchangePath("\(name)/set.psbt") else { return nil }
+        return number
+    }
+
+    private static func stamp(of path: String) -> Stamp? {
+        var status = stat()
+        guard lstat(path, &status) == 0, status.st_mode & S_IFMT != S_IFDIR else { return nil }
+        #if canImport(Darwin)
+        let modified = status.st_mtimespec
+        #else
+        let modified = status.st_mtim
+        #endif
+        return Stamp(
+            byteCount: Int64(status.st_size), seconds: Int64(modified.tv_sec), nanoseconds: Int64(modified.tv_nsec),
+            number: UInt64(status.st_ino))
+    }
+
+    // MARK: Writing
+
+    func write(_ bytes: [UInt8], to path: ExchangePath) throws(CommandError) {
+        try self.makeParent(of: path)
+        do throws(FileError) { try AtomicFile.write(bytes, to: self.place(of: path), permissions: .everybodyReads) } catch {
+            throw self.failure(error)
+        }
+    }
+
+    /// Whether the file was made; false when it is there already.
+    func create(_ bytes: [UInt8], at path: ExchangePath) throws(CommandError) -> Bool {
+        try self.makeParent(of: path)
+        do throws(FileError) {
+            try AtomicFile.create(bytes, at: self.place(of: path), permissions: .everybodyReads)
+            return true
+        } catch {
+            if case .exists = error { return false }
+            throw self.failure(error)
+        }
+    }
+
+    /// Removes the file; that it cannot be removed changes nothing for anyone.
+    func remove(_ path: ExchangePath) { _ = unlink(self.place(of: path)) }
+
+    func place(of path: ExchangePath) -> String { "\(self.path)/\(path)" }
+
+    func failure(_ error: FileError) -> CommandError {
+        self.isReachable ? Files.failure(error) : Self.vanished(self.sharedPath)
+    }
+
+    static func vanished(_ path: String) -> CommandError {
+        .missing("the folder \(path.printable) has vanished: mount the drive again, then start this command again; nothing is lost")
+    }
+
+    private func makeParent(of path: ExchangePath) throws(CommandError) {
+        let text = path.description
+        guard let slash = text.firstIndex(of: "/") else { return }
+        guard self.isReachable else { throw Self.vanished(self.sharedPath) }
+        try Self.makeFolder("\(self.path)/\(text[..<slash])")
+    }
+
+    private static func makeFolder(_ path: String) throws(CommandError) {
+        guard mkdir(path, 0o777) == 0 || errno == EEXIST else {
+            throw .failed("the folder \(path.printable) cannot be made: \(SystemError.last)")
+        }
+    }
+
+    private static func isFolder(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    }
+}
