@@ -6,15 +6,15 @@ import SigningTestSupport
 /// The other process of the crash tests. It says each thing on standard output only after it is done.
 ///
 ///     JournalCrashHelper burn PATH FIRST     burns records FIRST, FIRST + 4, … in four tasks, without end
-///     JournalCrashHelper limited PATH        burns until a limit on the file's size stops it, then without the limit
+///     JournalCrashHelper limited PATH OTHER  burns until a limit on the file's size stops it, then without the limit
 @main
 struct JournalCrashHelper {
     static func main() async throws {
         let arguments = CommandLine.arguments
         switch (arguments.count, arguments.dropFirst().first) {
         case (4, "burn"): try await Self.burn(FileJournal.open(arguments[2]), from: Int(arguments[3]) ?? 0)
-        case (3, "limited"): try await Self.limited(FileJournal.open(arguments[2]))
-        default: Self.say("usage: burn PATH FIRST | limited PATH")
+        case (4, "limited"): try await Self.limited(FileJournal.open(arguments[2]), otherPath: arguments[3])
+        default: Self.say("usage: burn PATH FIRST | limited PATH OTHER")
         }
     }
 
@@ -41,7 +41,7 @@ struct JournalCrashHelper {
         }
     }
 
-    private static func limited(_ journal: FileJournal) async throws {
+    private static func limited(_ journal: FileJournal, otherPath: String) async throws {
         signal(SIGXFSZ, SIG_IGN)
         try Self.limitFileSize(to: 3_000)
         var index = 0
@@ -55,12 +55,32 @@ struct JournalCrashHelper {
             Self.say("refused \(index)")
             Self.say("reason \(reason)")
         }
+        // A record that fails takes with it what rested on it: its repeat, and the refusal of its rival.
+        let fallen = try ["one", "one", "two", "one", "two"].map { try Sample.record(request: "fallen", transcript: $0) }
+        await withTaskGroup { group in
+            for record in fallen { group.addTask { Self.say(await Self.fate(of: record, in: journal)) } }
+        }
+        do {
+            try AtomicFile.write([UInt8](repeating: 7, count: 5_000), to: otherPath)
+        } catch {
+            Self.say("kept \(error)")
+        }
         // What stands already is confirmed even now.
         try await journal.burn(Sample.record(request: "0"))
         Self.say("repeated 0")
         try Self.limitFileSize(to: nil)
         try await journal.burn(Sample.record(request: "\(index)"))
         Self.say("burned \(index)")
+    }
+
+    private static func fate(of record: BurnRecord, in journal: FileJournal) async -> String {
+        do throws(JournalError) {
+            try await journal.burn(record)
+            return "stands"
+        } catch {
+            if case .storage = error { return "fell" }
+            return "differs"
+        }
     }
 
     private static func limitFileSize(to byteCount: Int?) throws {

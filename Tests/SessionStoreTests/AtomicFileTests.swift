@@ -1,6 +1,7 @@
 import Foundation
-@testable import SessionStore
 import Testing
+
+@testable import SessionStore
 
 struct `An atomic file` {
     private let folder: TemporaryFolder
@@ -88,7 +89,8 @@ struct `An atomic file` {
         var caught: FileError?
         do throws(FileError) { try file.write([1, 2, 3], at: 0) } catch { caught = error }
         #expect(caught == .system(path: "/dev/full", action: .write, code: ENOSPC))
-        #expect(caught?.description == "/dev/full could not be written: No space left on device; free some space on its disk, then try again")
+        #expect(
+            caught?.description == "/dev/full could not be written: No space left on device; free some space on its disk, then try again")
     }
 
     // MARK: - Reading
@@ -97,7 +99,9 @@ struct `An atomic file` {
         try put([UInt8](repeating: 7, count: 1_000), at: self.path)
         #expect(try AtomicFile.read(self.path, byteCountMax: 1_000).count == 1_000)
         for limit in [0, 1, 999] {
-            #expect(throws: FileError.tooLarge(path: self.path, byteCountMax: limit)) { try AtomicFile.read(self.path, byteCountMax: limit) }
+            #expect(throws: FileError.tooLarge(path: self.path, byteCountMax: limit)) {
+                try AtomicFile.read(self.path, byteCountMax: limit)
+            }
         }
     }
 

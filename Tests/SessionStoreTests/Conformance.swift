@@ -32,7 +32,8 @@ struct `What every journal promises` {
 
     @Test func `broken is noticed`() async throws {
         let place = Mutex(ForgetfulJournal())
-        let conformance = SessionJournalConformance(open: { place.withLock { $0 } }, kill: { _ in place.withLock { $0 = ForgetfulJournal() } })
+        let conformance = SessionJournalConformance(
+            open: { place.withLock { $0 } }, kill: { _ in place.withLock { $0 = ForgetfulJournal() } })
         for promise in JournalPromise.allCases where promise != .aNewJournalIsEmpty && promise != .forgettingTheUnknownChangesNothing {
             await #expect(throws: (any Error).self, "\(promise)") { try await conformance.check(promise) }
         }

@@ -15,7 +15,9 @@ private enum Helper {
         #endif
         folders += CommandLine.arguments.map { URL(fileURLWithPath: $0).deletingLastPathComponent() }
         folders += Bundle.allBundles.map { $0.bundleURL.deletingLastPathComponent() }
-        return folders.map { $0.appendingPathComponent("JournalCrashHelper") }.first { FileManager.default.isExecutableFile(atPath: $0.path) }
+        return folders.map { $0.appendingPathComponent("JournalCrashHelper") }.first {
+            FileManager.default.isExecutableFile(atPath: $0.path)
+        }
     }()
 
     static func start(_ arguments: [String]) throws -> (process: Process, output: FileHandle) {
@@ -101,7 +103,9 @@ struct `A journal whose process` {
     }
 
     @Test func `may write no more says so, leaves nothing half-written, and goes on when it may again`() async throws {
-        let (process, output) = try Helper.start(["limited", self.path])
+        let other = self.folder.file("other")
+        try put([1, 2, 3], at: other)
+        let (process, output) = try Helper.start(["limited", self.path, other])
         let said = Helper.lines(output.readDataToEndOfFile())
         process.waitUntilExit()
         #expect(process.terminationReason == .exit && process.terminationStatus == 0)
@@ -111,6 +115,10 @@ struct `A journal whose process` {
             (0..<refused).map { ("burned", "\($0)") } + [("refused", "\(refused)")]
         #expect(said.prefix(refused + 1).elementsEqual(expected, by: ==))
         #expect(said.contains { $0.word == "reason" && $0.rest.contains("limit on file sizes") })
+        #expect(said.count { $0.word == "fell" } == 5)
+        #expect(said.contains { $0.word == "kept" && $0.rest.contains("limit on file sizes") })
+        #expect(try bytes(of: other) == [1, 2, 3])
+        #expect(try self.folder.names == ["journal", "other"])
         #expect(said.suffix(2).elementsEqual([("repeated", "0"), ("burned", "\(refused)")], by: ==))
 
         let journal = try await FileJournal.open(self.path)

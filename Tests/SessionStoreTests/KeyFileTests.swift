@@ -149,14 +149,15 @@ struct `A key file` {
         #expect(self.readError() == .file(.tooLarge(path: self.path, byteCountMax: KeyFile.byteCountMax)))
     }
 
-    @Test(arguments: [
-        ("chorale-key 1", "chorale-key 2", .otherKindOrVersion), ("network: signet", "network: moonnet", .unreadable(line: "network")),
-        ("network: signet\n", "", .missing(line: "network")), ("signer: 0", "signer: 5", .unreadable(line: "signer")),
-        ("label: Ada's laptop", "label: Ada's\u{202e} laptop", .unreadable(line: "label")),
-        ("label: Ada's laptop", "label: ", .unreadable(line: "label")), ("\nsealed: 43", "\nsealed: 44", .unreadable(line: "sealed")),
-        ("\nsealed: ", "\nsealed:", .missing(line: "sealed")), ("414c45", "414C45", .otherSpelling),
-        ("\n", "\r\n", .otherKindOrVersion),
-    ] as [(String, String, KeyFileError.Fault)])
+    @Test(
+        arguments: [
+            ("chorale-key 1", "chorale-key 2", .otherKindOrVersion), ("network: signet", "network: moonnet", .unreadable(line: "network")),
+            ("network: signet\n", "", .missing(line: "network")), ("signer: 0", "signer: 5", .unreadable(line: "signer")),
+            ("label: Ada's laptop", "label: Ada's\u{202e} laptop", .unreadable(line: "label")),
+            ("label: Ada's laptop", "label: ", .unreadable(line: "label")), ("\nsealed: 43", "\nsealed: 44", .unreadable(line: "sealed")),
+            ("\nsealed: ", "\nsealed:", .missing(line: "sealed")), ("414c45", "414C45", .otherSpelling),
+            ("\n", "\r\n", .otherKindOrVersion),
+        ] as [(String, String, KeyFileError.Fault)])
     func `with a line changed is refused by the line's name`(_ from: String, _ to: String, _ fault: KeyFileError.Fault) throws {
         try self.create()
         let text = try String(decoding: bytes(of: self.path), as: UTF8.self)
@@ -174,7 +175,9 @@ struct `A key file` {
         let swapped = try KeyFile(readingFrom: self.path)
         #expect(swapped.header.signer == other)
         let passphrase = try Self.secret("correct horse")
-        #expect(self.error { () throws(KeyFileError) in _ = try swapped.unlock(passphrase: passphrase) } == .wrongPassphraseOrAltered(path: self.path))
+        #expect(
+            self.error { () throws(KeyFileError) in _ = try swapped.unlock(passphrase: passphrase) }
+                == .wrongPassphraseOrAltered(path: self.path))
     }
 
     @Test func `that seals other keys than it names does not open`() throws {
@@ -193,7 +196,8 @@ struct `A key file` {
             try put(Array("\(clear)sealed: \(Hex.encode(sealed.bytes))\n".utf8), at: self.path)
             let forged = try KeyFile(readingFrom: self.path)
             #expect(forged.header == file.header)
-            #expect(self.error { () throws(KeyFileError) in _ = try forged.unlock(passphrase: passphrase) } == .damaged(path: self.path, fault))
+            #expect(
+                self.error { () throws(KeyFileError) in _ = try forged.unlock(passphrase: passphrase) } == .damaged(path: self.path, fault))
         }
     }
 

@@ -20,7 +20,8 @@ public enum Sample {
 
     /// A record with nonces and partial signatures of its own, as long as `nonces` does not name others'.
     public static func record(
-        request: String, attempt: UInt32 = 1, signer: String = "Ada", transcript: String = "transcript", inputs: Int = 1, nonces: String? = nil
+        request: String, attempt: UInt32 = 1, signer: String = "Ada", transcript: String = "transcript", inputs: Int = 1,
+        nonces: String? = nil
     ) throws -> BurnRecord {
         let name = "\(request) \(attempt) \(signer) \(transcript)"
         return BurnRecord(

@@ -141,7 +141,8 @@ public struct SessionJournalConformance<Journal: SessionJournal>: Sendable {
         let journal = try await self.open()
         let sound = try Sample.record(request: "a", inputs: 2)
         let doubled = BurnRecord(
-            request: sound.request, attempt: 1, signer: sound.signer, transcript: sound.transcript, nonces: [sound.nonces[0], sound.nonces[0]],
+            request: sound.request, attempt: 1, signer: sound.signer, transcript: sound.transcript,
+            nonces: [sound.nonces[0], sound.nonces[0]],
             partialSignatures: sound.partialSignatures)
         try await self.expectRefusal(.nonceServedAlready(sound.nonces[0])) { try await journal.burn(doubled) }
         try await journal.burn(sound)
@@ -216,7 +217,8 @@ public struct SessionJournalConformance<Journal: SessionJournal>: Sendable {
             }
             try self.expect(winners.count == 1, "\(winners.count) rivals of 8 were told that they stand")
             journal = try await self.reopen(journal)
-            try self.expect(try await journal.records(request: rivals[0].request) == Array(winners), "another rival stands than the one told so")
+            try self.expect(
+                try await journal.records(request: rivals[0].request) == Array(winners), "another rival stands than the one told so")
         }
     }
 
@@ -238,7 +240,8 @@ public struct SessionJournalConformance<Journal: SessionJournal>: Sendable {
             for request in 0..<4 {
                 let digest = Sample.digest("\(request)")
                 try self.expect(
-                    try await journal.records(request: digest) == expected.filter { $0.request == digest }, "step \(step) did not outlive a kill")
+                    try await journal.records(request: digest) == expected.filter { $0.request == digest },
+                    "step \(step) did not outlive a kill")
             }
         }
     }

@@ -6,7 +6,9 @@ internal import Musl
 internal import Darwin
 #endif
 
-/// Why a file could not be read or written. Whatever was there before is still there, whole.
+/// Why a file could not be read or written. Nothing half-written has the file's name, where the file system has hard links.
+///
+/// An error of `Action.makeDurable` about the folder comes after the file is in place: it is whole, but a power cut may undo it.
 public enum FileError: Error, Equatable, Sendable, CustomStringConvertible {
     /// A file of this name stands already, and only a new one was asked for.
     case exists(path: String)
