@@ -22,14 +22,18 @@ public enum CommandLineTool {
             Each command explains itself: chorale COMMAND --help.
             """,
         examples: [
+            Command.Example("see it happen, from keys to signature", "chorale demo"),
             Command.Example("make a key, encrypted under a passphrase", "chorale key new --network signet --out alice.key"),
             Command.Example("see what a transaction does before you sign it", "chorale psbt show payment.psbt"),
         ],
         commands: [
+            DemoCommand.command,
+            CosignCommand.command,
             KeyCommands.group,
             MultisigCommands.group,
             PSBTCommands.group,
             TransactionCommands.group,
+            AuditCommands.group,
         ])
 
     /// Runs the command line that this process was started with, and ends the process.

@@ -156,7 +156,9 @@ extension CosignCommand {
         let journal: FileJournal
         do throws(JournalError) { journal = try await FileJournal.open(path) } catch { throw .failed("\(error)".printable) }
         if let torn = journal.tornTail {
-            console.note("\(path.printable): the last \(torn.byteCount) bytes were cut off; a crash interrupted them, and nothing of them was released")
+            console.note(
+                "\(path.printable): the last \(torn.byteCount) bytes were cut off; a crash interrupted them, and nothing of them was released"
+            )
         }
         return journal
     }

@@ -15,13 +15,17 @@ struct CosignReport {
         var report = Report(style: self.style)
         let request = self.task.request
         report.heading("To be signed: transaction \(request.transaction.txid) on \(self.task.network)")
-        self.list(request.prevouts, from: "Spends", to: &report) { $0.scriptPubKey == self.task.policy.scriptPubKey ? "this group's coin" : "signed by others" }
+        self.list(request.prevouts, from: "Spends", to: &report) {
+            $0.scriptPubKey == self.task.policy.scriptPubKey ? "this group's coin" : "signed by others"
+        }
         self.list(request.transaction.outputs, from: "Pays", to: &report) {
             $0.scriptPubKey == self.task.policy.scriptPubKey ? "back to this group" : nil
         }
         let size = self.estimatedSize
         report.line("")
-        report.field("Fee", ScriptDescription.amount(request.fee) + (size.map { ", \(Amounts.feeRate(fee: request.fee, virtualSize: $0))" } ?? ""), width: 7)
+        report.field(
+            "Fee", ScriptDescription.amount(request.fee) + (size.map { ", \(Amounts.feeRate(fee: request.fee, virtualSize: $0))" } ?? ""),
+            width: 7)
         if Set(request.sighashTypes) != [.default], Set(request.sighashTypes) != [.all] {
             report.line(self.style.yellow("Careful: not every part is fixed by the signatures (sighash types \(self.types))."))
         }
@@ -29,7 +33,8 @@ struct CosignReport {
         return report.lines
     }
 
-    private func list(_ outputs: [TransactionOutput], from title: String, to report: inout Report, _ remark: (TransactionOutput) -> String?) {
+    private func list(_ outputs: [TransactionOutput], from title: String, to report: inout Report, _ remark: (TransactionOutput) -> String?)
+    {
         report.heading(title)
         for (index, output) in outputs.prefix(Self.listedMax).enumerated() {
             let text = ScriptDescription.recipient(output.scriptPubKey, on: self.task.network)
@@ -71,7 +76,8 @@ struct CosignReport {
             let signature = [UInt8](repeating: 0, count: self.task.request.sighashTypes[index] == .default ? 64 : 65)
             switch path {
             case .outputKey, .keyPath: transaction.inputs[index].witness = Witness([signature])
-            case .leaf(let block): transaction.inputs[index].witness = Witness([signature, [UInt8](repeating: 0, count: 34), block.serialized()])
+            case .leaf(let block):
+                transaction.inputs[index].witness = Witness([signature, [UInt8](repeating: 0, count: 34), block.serialized()])
             }
         }
         return transaction.virtualSize

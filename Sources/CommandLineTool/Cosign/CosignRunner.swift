@@ -120,7 +120,9 @@ struct CosignRunner {
     private func show(_ progress: ExchangeProgress, after time: Duration, on line: ProgressLine, isNew: Bool) {
         let text = { () -> String in
             let missing = progress.missing.filter { $0 != self.task.signer }.map { "\($0)".prefix(10) + "…" }
-            let who = missing.isEmpty ? "" : " from \(missing.prefix(4).joined(separator: ", "))\(missing.count > 4 ? " and \(missing.count - 4) more" : "")"
+            let who =
+                missing.isEmpty
+                ? "" : " from \(missing.prefix(4).joined(separator: ", "))\(missing.count > 4 ? " and \(missing.count - 4) more" : "")"
             let attempt = progress.attempt > 1 ? "attempt \(progress.attempt), " : ""
             return "\(attempt)\(progress.stage)\(who)  \(time.components.seconds) s"
         }

@@ -33,5 +33,7 @@ enum Amounts {
 }
 
 extension String {
-    fileprivate func zeroPadded(to digitCount: Int) -> String { String(repeating: "0", count: Swift.max(0, digitCount - self.count)) + self }
+    fileprivate func zeroPadded(to digitCount: Int) -> String {
+        String(repeating: "0", count: Swift.max(0, digitCount - self.count)) + self
+    }
 }

@@ -23,7 +23,8 @@ enum Parsing {
     static func integer(_ bounds: ClosedRange<Int>) -> TextParser<Int> {
         { (text) throws(InvalidText) in
             guard text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let value = Int(text), bounds.contains(value) else {
-                throw InvalidText("it must be a whole number from \(Amounts.grouped(bounds.lowerBound)) to \(Amounts.grouped(bounds.upperBound))")
+                throw InvalidText(
+                    "it must be a whole number from \(Amounts.grouped(bounds.lowerBound)) to \(Amounts.grouped(bounds.upperBound))")
             }
             return value
         }

@@ -35,7 +35,8 @@ extension KeyCommands {
         examples: [
             Command.Example("ask for the passphrase", "chorale key new --network signet --out alice.key --label Alice"),
             Command.Example(
-                "in a script, the passphrase in a file", "chorale key new --network signet --out node.key \\\n    --passphrase-fd 3 3<passphrase.txt"),
+                "in a script, the passphrase in a file",
+                "chorale key new --network signet --out node.key \\\n    --passphrase-fd 3 3<passphrase.txt"),
         ]
     ) { (arguments, console) throws(CommandError) in
         ProcessHardening.forbidCoreDumps()
@@ -90,7 +91,8 @@ extension KeyCommands {
 
 extension KeyCommands {
     private static let file = Argument.positional("FILE", help: "a key file")
-    private static let check = Argument.flag("check", help: "ask for the passphrase, and check that it opens the file and the keys are right")
+    private static let check = Argument.flag(
+        "check", help: "ask for the passphrase, and check that it opens the file and the keys are right")
 
     private static let show = Command(
         "show", summary: "show the public part of a key file",

@@ -22,7 +22,8 @@ enum MultisigArguments {
     private static let ownerUnspendable = Argument.flag(
         "owner-unspendable", help: "nobody can spend by the key path: its key is proved to have no known secret")
     private static let allowLargeTree = Argument.flag(
-        "allow-large-tree", help: "allow more work than \(Amounts.grouped(DelegatedMultisig.aggregatedKeyCountMax)) keys to add up; "
+        "allow-large-tree",
+        help: "allow more work than \(Amounts.grouped(DelegatedMultisig.aggregatedKeyCountMax)) keys to add up; "
             + "only for a policy of your own making")
 
     private static let ownerKey: TextParser<XOnlyPublicKey> = { (text) throws(InvalidText) in

@@ -136,7 +136,8 @@ extension MultisigCommands {
         let others = policy.leafCount - leaves.count
         if others > 0 {
             report.line(
-                "shown are leaves \(firstLeaf.index) to \(lastLeaf.index) of \(Amounts.grouped(policy.leafCount)) (--from, --limit)", indent: 2)
+                "shown are leaves \(firstLeaf.index) to \(lastLeaf.index) of \(Amounts.grouped(policy.leafCount)) (--from, --limit)",
+                indent: 2)
         }
         return report
     }

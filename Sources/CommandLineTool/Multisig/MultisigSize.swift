@@ -55,7 +55,9 @@ extension MultisigCommands {
                 cheapest = try Self.estimate(path, leafCount: 1, policy, arguments)
             }
         } catch .notEnoughSigners(let present, let threshold) {
-            throw .missing("\(threshold) signers are needed, and of them \(present) \(present == 1 ? "is" : "are") there: wait for \(threshold - present) more")
+            throw .missing(
+                "\(threshold) signers are needed, and of them \(present) \(present == 1 ? "is" : "are") there: wait for \(threshold - present) more"
+            )
         } catch {
             throw .failed("\(error)")
         }
@@ -228,7 +230,8 @@ extension MultisigCommands {
         [
             ("path", .string(estimate.path.name)), ("depth", estimate.depth.map(JSONValue.integer) ?? .null),
             ("virtual_size", .integer(estimate.size.virtualSize)), ("weight", .integer(estimate.size.weight)),
-            ("fee", estimate.fee.map(JSONValue.unsigned) ?? .null), ("fee_with_buffer", estimate.bufferedFee.map(JSONValue.unsigned) ?? .null),
+            ("fee", estimate.fee.map(JSONValue.unsigned) ?? .null),
+            ("fee_with_buffer", estimate.bufferedFee.map(JSONValue.unsigned) ?? .null),
         ]
     }
 }

@@ -89,7 +89,9 @@ extension PSBTCommands {
                     "psbt": .string(psbt.base64()), "out": .optional(out),
                 ]))
         } else if let out {
-            console.note("wrote \(out.printable): \(psbt.isComplete ? "complete, every input is final" : "see chorale psbt show for what is missing")")
+            console.note(
+                "wrote \(out.printable): \(psbt.isComplete ? "complete, every input is final" : "see chorale psbt show for what is missing")"
+            )
         } else {
             try console.print(psbt.base64())
         }

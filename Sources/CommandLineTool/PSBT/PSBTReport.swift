@@ -65,7 +65,8 @@ struct PSBTReport {
         if let type = input.sighashType {
             let name = (try? SighashType(parsing: type)).map { "\($0)" } ?? "0x\(String(type, radix: 16)), which is not a type of BIP-341"
             let coversAll = type == 0 || type == 1
-            self.field("sighash", coversAll ? name : self.style.yellow("\(name): signatures do not cover the whole transaction"), to: &report)
+            self.field(
+                "sighash", coversAll ? name : self.style.yellow("\(name): signatures do not cover the whole transaction"), to: &report)
         }
         for signing in input.signings { self.write(signing, to: &report) }
     }
@@ -84,7 +85,8 @@ struct PSBTReport {
         let path = signing.leafHash.map { "leaf \($0)" } ?? (signing.signedKey == nil ? "not begun" : "key path")
         self.field("MuSig2", path, to: &report)
         self.field(
-            "", "\(signing.nonces.count) of \(count) nonces, \(signing.partialSignatures.count) of \(count) partial signatures"
+            "",
+            "\(signing.nonces.count) of \(count) nonces, \(signing.partialSignatures.count) of \(count) partial signatures"
                 + (signing.aggregateKey == nil ? " (participants not listed)" : ""), to: &report)
         for key in signing.participants.prefix(Self.participantCountMax) {
             self.field("", "\(key)  \(self.contribution(of: key, to: signing))", to: &report)
@@ -111,7 +113,8 @@ struct PSBTReport {
         case .success(let fee):
             let rate = self.summary.virtualSize.map { ", \(Amounts.feeRate(fee: fee, virtualSize: $0)) at \(Amounts.grouped($0)) vB" }
             report.line(ScriptDescription.amount(fee) + (rate ?? ", the rate is known once it is signed"), indent: Self.indent)
-        case .failure(let error): for line in self.wrapped("not known: \(error)") { report.line(self.style.yellow(line), indent: Self.indent) }
+        case .failure(let error):
+            for line in self.wrapped("not known: \(error)") { report.line(self.style.yellow(line), indent: Self.indent) }
         }
     }
 }

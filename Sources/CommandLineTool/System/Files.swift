@@ -37,7 +37,8 @@ enum Files {
         } catch {
             throw .failed("standard input cannot be read: \(error)")
         }
-        throw .failed("standard input has more than \(Amounts.grouped(byteCountMax)) bytes, so it is not what was asked for; check what is piped in")
+        throw .failed(
+            "standard input has more than \(Amounts.grouped(byteCountMax)) bytes, so it is not what was asked for; check what is piped in")
     }
 
     /// Writes the whole file or nothing. A file that is there is replaced only when `replacing` says so.

@@ -28,7 +28,8 @@ extension PassphraseError: CustomStringConvertible {
         case .tooLong(let source): "the passphrase from \(source) is longer than \(Passphrase.byteCountMax) bytes: give a shorter one"
         case .notTheSame: "the two passphrases are not the same: start again"
         case .unreadable(let source, let error): "the passphrase cannot be read from \(source): \(error)"
-        case .variableNotSet(let name): "the environment variable \(name.printable) is not set: set it to the passphrase, or leave --passphrase-env away"
+        case .variableNotSet(let name):
+            "the environment variable \(name.printable) is not set: set it to the passphrase, or leave --passphrase-env away"
         case .noTerminal:
             "there is no terminal to ask for the passphrase: give it by --passphrase-fd, or in the environment variable \(Passphrase.variableDefault)"
         case .memory(let error): error.description

@@ -21,7 +21,8 @@ enum ScriptDescription {
     static func recipient(_ script: Script, on network: Network?) -> String {
         if let network, let address = Address(scriptPubKey: script, network: network) { return address.text }
         let hex = script.hex
-        return "\(self.typeName(script)) script \(hex.count <= 72 ? hex : "\(hex.prefix(60))… (\(Amounts.grouped(script.bytes.count)) bytes)")"
+        return
+            "\(self.typeName(script)) script \(hex.count <= 72 ? hex : "\(hex.prefix(60))… (\(Amounts.grouped(script.bytes.count)) bytes)")"
     }
 
     static func json(_ output: TransactionOutput, on network: Network?) -> [(name: String, value: JSONValue)] {

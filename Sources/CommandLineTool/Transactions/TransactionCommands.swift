@@ -42,7 +42,8 @@ extension TransactionCommands {
         report.heading("Transaction \(transaction.txid)")
         report.field("version", "\(transaction.version), \(ScriptDescription.lockTime(transaction.lockTime))", width: 8)
         report.field(
-            "size", "\(Amounts.grouped(transaction.virtualSize)) vB, \(Amounts.grouped(transaction.weight)) weight units, "
+            "size",
+            "\(Amounts.grouped(transaction.virtualSize)) vB, \(Amounts.grouped(transaction.weight)) weight units, "
                 + "\(Amounts.grouped(transaction.byteCount)) bytes", width: 8)
         if transaction.hasWitness { report.field("wtxid", "\(transaction.wtxid)", width: 8) }
 

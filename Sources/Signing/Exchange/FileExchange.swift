@@ -205,21 +205,10 @@ extension FileExchange {
         guard let text = String(validating: file.bytes, as: UTF8.self),
             let bytes = try? Hex.decode(text.filter { !$0.isWhitespace }), let transaction = try? Transaction(parsing: bytes)
         else { return self.ignore(file, "it is no transaction in hex") }
-        guard self.isValid(transaction) else { return self.ignore(file, "it is not this request's transaction with valid signatures") }
-        self.finalTransaction = transaction
-    }
-
-    /// Whether the transaction is the request's, each of the group's inputs with a signature that verifies under a key the coin
-    /// commits to. What stands in the folder is not believed.
-    private func isValid(_ transaction: Transaction) -> Bool {
-        guard transaction.txid == self.request.transaction.txid,
-            let cache = try? SighashCache(self.request.transaction, prevouts: self.request.prevouts)
-        else { return false }
-        return transaction.inputs.indices.allSatisfy { index in
-            let coin = self.request.prevouts[index]
-            guard coin.scriptPubKey == self.policy.scriptPubKey else { return true }
-            return TaprootWitness(transaction.inputs[index].witness)?.isValid(input: index, coin: coin, cache: cache) ?? false
+        guard self.request.isSatisfied(by: transaction, spending: self.policy.scriptPubKey) else {
+            return self.ignore(file, "it is not this request's transaction with valid signatures")
         }
+        self.finalTransaction = transaction
     }
 
     /// Reads a signed statement and checks that it is about this request and from a member.

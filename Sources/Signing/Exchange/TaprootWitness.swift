@@ -1,4 +1,4 @@
-internal import Bitcoin
+public import Bitcoin
 internal import CryptoPrimitives
 internal import Secp256k1
 
@@ -42,6 +42,21 @@ enum TaprootWitness {
                 let message = try? cache.taprootSighash(input: input, type: type, leaf: TapLeaf(script: script).hash)
             else { return false }
             return signature.isValid(for: message, by: key)
+        }
+    }
+}
+
+extension SigningRequest {
+    /// Whether the transaction is this request's, and every input whose coin has the script carries a signature that verifies under a
+    /// key which the coin commits to: the output key, or the one key of a leaf.
+    public func isSatisfied(by transaction: Transaction, spending script: Script) -> Bool {
+        guard transaction.txid == self.transaction.txid, let cache = try? SighashCache(self.transaction, prevouts: self.prevouts) else {
+            return false
+        }
+        return transaction.inputs.indices.allSatisfy { index in
+            let coin = self.prevouts[index]
+            guard coin.scriptPubKey == script else { return true }
+            return TaprootWitness(transaction.inputs[index].witness)?.isValid(input: index, coin: coin, cache: cache) ?? false
         }
     }
 }

@@ -1,0 +1,137 @@
+import Bitcoin
+import CryptoPrimitives
+import MuSig2
+import Secp256k1
+import SessionStore
+import Signing
+
+#if canImport(Glibc)
+internal import Glibc
+#elseif canImport(Musl)
+internal import Musl
+#elseif canImport(Darwin)
+internal import Darwin
+#endif
+
+/// `chorale demo`: the main job, end to end, with real processes.
+enum DemoCommand {
+    private static let signers = Argument.option(
+        "signers", "N", default: 3, help: "how many signers, each a process of its own", parse: Parsing.integer(1...100))
+    private static let threshold = Argument.optional(
+        "threshold", "K", help: "how many of them must sign (default: all)", parse: Parsing.integer(1...100))
+    private static let inputs = Argument.option(
+        "inputs", "M", default: 1, help: "how many coins the transaction spends", parse: Parsing.integer(1...1_000))
+    private static let transport = Argument.option(
+        "transport", "NAME", default: "folder", help: "what the signers share: folder", parse: Self.transportName)
+    private static let keep = Argument.flag("keep", help: "leave the temporary folder behind, to look at")
+
+    private static let transportName: TextParser<String> = { (text) throws(InvalidText) in
+        guard text == "folder" else { throw InvalidText("the one transport there is today is folder") }
+        return text
+    }
+
+    static let command = Command(
+        "demo", summary: "watch several processes make one Taproot signature together",
+        discussion: """
+            Makes keys, a Taproot output that belongs to all of them, and a transaction that spends coins of it; starts one cosign \
+            process for each signer over a temporary folder; and verifies what comes out. The coins are made up, on regtest; \
+            everything else is what happens with real ones.
+
+            With all signers needed, they sign by the key path, and the chain sees one key and one signature. With --threshold, any \
+            K of them sign one leaf of a script tree.
+            """,
+        items: [
+            .argument(signers), .argument(threshold), .argument(inputs), .argument(transport), .argument(keep), .argument(.json),
+        ],
+        examples: [
+            Command.Example("three signers", "chorale demo"),
+            Command.Example("any 3 of 5 spend 7 coins at once", "chorale demo --signers 5 --threshold 3 --inputs 7"),
+        ]
+    ) { (arguments, console) async throws(CommandError) in
+        let (count, threshold) = (arguments[Self.signers], arguments[Self.threshold] ?? arguments[Self.signers])
+        guard threshold <= count else {
+            throw arguments.refused(.inconsistent("\(threshold) of \(count) signers cannot be: choose --threshold up to --signers"))
+        }
+        let folder = try TemporaryFolder()
+        defer { if arguments[Self.keep] { console.note("Everything is left in \(folder.path).") } else { folder.remove() } }
+        let start = ContinuousClock.now
+        let scene = try await DemoScene(in: folder.path, signers: count, threshold: threshold, inputs: arguments[Self.inputs])
+        try folder.makeFolder(scene.exchangePath)
+        let setup = ContinuousClock.now - start
+        let narrator = DemoNarrator(scene: scene, threshold: threshold, console: arguments[.json] ? nil : console)
+        try narrator.introduce()
+        let play = try await DemoPlay(scene: scene, folder: folder.path, threshold: threshold, narrator: narrator).run()
+        let isVerified = scene.request.isSatisfied(by: play.transaction, spending: scene.policy.scriptPubKey)
+        let timings = DemoTimings(setup: setup, nonces: play.nonces, signatures: play.signatures, total: ContinuousClock.now - start)
+        if arguments[.json] {
+            try console.print(Self.json(scene, play, threshold: threshold, isVerified: isVerified, timings))
+        } else {
+            try narrator.conclude(play, isVerified: isVerified, timings)
+        }
+        guard isVerified else { throw .failed("the transaction that came out does not verify") }
+    }
+
+    private static func json(
+        _ scene: DemoScene, _ play: DemoPlay.Result, threshold: Int, isVerified: Bool, _ timings: DemoTimings
+    ) -> JSONValue {
+        .object([
+            "network": .string(DemoScene.network.rawValue), "signers": .integer(scene.signers.count), "threshold": .integer(threshold),
+            "path": .string(play.isKeyPath ? "key" : "script"), "inputs": .integer(scene.request.prevouts.count),
+            "txid": .string("\(play.transaction.txid)"), "transaction": .string(Hex.encode(play.transaction.serialized())),
+            "prevouts": .array(
+                scene.request.prevouts.map {
+                    .object(["amount": .unsigned($0.amount), "script_pubkey": .string($0.scriptPubKey.hex)])
+                }), "aggregate_key": .string("\(play.aggregateKey)"), "verified": .bool(isVerified),
+            "timings_ms": .object([
+                "setup": .number(timings.setup.milliseconds), "nonces": .number(timings.nonces.milliseconds),
+                "signatures": .number(timings.signatures.milliseconds), "total": .number(timings.total.milliseconds),
+            ]),
+        ])
+    }
+}
+
+struct DemoTimings {
+    /// Keys, policy and transaction made.
+    let setup: Duration
+    /// From the first process's start until all nonces of the set lay in the folder.
+    let nonces: Duration
+    /// From there to the finished transaction.
+    let signatures: Duration
+    let total: Duration
+}
+
+/// A folder that only this process's user can look into, and that goes when it is done.
+struct TemporaryFolder {
+    let path: String
+
+    init() throws(CommandError) {
+        let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+        var template = Array("\(parent)/chorale-demo-XXXXXX".utf8CString)
+        guard mkdtemp(&template) != nil else {
+            throw .failed("no temporary folder can be made in \(parent.printable): \(SystemError.last)")
+        }
+        self.path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    func makeFolder(_ path: String) throws(CommandError) {
+        guard mkdir(path, 0o700) == 0 else { throw .failed("\(path) cannot be made: \(SystemError.last)") }
+    }
+
+    /// Removes the folder and everything in it.
+    func remove() { Self.remove(self.path) }
+
+    private static func remove(_ path: String) {
+        guard let stream = opendir(path) else { return }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        closedir(stream)
+        for name in names {
+            // A name that cannot be unlinked is a folder.
+            if unlink("\(path)/\(name)") != 0 { Self.remove("\(path)/\(name)") }
+        }
+        rmdir(path)
+    }
+}

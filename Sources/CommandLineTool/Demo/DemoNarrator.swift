@@ -1,0 +1,66 @@
+import Bitcoin
+import Secp256k1
+import Signing
+
+/// Tells what happens in the demo, in plain words; silent when a program reads.
+struct DemoNarrator: Sendable {
+    let scene: DemoScene
+    let threshold: Int
+    /// `nil` for silence.
+    let console: Console?
+
+    private var style: Style { self.console?.style ?? .plain }
+
+    func introduce() throws(CommandError) {
+        guard let console else { return }
+        let count = self.scene.signers.count
+        let coins = self.scene.request.prevouts
+        let total = coins.reduce(0) { $0 + $1.amount }
+        let who = self.threshold == count ? "all \(count) must sign" : "any \(self.threshold) of them can sign"
+        try console.print([
+            self.style.bold("\(Amounts.count(count, "signer")), \(who)."),
+            "",
+            "Their coins: \(Amounts.count(coins.count, "coin")), \(Amounts.bitcoin(total)), at",
+            "  \(ScriptDescription.recipient(self.scene.policy.scriptPubKey, on: DemoScene.network))",
+            "Each signer is a process of its own and holds one key. All they share is a folder.",
+            "",
+        ])
+    }
+
+    func tell(_ signer: PublicKey, _ what: String) {
+        guard let console, let number = self.scene.signers.firstIndex(where: { $0.key == signer }) else { return }
+        try? console.print("  " + self.style.dim("signer \(number + 1)".padded(to: 10)) + " \(what)")
+    }
+
+    func tellSet(_ set: [PublicKey]) {
+        guard let console, set.count < self.scene.signers.count else { return }
+        let numbers = set.compactMap { key in self.scene.signers.firstIndex { $0.key == key } }.map { "\($0 + 1)" }
+        try? console.print("  " + self.style.bold("signers \(numbers.sorted().joined(separator: ", ")) form the set"))
+    }
+
+    func conclude(_ play: DemoPlay.Result, isVerified: Bool, _ timings: DemoTimings) throws(CommandError) {
+        guard let console else { return }
+        let inputs = play.transaction.inputs
+        let witness = inputs.first?.witness.items ?? []
+        let shown = witness.first.map { String(Script($0).hex.prefix(64)) } ?? ""
+        let what =
+            play.isKeyPath
+            ? "One ordinary Taproot signature an input; nothing in it says that \(play.set.count) signed:"
+            : "One signature an input, of one leaf of the script tree, made by \(play.set.count) together:"
+        try console.print([
+            "",
+            self.style.bold("The finished transaction \(play.transaction.txid)"),
+            "  \(Amounts.grouped(play.transaction.virtualSize)) vB, \(Amounts.count(inputs.count, "input")). \(what)",
+            "  \(shown)…",
+            "",
+            isVerified
+                ? self.style.green("Verified:") + " every input's signature is valid under the key that its coin commits to."
+                : self.style.red("Not verified."),
+            self.style.dim(
+                "keys and transaction \(Self.text(timings.setup)), nonces \(Self.text(timings.nonces)), "
+                    + "signatures \(Self.text(timings.signatures)), all together \(Self.text(timings.total))"),
+        ])
+    }
+
+    private static func text(_ duration: Duration) -> String { "\(Amounts.grouped(Int(duration.milliseconds.rounded(.up)))) ms" }
+}

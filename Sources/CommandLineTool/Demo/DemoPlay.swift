@@ -1,0 +1,133 @@
+import Bitcoin
+import CryptoPrimitives
+import MuSig2
+import Secp256k1
+import SessionStore
+import Signing
+
+/// Starts the signers' processes and watches the folder until the transaction is there.
+struct DemoPlay {
+    let scene: DemoScene
+    let folder: String
+    let threshold: Int
+    let narrator: DemoNarrator
+
+    struct Result {
+        let transaction: Transaction
+        /// Who signed, in the order of aggregation.
+        let set: [PublicKey]
+        /// The set's aggregate key before any tweak.
+        let aggregateKey: PublicKey
+        let isKeyPath: Bool
+        let nonces: Duration
+        let signatures: Duration
+    }
+
+    /// How long all of it may take; a demo that takes longer has failed.
+    private static let timeLimitSeconds = 300
+
+    func run() async throws(CommandError) -> Result {
+        let start = ContinuousClock.now
+        var running: [(number: Int, process: ChildProcess)] = []
+        do throws(CommandError) {
+            for number in 1...self.scene.signers.count { running.append((number, try self.startSigner(number))) }
+            return try await self.watch(&running, since: start)
+        } catch {
+            for child in running { child.process.stop() }
+            throw error
+        }
+    }
+
+    private func startSigner(_ number: Int) throws(CommandError) -> ChildProcess {
+        try ChildProcess(
+            arguments: [
+                "cosign", "--psbt", self.scene.psbtPath, "--key", self.scene.signers[number - 1].path, "--exchange",
+                self.scene.exchangePath, "--yes", "--time-limit", "\(Self.timeLimitSeconds)",
+            ],
+            environment: ["CHORALE_PASSPHRASE=\(self.scene.passphrase)", "NO_COLOR=1"], output: self.output(of: number))
+    }
+
+    private func output(of number: Int) -> String { "\(self.folder)/signer-\(number).out" }
+
+    private func watch(
+        _ running: inout [(number: Int, process: ChildProcess)], since start: ContinuousClock.Instant
+    ) async throws(CommandError) -> Result {
+        var folder = try ExchangeFolder(in: self.scene.exchangePath, request: self.scene.request)
+        var seen = Seen()
+        while true {
+            let files: [ExchangeFile]
+            do throws(FileError) { files = try folder.changes(sinceAttempt: 0) } catch { throw folder.failure(error) }
+            // Of what happened between two looks, people come first.
+            for file in files where Self.isPresence(file) { self.take(file, into: &seen) }
+            for file in files where !Self.isPresence(file) { self.take(file, into: &seen) }
+            let now = ContinuousClock.now
+            if seen.noncesAt == nil, !seen.set.isEmpty, seen.nonces.isSuperset(of: seen.set) { seen.noncesAt = now }
+            if seen.transaction != nil, seen.finalAt == nil { seen.finalAt = now }
+            if let failed = Self.reap(&running) { throw self.failure(of: failed.number, failed.code) }
+            if running.isEmpty { break }
+            guard !Interruption.isRequested else { throw .interrupted }
+            try? await Task.sleep(for: .milliseconds(2))
+        }
+        return try self.result(seen, since: start)
+    }
+
+    /// What the folder has shown.
+    private struct Seen {
+        var present: Set<PublicKey> = []
+        var set: [PublicKey] = []
+        var nonces: Set<PublicKey> = []
+        var signed: Set<PublicKey> = []
+        var transaction: Transaction?
+        var noncesAt: ContinuousClock.Instant?
+        var finalAt: ContinuousClock.Instant?
+    }
+
+    private func take(_ file: ExchangeFile, into seen: inout Seen) {
+        switch ExchangePath(file.path) {
+        case .presence(let signer): if seen.present.insert(signer).inserted { self.narrator.tell(signer, "is here") }
+        case .set:
+            guard seen.set.isEmpty, let psbt = try? PSBT(parsing: file.bytes) else { return }
+            seen.set = psbt.inputs.lazy.compactMap { $0.musig2Participants.values.first }.first ?? []
+            self.narrator.tellSet(seen.set)
+        case .nonces(_, let signer): if seen.nonces.insert(signer).inserted { self.narrator.tell(signer, "gives its public nonces") }
+        case .partialSignatures(_, let signer):
+            if seen.signed.insert(signer).inserted { self.narrator.tell(signer, "has seen all nonces and gives its partial signature") }
+        case .final:
+            let text = String(decoding: file.bytes, as: UTF8.self).filter { !$0.isWhitespace }
+            seen.transaction = (try? Hex.decode(text)).flatMap { try? Transaction(parsing: $0) }
+        case .evidence, nil: break
+        }
+    }
+
+    private static func isPresence(_ file: ExchangeFile) -> Bool {
+        if case .presence? = ExchangePath(file.path) { return true }
+        return false
+    }
+
+    private static func reap(_ running: inout [(number: Int, process: ChildProcess)]) -> (number: Int, code: Int32)? {
+        var failed: (number: Int, code: Int32)?
+        running.removeAll { child in
+            guard let code = child.process.exitCode() else { return false }
+            if code != 0 { failed = (child.number, code) }
+            return true
+        }
+        return failed
+    }
+
+    private func failure(of number: Int, _ code: Int32) -> CommandError {
+        let output = (try? AtomicFile.read(self.output(of: number), byteCountMax: 1 << 20)) ?? []
+        return .failed("the process of signer \(number) ended with exit code \(code) and said:\n\(String(decoding: output, as: UTF8.self))")
+    }
+
+    private func result(_ seen: Seen, since start: ContinuousClock.Instant) throws(CommandError) -> Result {
+        guard let transaction = seen.transaction, let finalAt = seen.finalAt, let noncesAt = seen.noncesAt else {
+            throw .failed("all processes ended, and there is no finished transaction in the folder")
+        }
+        let aggregate: PublicKey
+        do throws(MuSig2Error) { aggregate = try KeyAggregation(seen.set).untweakedKey } catch { throw .failed("\(error)") }
+        return Result(
+            transaction: transaction, set: seen.set, aggregateKey: aggregate,
+            isKeyPath: transaction.inputs.allSatisfy { $0.witness.items.count == 1 }, nonces: noncesAt - start,
+            signatures: finalAt - noncesAt)
+    }
+}
