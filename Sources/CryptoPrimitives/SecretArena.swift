@@ -13,7 +13,8 @@ public final class SecretArena: Sendable {
     public enum LockPolicy: Sendable {
         /// Refuse to hold secrets: `SecretMemoryError.notLocked`.
         case required
-        /// Go on with memory that may reach a swap file. A named downgrade, for machines without swap.
+        /// Go on with memory that may reach a swap file. A named downgrade, for machines without swap. Set for the shared
+        /// arena, it holds for `SecretBytes` too.
         case allowUnlocked
     }
 
@@ -36,6 +37,7 @@ public final class SecretArena: Sendable {
     // A constant address for the arena's whole life; every access to what it points at goes through a slot, which has one owner.
     private nonisolated(unsafe) let base: UnsafeMutableRawPointer
     private let free: Mutex<FreeSlots>
+    private let lockPolicy: LockPolicy
 
     private struct FreeSlots {
         var returned: [Int32] = []
@@ -51,6 +53,7 @@ public final class SecretArena: Sendable {
         self.base = try SecretMemory.allocate(byteCount: byteCount, mayBeUnlocked: configuration.lockPolicy == .allowUnlocked)
         SecretMemory.wipeInForkedChild(self.base, byteCount: byteCount)
         self.slotCount = byteCount / Self.slotByteCount
+        self.lockPolicy = configuration.lockPolicy
         self.free = Mutex(FreeSlots())
     }
 
@@ -122,6 +125,16 @@ extension SecretArena {
                 }
             }
             return try outcome.get()
+        }
+    }
+
+    /// What the process decided about memory that the system does not lock.
+    static var sharedLockPolicy: LockPolicy {
+        self.sharedState.withLock { state in
+            switch state {
+            case .ready(let arena): arena.lockPolicy
+            case .notYet(let configuration): configuration.lockPolicy
+            }
         }
     }
 

@@ -13,7 +13,7 @@ public struct SecretBytes: ~Copyable, Sendable {
     /// `count` bytes (1 to 65,536), which `fill` writes in place; they are zero before.
     public init(count: Int, filledBy fill: (UnsafeMutableRawBufferPointer) -> Void) throws(SecretMemoryError) {
         precondition((1...Self.byteCountMax).contains(count), "a secret has 1 to \(Self.byteCountMax) bytes")
-        self.memory = try SecretMemory.allocate(byteCount: count, mayBeUnlocked: false)
+        self.memory = try SecretMemory.allocate(byteCount: count, mayBeUnlocked: SecretArena.sharedLockPolicy == .allowUnlocked)
         self.count = count
         fill(UnsafeMutableRawBufferPointer(start: self.memory, count: count))
     }

@@ -142,7 +142,12 @@ struct SecretArenaTests {
             slot.withUnsafeMutableBytes { bytes in #expect(bytes.allSatisfy { $0 == 0 }) }
 
             #expect(throws: SecretMemoryError.notLocked(byteCount: 65_536)) { _ = try SecretBytes.random(count: 65_536).count }
-            // What fits the limit is still locked.
+            // The downgrade of the shared arena is the whole process's: a key file must open too.
+            try SecretArena.configure(SecretArena.Configuration(byteCount: byteCount, lockPolicy: .allowUnlocked))
+            #expect(try SecretBytes.random(count: 65_536).count == 65_536)
+            #expect(try SecretArena.shared.slotCount > 7_000)
+            #expect(try SecretBytes.random(count: 65_536).count == 65_536)
+            // An arena of its own still asks for the lock, and gets it for what fits the limit.
             #expect(try SecretArena(SecretArena.Configuration(byteCount: 4_096)).slotCount == 30)
         }
     }
