@@ -52,6 +52,40 @@ struct SigningContextTests {
         #expect(try await honest.culprits(in: partials) == [2])
     }
 
+    // MARK: What the parts mean together
+
+    @Test func `a group signs for the Taproot output of its aggregate key`() throws {
+        for merkleRoot in [nil, Bytes32.random] {
+            let untweaked = try TestGroup(count: 3)
+            let internalKey = untweaked.keys.xOnlyKey
+            let output = try internalKey.tweaked(adding: internalKey.taprootTweak(merkleRoot: merkleRoot))
+            let group = TestGroup(signers: untweaked.signers, keys: try untweaked.keys.tweakedForTaproot(merkleRoot: merkleRoot))
+            #expect(group.keys.aggregateKey == output)
+            #expect(group.keys.untweakedKey.xOnly == internalKey)
+            let (context, partials) = try group.sign(.random)
+            #expect(try context.finish(partials).isValid(for: context.message, by: output.xOnly))
+        }
+    }
+
+    @Test func `nonces and partial signatures are the same after a journey as bytes`() async throws {
+        let (group, message) = (try TestGroup(count: 3), Bytes32.random)
+        let nonces = try group.signers.map { try $0.makeNonce(keys: group.keys, message: message) }
+        let arrived = try PublicNonce.parseAll(nonces.map(\.bytes))
+        #expect(arrived == nonces)
+        let keys = try KeyAggregation(parsing: group.keys.publicKeys.map(\.bytes))
+        let context = try SigningContext(keys: keys, nonces: arrived, message: message)
+        let partials = try group.signers.map { try PartialSignature(parsing: $0.sign(in: context).bytes.bytes) }
+        #expect(try context.finish(partials).isValid(for: message, by: group.keys.xOnlyKey))
+        #expect(try await context.culprits(in: partials) == [])
+    }
+
+    @Test func `sorted keys have one aggregate whoever lists them, and unsorted ones do not`() throws {
+        let keys = try TestGroup(count: 4).keys.publicKeys.sorted()
+        let reversed = Array(keys.reversed())
+        #expect(try KeyAggregation(sorting: reversed).aggregateKey == KeyAggregation(keys).aggregateKey)
+        #expect(try KeyAggregation(reversed).aggregateKey != KeyAggregation(keys).aggregateKey)
+    }
+
     // MARK: Counts and lengths
 
     @Test func `a context takes exactly one nonce a signer`() throws {

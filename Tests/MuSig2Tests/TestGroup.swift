@@ -39,6 +39,11 @@ struct TestGroup: Sendable {
     let signers: [TestSigner]
     let keys: KeyAggregation
 
+    init(signers: [TestSigner], keys: KeyAggregation) {
+        self.signers = signers
+        self.keys = keys
+    }
+
     init(count: Int, tweaks: [Tweak] = []) throws {
         self.signers = try (0..<count).map { _ in try TestSigner() }
         self.keys = try KeyAggregation(self.signers.map(\.publicKey)).tweaked(by: tweaks)
