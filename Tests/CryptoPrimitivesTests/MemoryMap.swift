@@ -1,9 +1,20 @@
+import CTestSupport
 import Foundation
+
+/// What this machine and build can be asked about secret memory.
+enum Platform {
+    #if os(Linux)
+    static let isLinux = true
+    #else
+    static let isLinux = false
+    #endif
+
+    /// Whether memory is locked here, in a way that Linux tells.
+    static var locksMemory: Bool { Self.isLinux && chorale_test_is_sanitized() == 0 }
+}
 
 /// What Linux itself says of a piece of memory: the two-letter `VmFlags` of `/proc/self/smaps`.
 enum MemoryMap {
-    static var isReadable: Bool { FileManager.default.isReadableFile(atPath: "/proc/self/smaps") }
-
     static func flags(at address: UnsafeRawPointer) throws -> Set<Substring> {
         // Files under /proc say that they have no bytes, so they are read until they end.
         let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: "/proc/self/smaps"))

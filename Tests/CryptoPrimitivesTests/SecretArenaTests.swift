@@ -2,12 +2,6 @@ import CTestSupport
 import CryptoPrimitives
 import Testing
 
-#if os(Linux)
-let isLinux = true
-#else
-let isLinux = false
-#endif
-
 struct SecretArenaTests {
     private static func arena(slots: Int) throws -> SecretArena {
         try SecretArena(SecretArena.Configuration(byteCount: slots * SecretArena.slotByteCount))
@@ -106,7 +100,7 @@ struct SecretArenaTests {
         #expect(watched == nil)
     }
 
-    @Test(.enabled(if: isLinux, "only Linux wipes memory in a forked child"))
+    @Test(.enabled(if: Platform.isLinux, "only Linux wipes memory in a forked child"))
     func `a forked child reads zeros where its parent has secrets`() throws {
         let arena = try Self.arena(slots: 30)
         let held = try Held(arena, filledWith: 0xa5)
@@ -118,7 +112,7 @@ struct SecretArenaTests {
         #expect(held.holds(0xa5))
     }
 
-    @Test(.enabled(if: MemoryMap.isReadable, "only Linux tells what memory is locked"))
+    @Test(.enabled(if: Platform.locksMemory, "only Linux tells what memory is locked, and a sanitizer locks none"))
     func `every page of an arena is locked, left out of core dumps, and marked to be wiped on fork`() throws {
         let arena = try Self.arena(slots: 300)  // ten pages
         var held: [Held] = []
@@ -129,7 +123,7 @@ struct SecretArenaTests {
         }
     }
 
-    @Test(.enabled(if: isLinux, "other systems count locked memory otherwise"))
+    @Test(.enabled(if: Platform.locksMemory, "other systems count locked memory otherwise, and a sanitizer locks none"))
     func `memory that the system does not lock is refused, or taken by name only`() async {
         await #expect(processExitsWith: .success) {
             try #require(chorale_test_limit_locked_memory(16_384) == 0)
@@ -163,7 +157,7 @@ struct SecretArenaTests {
         }
     }
 
-    @Test(.enabled(if: isLinux, "only Linux tells whether a process can be traced"))
+    @Test(.enabled(if: Platform.isLinux, "only Linux tells whether a process can be traced"))
     func `a hardened process leaves no core dump and cannot be traced`() async {
         await #expect(processExitsWith: .success) {
             chorale_test_allow_core_dumps()

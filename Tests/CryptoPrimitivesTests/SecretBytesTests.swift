@@ -23,7 +23,7 @@ struct SecretBytesTests {
         #expect(!one.withUnsafeBytes { one in other.withUnsafeBytes { one.elementsEqual($0) } })
     }
 
-    @Test(.enabled(if: MemoryMap.isReadable, "only Linux tells what memory is locked"))
+    @Test(.enabled(if: Platform.locksMemory, "only Linux tells what memory is locked, and a sanitizer locks none"))
     func `the memory is locked and left out of core dumps`() throws {
         let secret = try SecretBytes.random(count: 32)
         let flags = try secret.withUnsafeBytes { try MemoryMap.flags(at: UnsafeRawPointer(#require($0.baseAddress))) }

@@ -20,3 +20,6 @@ void chorale_test_allow_core_dumps(void);
 
 /// Whether both the soft and the hard limit on core dumps are 0: 1 or 0.
 int chorale_test_core_dumps_are_forbidden(void);
+
+/// Whether a sanitizer is built in: 1 or 0. Sanitizers answer `mlock` themselves and lock nothing.
+int chorale_test_is_sanitized(void);
