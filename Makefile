@@ -36,7 +36,8 @@ test:  ## set everything up, build, and run every test (ARGS="--only consensus" 
 	@scripts/test $(ARGS)
 
 test-sanitized: setup  ## run the unit tests under the thread sanitizer, then the address sanitizer
-	swift test --disable-xctest --sanitize=thread --scratch-path .build/sanitized-thread
+	TSAN_OPTIONS=suppressions=$(CURDIR)/scripts/thread-sanitizer-suppressions \
+		swift test --disable-xctest --sanitize=thread --scratch-path .build/sanitized-thread
 	# The leak checker counts what the test runner itself leaves at its end.
 	ASAN_OPTIONS=detect_leaks=0 swift test --disable-xctest --sanitize=address --scratch-path .build/sanitized-address
 
