@@ -76,10 +76,28 @@ public struct PSBTSubject: Sendable {
         return nil
     }
 
+    /// The sighash types that cover the whole transaction: all that a signer accepts unless told otherwise (BIP-174, "Signer").
+    public static let usualSighashTypes: Set<SighashType> = [.default, .all]
+
     /// The request that every signer arrives at without talking: no proposer, expiry or id.
-    public func request(under policy: some SpendingPolicy) throws(SigningError) -> SigningRequest {
-        try SigningRequest(
-            transaction: self.transaction, prevouts: self.prevouts, sighashTypes: self.sighashTypes, policyDigest: policy.digest)
+    ///
+    /// Inputs of others count with `DEFAULT`: their sighash types are none of this group's, and go from a PSBT with their signatures.
+    ///
+    /// - Parameter sighashTypes: those that the signer accepts. `NONE` would let anyone redirect the coins after the signature.
+    /// - Throws: `transaction` for a type that is not accepted, naming the input.
+    public func request(
+        under policy: some SpendingPolicy, allowing sighashTypes: Set<SighashType> = Self.usualSighashTypes
+    ) throws(SigningError) -> SigningRequest {
+        var types: [SighashType] = []
+        for (index, prevout) in self.prevouts.enumerated() {
+            let type = prevout.scriptPubKey == policy.scriptPubKey ? self.sighashTypes[index] : .default
+            guard type == .default || sighashTypes.contains(type) else {
+                throw .transaction("input \(index) asks for a signature of type \(type), which leaves parts open: allow it by name if it is meant")
+            }
+            types.append(type)
+        }
+        return try SigningRequest(
+            transaction: self.transaction, prevouts: self.prevouts, sighashTypes: types, policyDigest: policy.digest)
     }
 
     /// The plan of a set: every input whose coin has the policy's script.
