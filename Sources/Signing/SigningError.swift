@@ -23,11 +23,15 @@ public enum SigningError: Error, Equatable, Sendable {
     case wrongCount(Contribution, signer: PublicKey, expected: Int, actual: Int)
     /// Somebody else gave nonces in the name of a signer of this process.
     case ownNoncesFromOutside(signer: PublicKey)
+    /// Somebody else gave partial signatures in the name of a signer of this process.
+    case ownPartialSignaturesFromOutside(signer: PublicKey)
+    /// Partial signatures that rest on other nonces than ours: no fault of their signer, who may have seen a third one's other nonces.
+    case differentTranscript(signer: PublicKey)
     /// A signer renamed its nonces too often; a new attempt is needed.
     case tooManyNonceNames(signer: PublicKey, limit: Int)
     /// This partial signature does not verify: proof against the signer that signed the message it came in.
     case invalidPartialSignature(signer: PublicKey, input: Int)
-    /// The signatures of this input do not add up; ask for `culprits`.
+    /// The signatures of this input do not add up; `SigningSession.inquiry` finds whose.
     case signatureDoesNotVerify(input: Int)
 
     // The order of calls
@@ -55,9 +59,9 @@ public enum SigningError: Error, Equatable, Sendable {
         case .conflictingNonces(let signer, _), .conflictingPartialSignatures(let signer), .invalidPartialSignature(let signer, _):
             signer
         case .wrongCount(_, let signer, _, _): signer
-        case .musig(let error, let signer, _): error.culprit == nil ? nil : signer
-        case .transaction, .scriptDoesNotMatch, .sighash, .tooLarge, .notASigner, .ownNoncesFromOutside, .tooManyNonceNames,
-            .signatureDoesNotVerify, .missingNonces, .missingPartialSignatures, .noOwnNonces, .notYetSigning, .attemptDecided, .closed,
+        case .musig(.invalid, let signer, _), .musig(.wrongByteCount, let signer, _): signer
+        case .transaction, .scriptDoesNotMatch, .sighash, .tooLarge, .notASigner, .ownNoncesFromOutside,
+            .ownPartialSignaturesFromOutside, .differentTranscript, .tooManyNonceNames, .musig, .signatureDoesNotVerify, .missingNonces, .missingPartialSignatures, .noOwnNonces, .notYetSigning, .attemptDecided, .closed,
             .noSuchSession, .tooManySessions, .journal:
             nil
         }
@@ -80,6 +84,10 @@ extension SigningError: CustomStringConvertible {
             "signer \(signer) gave \(actual) \(what)s where \(expected) are needed, one for each signed input"
         case .ownNoncesFromOutside(let signer):
             "other nonces came in the name of our own signer \(signer): is its key in use in another process?"
+        case .ownPartialSignaturesFromOutside(let signer):
+            "other partial signatures came in the name of our own signer \(signer): is its key in use in another process?"
+        case .differentTranscript(let signer):
+            "signer \(signer) signed over other nonces than ours: begin a new attempt, in which all see the same nonces"
         case .tooManyNonceNames(let signer, let limit): "signer \(signer) renamed its nonces over \(limit) times: begin a new attempt"
         case .invalidPartialSignature(let signer, let input):
             "the partial signature of signer \(signer) for input \(input) does not verify: begin a new attempt without it"

@@ -159,19 +159,21 @@ extension Statement {
         guard case .nonces(let name, let items) = self.body else { return nil }
         var nonces: [PublicNonce] = []
         for (place, bytes) in items.enumerated() {
-            do { nonces.append(try PublicNonce(parsing: bytes, signer: place)) } catch {
+            do { nonces.append(try PublicNonce(parsing: bytes)) } catch {
                 throw .musig(error, signer: self.sender, input: place)
             }
         }
         return NonceSet(name: name, nonces: nonces)
     }
 
-    /// The partial signatures, when this is round 2 and every one is a valid number.
+    /// The partial signatures, when this is round 2 and every one is a valid number. Compare T1 before they count.
+    ///
+    /// - Throws: `musig` naming the sender and the input (counted among the signed ones).
     public func partialSignatures() throws(SigningError) -> [PartialSignature]? {
         guard case .partialSignatures(_, let items) = self.body else { return nil }
         var partials: [PartialSignature] = []
         for (place, bytes) in items.enumerated() {
-            do { partials.append(try PartialSignature(parsing: bytes, signer: place)) } catch {
+            do { partials.append(try PartialSignature(parsing: bytes)) } catch {
                 throw .musig(error, signer: self.sender, input: place)
             }
         }

@@ -132,12 +132,21 @@ public actor SigningSessionManager<C: Clock> where C.Duration == Duration {
         try await self.touch(id).sign(with: key)
     }
 
+    /// What a signer's partial signatures rest on, T1: it goes out with them, so that nobody is blamed for having seen other nonces.
+    /// `nil` before a signer of this process has signed.
+    public func transcript(_ id: SigningSessionID) async throws(SigningError) -> Bytes32? {
+        await (try self.touch(id)).transcript
+    }
+
     /// Takes another signer's partial signatures.
+    ///
+    /// - Parameter transcript: T1 as the sender names it; without it, the caller must know that both saw the same nonces.
+    /// - Throws: `differentTranscript` when the sender saw other nonces: the next attempt is due, and nobody is to blame.
     @discardableResult
     public func addPartialSignatures(
-        _ id: SigningSessionID, _ partials: [PartialSignature], from signer: PublicKey
+        _ id: SigningSessionID, _ partials: [PartialSignature], restingOn transcript: Bytes32? = nil, from signer: PublicKey
     ) async throws(SigningError) -> SigningSession.Outcome {
-        try await self.touch(id).add(partials, from: signer)
+        try await self.touch(id).add(partials, restingOn: transcript, from: signer)
     }
 
     /// The signed transaction, or `nil` while signatures are missing.
@@ -221,28 +230,20 @@ actor SessionCell {
         try self.session.add(nonces, from: signer)
     }
 
-    func add(_ partials: [PartialSignature], from signer: PublicKey) throws(SigningError) -> SigningSession.Outcome {
-        try self.session.add(partials, from: signer)
+    func add(
+        _ partials: [PartialSignature], restingOn transcript: Bytes32?, from signer: PublicKey
+    ) throws(SigningError) -> SigningSession.Outcome {
+        try self.session.add(partials, restingOn: transcript, from: signer)
     }
 
     func sign(with key: borrowing SecretKey) async throws(SigningError) -> [PartialSignature] {
         let (request, attempt, signer) = (self.session.plan.requestDigest, self.session.attempt, key.publicKey)
         let decided: BurnRecord?
         do { decided = try await self.journal.record(request: request, attempt: attempt, signer: signer) } catch { throw .journal(error) }
-        if let decided { return try self.repeatDecision(decided) }
+        if let decided { return try self.session.resume(decided) }
         let record = try self.session.sign(with: key)
         do { try await self.journal.burn(record) } catch { throw .journal(error) }
         return try self.session.release(record)
-    }
-
-    /// The recorded signatures again, if they rest on the nonces that stand here.
-    private func repeatDecision(_ decided: BurnRecord) throws(SigningError) -> [PartialSignature] {
-        try self.session.fixTranscript()
-        guard self.session.transcriptDigest == decided.transcript else {
-            throw .attemptDecided(attempt: decided.attempt, signer: decided.signer)
-        }
-        _ = try self.session.add(decided.partialSignatures, from: decided.signer)
-        return decided.partialSignatures
     }
 
     func tryFinalize() async throws(SigningError) -> Transaction? {
@@ -255,6 +256,8 @@ actor SessionCell {
     var missing: (nonces: [PublicKey], partialSignatures: [PublicKey]) {
         (self.session.missingNonces, self.session.missingPartialSignatures)
     }
+
+    var transcript: Bytes32? { self.session.transcriptDigest }
 
     func close() { self.session.close() }
 }

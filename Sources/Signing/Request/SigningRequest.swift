@@ -28,7 +28,9 @@ public struct SigningRequest: Hashable, Sendable {
     /// without talking.
     public let id: Bytes32
 
-    /// What one miner's fee and the rest of the world see of it.
+    /// What the miners get, in satoshi: the coins less the outputs.
+    ///
+    /// Signatures prove the amounts of all coins only where no sighash type is `ANYONECANPAY`.
     public let fee: UInt64
 
     /// Checks that the transaction can be signed: as many prevouts as inputs, no coin twice, amounts that add up.

@@ -102,7 +102,9 @@ extension SigningSession {
             self.state = .gathering(sets)
             return set
         case .signing(let transcript), .complete(let transcript, _):
-            guard let own = transcript.nonceSets[signer], transcript.decisions[signer] != nil else { throw .noOwnNonces(signer: signer) }
+            // A local signer's nonces stand in the transcript whether it has signed yet or another local signer fixed it first.
+            let isOwn = self.localSigners.contains(signer) || transcript.decisions[signer] != nil
+            guard isOwn, let own = transcript.nonceSets[signer] else { throw .noOwnNonces(signer: signer) }
             return own
         case .closed: throw .closed
         }
@@ -228,19 +230,23 @@ extension SigningSession {
         case .signing(let transcript), .complete(let transcript, _): return transcript
         case .closed: throw .closed
         case .gathering(let sets):
-            let ordered = self.plan.signers.compactMap { sets[$0] }
-            guard ordered.count == self.plan.signers.count else { throw .missingNonces(self.missingNonces) }
-            var contexts: [SigningContext] = []
-            for (place, input) in self.plan.inputs.enumerated() {
-                do {
-                    contexts.append(try SigningContext(keys: input.keys, nonces: ordered.map { $0.nonces[place] }, message: input.message))
-                } catch { throw .musig(error, signer: nil, input: input.index) }
-            }
-            let transcript = Transcript(
-                digest: self.plan.transcript(attempt: self.attempt, nonceSets: ordered), nonceSets: sets, contexts: contexts)
+            let transcript = try self.transcript(of: sets)
             self.state = .signing(transcript)
             return transcript
         }
+    }
+
+    /// The transcript that these nonce sets make.
+    private func transcript(of sets: [PublicKey: NonceSet]) throws(SigningError) -> Transcript {
+        let ordered = self.plan.signers.compactMap { sets[$0] }
+        guard ordered.count == self.plan.signers.count else { throw .missingNonces(self.missingNonces) }
+        var contexts: [SigningContext] = []
+        for (place, input) in self.plan.inputs.enumerated() {
+            do {
+                contexts.append(try SigningContext(keys: input.keys, nonces: ordered.map { $0.nonces[place] }, message: input.message))
+            } catch { throw .musig(error, signer: nil, input: input.index) }
+        }
+        return Transcript(digest: self.plan.transcript(attempt: self.attempt, nonceSets: ordered), nonceSets: sets, contexts: contexts)
     }
 
     /// Gives the local signer's partial signatures out, its record being durable.
@@ -261,24 +267,61 @@ extension SigningSession {
         }
     }
 
+    /// Takes back a decision that a journal holds, after a restart: the same partial signatures go out again, and nothing is signed.
+    ///
+    /// All nonces of the attempt must be here again, the signer's own old ones among them. When others stand, nothing changes.
+    ///
+    /// - Throws: `attemptDecided` when the decision rests on other nonces or belongs to another request or attempt, `missingNonces`,
+    ///   `notASigner`, `closed`.
+    public mutating func resume(_ record: BurnRecord) throws(SigningError) -> [PartialSignature] {
+        try self.requireMember(record.signer)
+        var transcript: Transcript
+        switch self.state {
+        case .closed: throw .closed
+        case .gathering(let sets): transcript = try self.transcript(of: sets)
+        case .signing(let standing), .complete(let standing, _): transcript = standing
+        }
+        guard record.request == self.plan.requestDigest, record.attempt == self.attempt, record.transcript == transcript.digest,
+            transcript.decisions[record.signer, default: record] == record
+        else { throw .attemptDecided(attempt: record.attempt, signer: record.signer) }
+        if case .complete = self.state { return record.partialSignatures }
+        transcript.decisions[record.signer] = record
+        transcript.partials[record.signer] = record.partialSignatures
+        self.state = .signing(transcript)
+        return record.partialSignatures
+    }
+
     /// Takes another signer's partial signatures, one for each signed input. They are judged together, at the end.
     ///
-    /// - Throws: `notYetSigning` while the transcript is open, `conflictingPartialSignatures`, `wrongCount`, `notASigner`, `closed`.
-    public mutating func add(_ partials: [PartialSignature], from signer: PublicKey) throws(SigningError) -> Outcome {
+    /// - Parameter transcript: T1 as the sender's message names it. Where two members saw different nonces of a third, each signs
+    ///   rightly and neither verifies the other's: so only partial signatures under our own T1 can prove anything, and a caller
+    ///   that leaves it out must have compared it already.
+    /// - Throws: `notYetSigning` while the transcript is open, `differentTranscript`, `conflictingPartialSignatures`,
+    ///   `ownPartialSignaturesFromOutside`, `wrongCount`, `notASigner`, `closed`.
+    public mutating func add(
+        _ partials: [PartialSignature], restingOn transcript: Bytes32? = nil, from signer: PublicKey
+    ) throws(SigningError) -> Outcome {
         try self.requireMember(signer)
+        if let own = self.transcriptDigest, let transcript, transcript != own { throw .differentTranscript(signer: signer) }
         guard partials.count == self.plan.inputs.count else {
             throw .wrongCount(.partialSignature, signer: signer, expected: self.plan.inputs.count, actual: partials.count)
         }
         switch self.state {
         case .gathering: throw .notYetSigning
         case .closed: throw .closed
+        case .signing(let transcript) where self.localSigners.contains(signer) || transcript.decisions[signer] != nil:
+            // Ours count once they are released, and come from nowhere else.
+            guard transcript.decisions[signer]?.partialSignatures == partials else {
+                throw .ownPartialSignaturesFromOutside(signer: signer)
+            }
+            return .repeated
         case .complete(let transcript, _):
-            guard transcript.partials[signer] == partials else { throw .conflictingPartialSignatures(signer: signer) }
+            guard transcript.partials[signer] == partials else {
+                throw self.localSigners.contains(signer)
+                    ? .ownPartialSignaturesFromOutside(signer: signer) : .conflictingPartialSignatures(signer: signer)
+            }
             return .repeated
         case .signing(var transcript):
-            if let decided = transcript.decisions[signer], decided.partialSignatures != partials {
-                throw .conflictingPartialSignatures(signer: signer)
-            }
             if let standing = transcript.partials[signer] {
                 guard standing == partials else { throw .conflictingPartialSignatures(signer: signer) }
                 return .repeated
