@@ -234,7 +234,7 @@ private struct Simulation {
 }
 
 @Suite struct SimulationTests {
-    private static let seedsInBatch: UInt64 = 60
+    private static let seedsInBatch: UInt64 = 50
 
     @Test(arguments: UInt64(0)..<10)
     func `no nonce serves two transcripts, nobody honest is blamed, and what completes verifies`(batch: UInt64) async throws {
@@ -259,15 +259,15 @@ private struct Simulation {
 
     @Test func `the simulated faults do happen`() async throws {
         var (restarts, liars, blamed) = (0, 0, 0)
-        for seed in UInt64(0)..<60 {
+        for seed in UInt64(0)..<30 {
             var simulation = try Simulation(seed: seed)
             try await simulation.run()
             restarts += simulation.ledger.restarts
             liars += simulation.liar == nil ? 0 : 1
             blamed += simulation.ledger.blamed.count
         }
-        #expect(restarts > 60)
-        #expect(liars > 10)
-        #expect(blamed > 5)
+        #expect(restarts > 30)
+        #expect(liars > 5)
+        #expect(blamed > 2)
     }
 }
