@@ -57,7 +57,7 @@ struct OfficialMuSig2PSBTTests {
     @Test(arguments: Spend.allCases) func `nonces and partial signatures of the BIP's own PSBTs make a valid signature`(spend: Spend) async throws {
         let psbt = try self.file.psbt("\(spend.rawValue): all partial signatures")
         let plan = try self.plan(spend, psbt)
-        #expect(Set(plan.signers.map(\.description)).== Set(self.file.participants.map { $0.pubkey.lowercased() }))
+        #expect(Set(plan.signers.map(\.description)) == Set(self.file.participants.map { $0.pubkey.lowercased() }))
         let (input, ours) = (psbt.inputs[0], plan.inputs[0])
         var session = SigningSession(plan: plan)
         var partials: [(PublicKey, PartialSignature)] = []

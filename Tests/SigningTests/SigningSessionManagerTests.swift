@@ -262,8 +262,8 @@ private struct Machines: Sendable {
         let machines = try Machines(2)
         let ids = try await machines.open()
         try await machines.exchangeNonces(ids)
-        await machines.journals[0].prepare(.refuse)
-        await #expect(throws: SigningError.journal(TestJournal.failure)) { try await machines.us.sign(ids[0], with: machines.key.key) }
+        await machines.journals[0].refuseNext()
+        await #expect(throws: SigningError.journal(TestJournal.refusal)) { try await machines.us.sign(ids[0], with: machines.key.key) }
         let theirs = try await machines.managers[1].sign(ids[1], with: machines.signers[1].key)
         try await machines.us.addPartialSignatures(ids[0], theirs, from: machines.signers[1].publicKey)
         // All shares exist in the process now, but ours is not durable.
@@ -278,8 +278,8 @@ private struct Machines: Sendable {
         let machines = try Machines(2)
         let ids = try await machines.open()
         try await machines.exchangeNonces(ids)
-        await machines.journals[0].prepare(.failAfterwards)
-        await #expect(throws: SigningError.journal(TestJournal.failure)) { try await machines.us.sign(ids[0], with: machines.key.key) }
+        await machines.journals[0].loseNextAnswer()
+        await #expect(throws: SigningError.journal(TestJournal.lostAnswer)) { try await machines.us.sign(ids[0], with: machines.key.key) }
         let record = try #require(await machines.journals[0].stored.first)
         #expect(try await machines.us.sign(ids[0], with: machines.key.key) == record.partialSignatures)
         #expect(await machines.journals[0].burnCount == 1)

@@ -1,51 +1,40 @@
 import CryptoPrimitives
-import MuSig2
 import Secp256k1
 import Signing
+import SigningTestSupport
 
-/// A journal in memory, which fails when it is told to.
+/// The journal in memory, which also counts, and can lose its answer on the way back.
 actor TestJournal: SessionJournal {
-    /// What becomes of the next record.
-    enum Fault: Sendable {
-        case refuse
-        /// The record is durable, and the writer does not learn of it.
-        case failAfterwards
-    }
+    static let refusal = JournalError.storage(path: "memory", reason: "told to refuse")
+    static let lostAnswer = JournalError.storage(path: "memory", reason: "the answer was lost")
 
-    static let failure = JournalError.storage(path: "memory", reason: "told to fail")
-
+    private let journal = InMemoryJournal()
+    /// What is durable, in the order in which it became so.
     private(set) var stored: [BurnRecord] = []
     private(set) var burnCount = 0
-    private var fault: Fault?
+    private var losesNextAnswer = false
 
-    init(_ stored: [BurnRecord] = []) { self.stored = stored }
+    /// The next record is refused, as by a full disk.
+    func refuseNext() async { await self.journal.prepare(.refuse) }
 
-    func prepare(_ fault: Fault) { self.fault = fault }
+    /// The next record is durable, and the writer does not learn of it.
+    func loseNextAnswer() { self.losesNextAnswer = true }
 
-    func burn(_ record: BurnRecord) throws(JournalError) {
+    func burn(_ record: BurnRecord) async throws(JournalError) {
         self.burnCount += 1
-        for other in self.stored {
-            if other == record { return }
-            let isSameDecision = other.request == record.request && other.attempt == record.attempt && other.signer == record.signer
-            guard !isSameDecision else { throw .differentRecordStands(attempt: record.attempt, signer: record.signer) }
-            if let nonce = record.nonces.first(where: other.nonces.contains) { throw .nonceServedAlready(nonce) }
-        }
-        switch self.fault.take() {
-        case nil: self.stored.append(record)
-        case .refuse: throw Self.failure
-        case .failAfterwards:
-            self.stored.append(record)
-            throw Self.failure
+        try await self.journal.burn(record)
+        if !self.stored.contains(record) { self.stored.append(record) }
+        guard !self.losesNextAnswer else {
+            self.losesNextAnswer = false
+            throw Self.lostAnswer
         }
     }
 
-    func record(request: Bytes32, attempt: UInt32, signer: PublicKey) throws(JournalError) -> BurnRecord? {
-        self.stored.first { $0.request == request && $0.attempt == attempt && $0.signer == signer }
+    func record(request: Bytes32, attempt: UInt32, signer: PublicKey) async throws(JournalError) -> BurnRecord? {
+        try await self.journal.record(request: request, attempt: attempt, signer: signer)
     }
 
-    func records(request: Bytes32) throws(JournalError) -> [BurnRecord] {
-        self.stored.filter { $0.request == request }.sorted { ($0.attempt, $0.signer) < ($1.attempt, $1.signer) }
-    }
+    func records(request: Bytes32) async throws(JournalError) -> [BurnRecord] { try await self.journal.records(request: request) }
 
-    func forget(request: Bytes32) throws(JournalError) { self.stored.removeAll { $0.request == request } }
+    func forget(request: Bytes32) async throws(JournalError) { try await self.journal.forget(request: request) }
 }

@@ -92,7 +92,7 @@ public struct PSBTSubject: Sendable {
         for (index, prevout) in self.prevouts.enumerated() {
             let type = prevout.scriptPubKey == policy.scriptPubKey ? self.sighashTypes[index] : .default
             guard type == .default || sighashTypes.contains(type) else {
-                throw .transaction("input \(index) asks for a signature of type \(type), which leaves parts open: allow it by name if it is meant")
+                throw .transaction("input \(index) asks for a signature of type \(type), which is not accepted here: ask for DEFAULT or ALL")
             }
             types.append(type)
         }
