@@ -61,7 +61,8 @@ public enum SigningError: Error, Equatable, Sendable {
         case .wrongCount(_, let signer, _, _): signer
         case .musig(.invalid, let signer, _), .musig(.wrongByteCount, let signer, _): signer
         case .transaction, .scriptDoesNotMatch, .sighash, .tooLarge, .notASigner, .ownNoncesFromOutside,
-            .ownPartialSignaturesFromOutside, .differentTranscript, .tooManyNonceNames, .musig, .signatureDoesNotVerify, .missingNonces, .missingPartialSignatures, .noOwnNonces, .notYetSigning, .attemptDecided, .closed,
+            .ownPartialSignaturesFromOutside, .differentTranscript, .tooManyNonceNames, .musig, .signatureDoesNotVerify, .missingNonces,
+            .missingPartialSignatures, .noOwnNonces, .notYetSigning, .attemptDecided, .closed,
             .noSuchSession, .tooManySessions, .journal:
             nil
         }

@@ -54,7 +54,9 @@ struct OfficialMuSig2PSBTTests {
         throw SigningError.scriptDoesNotMatch(input: 0)
     }
 
-    @Test(arguments: Spend.allCases) func `nonces and partial signatures of the BIP's own PSBTs make a valid signature`(spend: Spend) async throws {
+    @Test(arguments: Spend.allCases) func `nonces and partial signatures of the BIP's own PSBTs make a valid signature`(spend: Spend)
+        async throws
+    {
         let psbt = try self.file.psbt("\(spend.rawValue): all partial signatures")
         let plan = try self.plan(spend, psbt)
         #expect(Set(plan.signers.map(\.description)) == Set(self.file.participants.map { $0.pubkey.lowercased() }))
@@ -76,12 +78,14 @@ struct OfficialMuSig2PSBTTests {
         try expectValid(try #require(finished), for: plan)
     }
 
-    @Test(arguments: Spend.allCases) func `a signature of the BIP's own PSBTs with one bit changed is found out`(spend: Spend) async throws {
+    @Test(arguments: Spend.allCases) func `a signature of the BIP's own PSBTs with one bit changed is found out`(spend: Spend) async throws
+    {
         let psbt = try self.file.psbt("\(spend.rawValue): all partial signatures")
         let plan = try self.plan(spend, psbt)
         var session = SigningSession(plan: plan)
         for nonces in psbt.inputs[0].musig2PublicNonces {
-            _ = try session.add(NonceSet(name: Party.name(1), nonces: [try PublicNonce(parsing: nonces.value)]), from: nonces.key.participant)
+            _ = try session.add(
+                NonceSet(name: Party.name(1), nonces: [try PublicNonce(parsing: nonces.value)]), from: nonces.key.participant)
         }
         try session.fixTranscript()
         for partial in psbt.inputs[0].musig2PartialSignatures {
@@ -131,7 +135,9 @@ struct OfficialMuSig2PSBTTests {
         var noisy = paper
         noisy.psbt.inputs[0].proprietary[PSBT.ProprietaryKey(identifier: [1], subtype: 0)] = [1]
         #expect(try noisy.subject().request(under: paper.group).digest == digests[0])
-        #expect(throws: SigningError.notASigner(try Signer(99).publicKey)) { _ = try PSBTSubject(paper.psbt, for: try Signer(99).publicKey) }
+        #expect(throws: SigningError.notASigner(try Signer(99).publicKey)) {
+            _ = try PSBTSubject(paper.psbt, for: try Signer(99).publicKey)
+        }
     }
 
     @Test func `an unusual sighash type is signed only where it is allowed by name`() throws {
@@ -179,12 +185,16 @@ struct OfficialMuSig2PSBTTests {
         paper.psbt.proprietary[PolicyRecord.psbtKey] = PolicyRecord(policy).serialized()
         guard case .delegated(let record) = try paper.subject().group else { throw SigningError.closed }
         #expect(record == PolicyRecord(policy))
-        #expect(throws: SigningError.notASigner(try Signer(99).publicKey)) { _ = try PSBTSubject(paper.psbt, for: try Signer(99).publicKey) }
+        #expect(throws: SigningError.notASigner(try Signer(99).publicKey)) {
+            _ = try PSBTSubject(paper.psbt, for: try Signer(99).publicKey)
+        }
         _ = try PSBTSubject(paper.psbt, for: try Signer(7).publicKey)
         // The coin is the group's and not the policy's: nothing to sign.
         let subject = try paper.subject()
         let request = try subject.request(under: policy)
-        #expect(throws: SigningError.scriptDoesNotMatch(input: 0)) { _ = try PSBTSubject.plan(request, under: policy, set: Array(policy.signers[0...1])) }
+        #expect(throws: SigningError.scriptDoesNotMatch(input: 0)) {
+            _ = try PSBTSubject.plan(request, under: policy, set: Array(policy.signers[0...1]))
+        }
         paper.psbt.inputs[0].witnessUTXO?.scriptPubKey = policy.scriptPubKey
         let set = try #require(policy.chooseSet(among: Set(policy.signers[1...2])))
         let right = try paper.subject().request(under: try await record.policy())
@@ -207,6 +217,8 @@ struct OfficialMuSig2PSBTTests {
         for set in [nil, [signers[0]], signers, [signers[0], signers[0]]] as [[PublicKey]?] {
             #expect(throws: SigningError.self) { _ = try policy.spend(by: set) }
         }
-        #expect(throws: SigningError.notASigner(try Signer(99).publicKey)) { _ = try policy.spend(by: [signers[0], try Signer(99).publicKey]) }
+        #expect(throws: SigningError.notASigner(try Signer(99).publicKey)) {
+            _ = try policy.spend(by: [signers[0], try Signer(99).publicKey])
+        }
     }
 }

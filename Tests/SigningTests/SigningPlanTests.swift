@@ -98,7 +98,8 @@ import Testing
         #expect(refusal { _, coins in coins[0].amount = most } == .transaction("the spent coins hold more than there are bitcoins"))
         #expect(refusal { _, coins in coins[0].amount = .max } == .transaction("the spent coins hold more than there are bitcoins"))
         #expect(
-            refusal { transaction, _ in transaction.outputs[0].amount = .max } == .transaction("the outputs hold more than there are bitcoins"))
+            refusal { transaction, _ in transaction.outputs[0].amount = .max }
+                == .transaction("the outputs hold more than there are bitcoins"))
         #expect(throws: SigningError.transaction("2 sighash types were given for 3 inputs")) {
             _ = try SigningRequest(transaction: draft.transaction, prevouts: draft.prevouts, sighashTypes: [.all, .all])
         }
@@ -148,7 +149,9 @@ import Testing
     }
 
     @Test(arguments: [DelegatedMultisig.InternalKey.unspendable, .aggregate])
-    func `every set of a 2-of-4 signs its leaf, and all four what the policy has for them`(internalKey: DelegatedMultisig.InternalKey) throws {
+    func `every set of a 2-of-4 signs its leaf, and all four what the policy has for them`(internalKey: DelegatedMultisig.InternalKey)
+        throws
+    {
         let signers = try Signer.make(4)
         let policy = try DelegatedMultisig(internalKey: internalKey, signers: signers.map(\.publicKey), threshold: 2)
         for leaf in 0..<policy.leafCount {

@@ -193,7 +193,9 @@ private struct Machines: Sendable {
         let machines = try Machines(2, limits: Machines.Manager.Limits(sessionCountMax: 2))
         let unknown = try #require(SigningSessionID(String(repeating: "0a", count: 16)))
         #expect(SigningSessionID(unknown.description) == unknown)
-        for text in ["", "0a", String(repeating: "0a", count: 17), String(repeating: "zz", count: 16)] { #expect(SigningSessionID(text) == nil) }
+        for text in ["", "0a", String(repeating: "0a", count: 17), String(repeating: "zz", count: 16)] {
+            #expect(SigningSessionID(text) == nil)
+        }
         await #expect(throws: SigningError.noSuchSession) { try await machines.us.generateNonces(unknown, for: machines.key.key) }
         await #expect(throws: SigningError.noSuchSession) { try await machines.us.sign(unknown, with: machines.key.key) }
         await #expect(throws: SigningError.noSuchSession) { try await machines.us.missing(unknown) }

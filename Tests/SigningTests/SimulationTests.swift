@@ -57,7 +57,9 @@ private final class Node {
         return self.guarded(&ledger) {
             var bytes = [UInt8](repeating: UInt8(self.place), count: 16)
             (bytes[0], bytes[1]) = (UInt8(self.incarnation & 0xff), UInt8(self.incarnation >> 8))
-            return [.nonces(try self.party.session.generateNonces(for: self.signer.key, name: NonceName(incarnation: bytes, counter: attempt)))]
+            return [
+                .nonces(try self.party.session.generateNonces(for: self.signer.key, name: NonceName(incarnation: bytes, counter: attempt)))
+            ]
         }
     }
 

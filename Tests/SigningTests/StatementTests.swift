@@ -154,7 +154,8 @@ private func bodies() throws -> [Statement.Body] {
         let record = try first[1].sign()
         let speaker = try Speaker()
         let said = speaker.say(
-            .partialSignatures(transcript: record.transcript, record.partialSignatures.map(\.bytes.bytes)), request: record.request, attempt: 1)
+            .partialSignatures(transcript: record.transcript, record.partialSignatures.map(\.bytes.bytes)), request: record.request,
+            attempt: 1)
         let statement = try Statement(parsing: said.serialized())
         guard case .partialSignatures(let transcript, _) = statement.body else { throw StatementError.unknownFormat }
         let partials = try #require(try statement.partialSignatures())
@@ -212,7 +213,8 @@ private func bodies() throws -> [Statement.Body] {
         let keys = try Signer.make(4).map(\.publicKey)
         return [
             PolicyRecord(internalKey: .owner(try Signer(9).publicKey), signers: keys, threshold: 2),
-            PolicyRecord(internalKey: .aggregate, signers: keys, threshold: 3), PolicyRecord(internalKey: .unspendable, signers: keys, threshold: 4),
+            PolicyRecord(internalKey: .aggregate, signers: keys, threshold: 3),
+            PolicyRecord(internalKey: .unspendable, signers: keys, threshold: 4),
         ]
     }
 
@@ -222,7 +224,8 @@ private func bodies() throws -> [Statement.Body] {
             #expect(read == record && read.digest == record.digest)
             let policy = try await read.policy()
             #expect(PolicyRecord(policy) == record)
-            let direct = try DelegatedMultisig(internalKey: record.internalKey, signers: record.signers.reversed(), threshold: record.threshold)
+            let direct = try DelegatedMultisig(
+                internalKey: record.internalKey, signers: record.signers.reversed(), threshold: record.threshold)
             #expect(policy.scriptPubKey == direct.scriptPubKey)
             // Through `SpendingPolicy`, as T0 takes it.
             #expect((policy as any SpendingPolicy).digest == record.digest)
@@ -233,7 +236,9 @@ private func bodies() throws -> [Statement.Body] {
     @Test func `a record that is cut, longer or changed is refused or is another one`() throws {
         for record in try Self.records() {
             let bytes = record.serialized()
-            for count in 0..<bytes.count { #expect(throws: StatementError.self) { _ = try PolicyRecord(parsing: Array(bytes.prefix(count))) } }
+            for count in 0..<bytes.count {
+                #expect(throws: StatementError.self) { _ = try PolicyRecord(parsing: Array(bytes.prefix(count))) }
+            }
             #expect(throws: StatementError.self) { _ = try PolicyRecord(parsing: bytes + [0]) }
             for index in bytes.indices {
                 var changed = bytes

@@ -41,8 +41,8 @@ public struct DelegatedMultisig: Sendable {
 
     let sets: Combinations
     let tree: BalancedTree
-    /// The x-only aggregate of each set, in order.
-    let leafKeys: [Bytes32]
+    /// The x-only aggregate of each set, in the order of sets.
+    public let leafKeys: [Bytes32]
 }
 
 // MARK: - Making a policy
@@ -81,6 +81,22 @@ extension DelegatedMultisig {
         let sorted = signers.sorted()
         let leafKeys = try await LeafAggregation.allKeys(sets: sets, signers: sorted, workers: workers, progress: progress)
         return try DelegatedMultisig(internalKey: internalKey, sortedSigners: sorted, sets: sets, leafKeys: leafKeys)
+    }
+
+    /// A policy whose leaf keys somebody computed before, instead of aggregating them again.
+    ///
+    /// They are taken as they are: compare `scriptPubKey` with a coin's own before you rely on them. When it is equal, these are the
+    /// coin's leaves, whoever gave them. Takes a few hashes a leaf.
+    ///
+    /// - Parameter leafKeys: the x-only aggregate of each set, in the order of sets, as `leafKeys` of a computed policy gives them.
+    /// - Throws: `wrongLeafKeyCount` unless there is one for each set.
+    public init(
+        internalKey: InternalKey, signers: [PublicKey], threshold: Int, leafKeys: [Bytes32], allowingLargeTree: Bool = false
+    ) throws(DelegatedMultisigError) {
+        let sets = try Self.checkedSets(
+            internalKey: internalKey, signers: signers, threshold: threshold, allowingLargeTree: allowingLargeTree)
+        guard leafKeys.count == sets.count else { throw .wrongLeafKeyCount(leafKeys.count, leaves: sets.count) }
+        try self.init(internalKey: internalKey, sortedSigners: signers.sorted(), sets: sets, leafKeys: leafKeys)
     }
 
     private init(
@@ -154,9 +170,10 @@ extension DelegatedMultisig {
 // MARK: - Comparing policies
 
 extension DelegatedMultisig: Hashable {
-    /// Everything else follows from these three.
+    /// Everything else follows from these four; the output commits to the leaf keys.
     public static func == (left: DelegatedMultisig, right: DelegatedMultisig) -> Bool {
         left.threshold == right.threshold && left.internalKey == right.internalKey && left.signers == right.signers
+            && left.output == right.output
     }
 
     public func hash(into hasher: inout Hasher) {

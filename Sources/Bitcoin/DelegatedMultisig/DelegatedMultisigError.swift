@@ -20,6 +20,10 @@ public enum DelegatedMultisigError: Error, Equatable, Sendable {
     case output(TaprootError)
     /// The task was cancelled before the last leaf was computed.
     case cancelled
+    /// Leaf keys that were given from outside are not one for each set.
+    case wrongLeafKeyCount(Int, leaves: Int)
+    /// A leaf key that was given from outside is no key.
+    case invalidLeafKey(Int)
     case noSuchLeaf(Int, leaves: Int)
     case noSuchSigner(Int, signers: Int)
     /// A leaf belongs to exactly k different signers.
@@ -55,6 +59,10 @@ extension DelegatedMultisigError: CustomStringConvertible {
             "the policy has no output: \(error)"
         case .cancelled:
             "the computation of the leaves was cancelled"
+        case .wrongLeafKeyCount(let count, let leaves):
+            "\(count) leaf keys were given, and the policy has \(leaves) leaves: leave them away to compute them again"
+        case .invalidLeafKey(let leaf):
+            "the key given for leaf \(leaf) is no key: leave the leaf keys away to compute them again"
         case .noSuchLeaf(let leaf, let leaves):
             "there is no leaf \(leaf): the policy has \(leaves), counted from 0"
         case .noSuchSigner(let signer, let signers):

@@ -23,7 +23,8 @@ extension DelegatedMultisig {
     /// size of the policy.
     public func leaf(at index: Int) throws(DelegatedMultisigError) -> Leaf {
         try self.check(leaf: index)
-        guard let key = try? XOnlyPublicKey(self.leafKeys[index]) else { preconditionFailure("an aggregate is a point of the curve") }
+        // A policy that was computed here has none such; one whose leaf keys were given may.
+        guard let key = try? XOnlyPublicKey(self.leafKeys[index]) else { throw .invalidLeafKey(index) }
         return Leaf(
             index: index, signers: self.sets.subset(at: index), key: key, tapLeaf: Self.leaf(key: self.leafKeys[index]),
             controlBlock: ControlBlock(

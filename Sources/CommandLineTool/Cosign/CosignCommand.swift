@@ -97,15 +97,11 @@ extension CosignCommand {
     }
 
     private static func policy(of subject: PSBTSubject) async throws(SigningError) -> any SpendingPolicy {
-        switch subject.group {
-        case .all(let group): return group
-        case .delegated(let record):
-            let line = ProgressLine()
-            defer { line.finish() }
-            do throws(DelegatedMultisigError) {
-                return try await record.policy { done, total in line.update("Computing the k-of-n policy", done: done, of: total) }
-            } catch { throw .transaction("\(error)") }
-        }
+        let line = ProgressLine()
+        defer { line.finish() }
+        do throws(DelegatedMultisigError) {
+            return try await subject.policy { done, total in line.update("Computing the k-of-n policy", done: done, of: total) }
+        } catch { throw .transaction("\(error)") }
     }
 
     /// Shows what is signed, and asks.

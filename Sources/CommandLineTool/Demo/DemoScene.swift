@@ -90,9 +90,7 @@ struct DemoScene: Sendable {
                     psbt.inputs[index].musig2Participants[group.keys.untweakedKey] = group.members
                 }
             }
-            if let policy = policy as? DelegatedMultisig {
-                psbt.proprietary[PolicyRecord.psbtKey] = PolicyRecord(policy).serialized()
-            }
+            if let policy = policy as? DelegatedMultisig { psbt.addPolicy(policy) }
             return psbt
         } catch { throw .failed("\(error)") }
     }

@@ -79,6 +79,18 @@ public struct PSBTSubject: Sendable {
     /// The sighash types that cover the whole transaction: all that a signer accepts unless told otherwise (BIP-174, "Signer").
     public static let usualSighashTypes: Set<SighashType> = [.default, .all]
 
+    /// The group's policy: at hand, or made from the leaf keys in the PSBT, or computed on all cores.
+    public func policy(
+        progress: (@Sendable (_ completed: Int, _ total: Int) -> Void)? = nil
+    ) async throws(DelegatedMultisigError) -> any SpendingPolicy {
+        switch self.group {
+        case .all(let group): return group
+        case .delegated(let record):
+            if let policy = self.psbt.policyFromLeafKeys(record, coins: self.prevouts) { return policy }
+            return try await record.policy(progress: progress)
+        }
+    }
+
     /// The request that every signer arrives at without talking: no proposer, expiry or id.
     ///
     /// Inputs of others count with `DEFAULT`: their sighash types are none of this group's, and go from a PSBT with their signatures.
@@ -92,7 +104,8 @@ public struct PSBTSubject: Sendable {
         for (index, prevout) in self.prevouts.enumerated() {
             let type = prevout.scriptPubKey == policy.scriptPubKey ? self.sighashTypes[index] : .default
             guard type == .default || sighashTypes.contains(type) else {
-                throw .transaction("input \(index) asks for a signature of type \(type), which is not accepted here: ask for DEFAULT or ALL")
+                throw .transaction(
+                    "input \(index) asks for a signature of type \(type), which is not accepted here: ask for DEFAULT or ALL")
             }
             types.append(type)
         }

@@ -75,11 +75,41 @@ public struct PolicyRecord: Hashable, Sendable {
         } catch let error as StatementError { throw error } catch { throw .malformed("policy: \(error)") }
     }
 
+    /// The key under which a PSBT's global map may hold the policy's leaf keys, 32 bytes each, so that no signer has to compute them.
+    static let leafKeysKey = PSBT.ProprietaryKey(identifier: Array("chorale".utf8), subtype: 17)
+
+    /// Most leaves whose keys are put into a PSBT: 6.4 MB of its 16 MiB.
+    static let leafCountInPSBTMax = 200_000
+
     /// Computes the policy, on all cores.
     public func policy(
         progress: (@Sendable (_ completed: Int, _ total: Int) -> Void)? = nil
     ) async throws(DelegatedMultisigError) -> DelegatedMultisig {
         try await DelegatedMultisig.make(
             internalKey: self.internalKey, signers: self.signers, threshold: self.threshold, progress: progress)
+    }
+}
+
+extension PSBT {
+    /// Adds what signers of a k-of-n policy need: its record, and for all but huge policies the keys of its leaves.
+    public mutating func addPolicy(_ policy: DelegatedMultisig) {
+        self.proprietary[PolicyRecord.psbtKey] = PolicyRecord(policy).serialized()
+        guard policy.leafCount <= PolicyRecord.leafCountInPSBTMax else { return }
+        self.proprietary[PolicyRecord.leafKeysKey] = policy.leafKeys.flatMap(\.bytes)
+    }
+
+    /// The policy of the PSBT's record made from the leaf keys that travel with it, if it is the one of a coin that is spent here.
+    ///
+    /// The coin's script commits to every leaf, so equal scripts mean the same leaves. `nil` where the keys are missing or wrong: then
+    /// the policy has to be computed.
+    func policyFromLeafKeys(_ record: PolicyRecord, coins: [TransactionOutput]) -> DelegatedMultisig? {
+        guard let bytes = self.proprietary[PolicyRecord.leafKeysKey], bytes.count % 32 == 0 else { return nil }
+        let keys = stride(from: 0, to: bytes.count, by: 32).compactMap { Bytes32(bytes[$0..<$0 + 32]) }
+        guard
+            let policy = try? DelegatedMultisig(
+                internalKey: record.internalKey, signers: record.signers, threshold: record.threshold, leafKeys: keys),
+            coins.contains(where: { $0.scriptPubKey == policy.scriptPubKey })
+        else { return nil }
+        return policy
     }
 }
