@@ -52,6 +52,8 @@ public struct SigningPlan: Sendable {
     public let requestDigest: Bytes32
     /// The set, in the order in which its keys are aggregated.
     public let signers: [PublicKey]
+    /// The same, to look up: every contribution asks whether its sender is a member.
+    let members: Set<PublicKey>
     public let inputs: [Input]
 
     /// - Parameters:
@@ -66,7 +68,8 @@ public struct SigningPlan: Sendable {
         guard signers.count * paths.count <= Self.nonceCountMax else {
             throw .tooLarge(what: "signers × inputs", actual: signers.count * paths.count, limit: Self.nonceCountMax)
         }
-        guard Set(signers).count == signers.count else { throw .transaction("a signer stands twice in the set") }
+        let members = Set(signers)
+        guard members.count == signers.count else { throw .transaction("a signer stands twice in the set") }
         let group: KeyAggregation
         do { group = try KeyAggregation(signers) } catch { throw .musig(error, signer: nil, input: nil) }
         let cache: SighashCache
@@ -82,6 +85,7 @@ public struct SigningPlan: Sendable {
         self.request = request
         self.requestDigest = request.digest
         self.signers = signers
+        self.members = members
         self.inputs = inputs
     }
 

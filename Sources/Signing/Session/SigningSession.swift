@@ -151,6 +151,7 @@ extension SigningSession {
                 guard !isKnown else { return .ignored }
             }
             self.knownNames[signer, default: [:]][set.name] = digest
+            self.state = .gathering([:])  // So that `sets` has one owner, and nothing is copied for each of a thousand signers.
             let outcome: Outcome = sets.updateValue(set, forKey: signer) == nil ? .added : .replaced
             self.state = .gathering(sets)
             return outcome
@@ -326,6 +327,7 @@ extension SigningSession {
                 guard standing == partials else { throw .conflictingPartialSignatures(signer: signer) }
                 return .repeated
             }
+            self.state = .closed  // As above: `transcript` has one owner while it changes.
             transcript.partials[signer] = partials
             self.state = .signing(transcript)
             return .added
@@ -401,7 +403,7 @@ extension SigningSession {
     }
 
     private func requireMember(_ signer: PublicKey) throws(SigningError) {
-        guard self.plan.signers.contains(signer) else { throw .notASigner(signer) }
+        guard self.plan.members.contains(signer) else { throw .notASigner(signer) }
     }
 }
 
