@@ -47,7 +47,7 @@ fuzz: setup  ## run the fuzzers, SECONDS=60 each
 
 bench: setup  ## run the benchmarks: tables, JSON and pictures in Benchmarks/results/
 	@[ -f Benchmarks/Package.swift ] || { echo "make bench: there is no Benchmarks package" >&2; exit 1; }
-	swift run $(RELEASE) --package-path Benchmarks $(ARGS)
+	swift run $(RELEASE) --package-path Benchmarks --scratch-path .build/benchmarks Benchmarks $(ARGS)
 
 lint:  ## check the formatting of Swift sources and the syntax of shell scripts
 	swift format lint --strict --parallel --recursive $(SWIFT_SOURCES)
@@ -60,4 +60,4 @@ docs: setup  ## write the documentation of the public modules to docs-out/
 	@scripts/documentation $(DOCUMENTED)
 
 clean:  ## remove everything built; .deps and .venv stay
-	rm -rf .build docs-out Fuzz/.build Benchmarks/.build Examples/*/.build
+	rm -rf .build docs-out

@@ -29,7 +29,7 @@ public struct SecretNonce: ~Copyable, Sendable {
     public init(
         for key: borrowing SecretKey, keys: KeyAggregation? = nil, message: Bytes32? = nil, extraInput: Bytes32
     ) throws(MuSig2Error) {
-        if let keys, !keys.publicKeys.contains(key.publicKey) { throw .notAMember(key.publicKey) }
+        if let keys, keys.signers(holding: key.publicKey).isEmpty { throw .notAMember(key.publicKey) }
         let slot = try Self.takeSlot()
         let scratch = try Self.takeSlot()  // session randomness, then the secret scalar
         var (publicNonce, publicKey) = (secp256k1_musig_pubnonce(), key.publicKey.raw)

@@ -1,0 +1,20 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let package = Package(
+    name: "Benchmarks",
+    platforms: [.macOS(.v26)],
+    dependencies: [.package(name: "chorale", path: "..")],
+    targets: [
+        // The project's own module maps are not its products, so the C side has its own.
+        .systemLibrary(name: "CLibsecp256k1", pkgConfig: "libsecp256k1"),
+        .systemLibrary(name: "CLibsodium", pkgConfig: "libsodium"),
+        // The same work in plain C, in its own loops: what the Swift API is measured against.
+        .target(name: "CBaseline", dependencies: ["CLibsecp256k1", "CLibsodium"]),
+        .executableTarget(
+            name: "Benchmarks",
+            dependencies: ["CBaseline"]
+                + ["Signing", "Bitcoin", "MuSig2", "Secp256k1", "CryptoPrimitives"].map { .product(name: $0, package: "chorale") }),
+    ],
+    swiftLanguageModes: [.v6]
+)

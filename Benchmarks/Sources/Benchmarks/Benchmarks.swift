@@ -1,0 +1,113 @@
+import CryptoPrimitives
+import Foundation
+
+/// `make bench`: the Swift API beside the same calls from C, in one run.
+@main struct Benchmarks {
+    static let usage = """
+        usage: make bench [ARGS="--quick --only SECTION... --output FOLDER"]
+
+          --quick           a short run: fewer rounds, no 47-of-50
+          --only SECTION    operations, sessions, policies, memory or hashing; may stand several times
+          --output FOLDER   where results.json and the pictures go (default: Benchmarks/results; with --only nowhere)
+        """
+
+    static func main() async throws {
+        let options: Options
+        do { options = try Options(CommandLine.arguments.dropFirst()) } catch {
+            FileHandle.standardError.write(Data("bench: \(error.problem)\n\(Self.usage)\n".utf8))
+            exit(2)
+        }
+        let machine = Machine()
+        print(machine.description)
+        print("Medians of interleaved batches, in CPU time of one thread unless a row says otherwise.")
+
+        let recorder = Recorder()
+        let memory = try await Self.run(options, machine, recorder)
+        let results = Results(machine: machine, rows: recorder.rows, memory: memory, isQuick: options.isQuick)
+        if let folder = options.output {
+            try results.write(to: folder)
+            print("\nWritten: results.json and pictures in \(folder.path(percentEncoded: false))")
+        }
+        let over = results.overBudget
+        print(over.isEmpty ? "\nAll rows are within their budgets." : "\nOver budget: \(over.count) of \(recorder.rows.count) rows:")
+        for row in over {
+            print("  \(row.name)\(row.signers.map { ", n = \($0)" } ?? ""): ratio \(row.ratio.map { decimal($0, 3) } ?? "")")
+        }
+    }
+
+    private static func run(_ options: Options, _ machine: Machine, _ recorder: Recorder) async throws -> MemoryBenchmarks.Result? {
+        let stopwatch = Stopwatch(sideMicroseconds: options.isQuick ? 60_000 : 600_000)
+        let report: (Row) -> Void = { recorder.add($0) }
+        var memory: MemoryBenchmarks.Result?
+        // First, while the process's memory is untouched.
+        if options.runs(.memory) {
+            let found = try await MemoryBenchmarks.run(sessions: options.isQuick ? 1_000 : 5_000)
+            print("\nMemory of an open session of three signers, over \(found.sessions) of them:")
+            print("  \(found.residentBytesPerSession) bytes resident, \(decimal(found.arenaSlotsPerSession, 2)) slots of the arena")
+            print("  (a slot has \(SecretArena.slotByteCount) bytes)")
+            memory = found
+        }
+        let groups = try (options.runs(.operations) || options.runs(.sessions)) ? [2, 15, 100, 1_000].map { try Group(count: $0) } : []
+        if options.runs(.operations), let first = groups.first {
+            try OperationBenchmarks(group: first, stopwatch: stopwatch, report: report).runSingle()
+            for group in groups { try OperationBenchmarks(group: group, stopwatch: stopwatch, report: report).runForGroup() }
+        }
+        if options.runs(.sessions) {
+            for group in groups {
+                try await SessionBenchmarks(
+                    group: group, stopwatch: stopwatch, processorCount: machine.cores, report: report
+                ).run()
+            }
+        }
+        if options.runs(.hashing) { try HashBenchmarks(stopwatch: stopwatch, report: report).run() }
+        if options.runs(.policies) {
+            let policies = PolicyBenchmarks(processorCount: machine.cores, rounds: options.isQuick ? 1 : 9, report: report)
+            try await policies.run(threshold: 2, of: 3)
+            try await policies.run(threshold: 8, of: 15)
+            if !options.isQuick { try await policies.run(threshold: 47, of: 50) }
+        }
+        return memory
+    }
+}
+
+/// Rows in the order in which they were measured, shown as they come.
+final class Recorder {
+    private(set) var rows: [Row] = []
+    private var table = Table()
+
+    func add(_ row: Row) {
+        self.rows.append(row)
+        self.table.show(row)
+        // Rows take a while; who watches through a pipe sees them come, too.
+        fflush(nil)
+    }
+}
+
+struct Options {
+    enum Section: String { case operations, sessions, policies, memory, hashing }
+    struct Problem: Error { let problem: String }
+
+    private(set) var isQuick = false
+    private(set) var output: URL?
+    private var only: Set<Section> = []
+
+    init(_ arguments: some Sequence<String>) throws(Problem) {
+        var (rest, folder) = (Array(arguments), String?.none)
+        while !rest.isEmpty {
+            let option = rest.removeFirst()
+            switch option {
+            case "--quick": self.isQuick = true
+            case "--only", "--output":
+                guard !rest.isEmpty else { throw Problem(problem: "\(option) needs a value") }
+                let value = rest.removeFirst()
+                if option == "--output" { folder = value } else if let section = Section(rawValue: value) { self.only.insert(section) } else {
+                    throw Problem(problem: "there is no section \(value)")
+                }
+            default: throw Problem(problem: "unknown option \(option)")
+            }
+        }
+        if let path = folder ?? (self.only.isEmpty ? "Benchmarks/results" : nil) { self.output = URL(filePath: path) }
+    }
+
+    func runs(_ section: Section) -> Bool { self.only.isEmpty || self.only.contains(section) }
+}
