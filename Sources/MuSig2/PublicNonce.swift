@@ -33,7 +33,7 @@ public struct PublicNonce: Sendable {
 
 extension PublicNonce: Hashable, CustomStringConvertible {
     public static func == (left: PublicNonce, right: PublicNonce) -> Bool {
-        withUnsafeBytes(of: left.raw) { a in withUnsafeBytes(of: right.raw) { b in a.elementsEqual(b) } }
+        withUnsafeBytes(of: left.raw) { a in withUnsafeBytes(of: right.raw) { b in a.hasSameBytes(as: b) } }
     }
 
     public func hash(into hasher: inout Hasher) { withUnsafeBytes(of: self.raw) { hasher.combine(bytes: $0) } }

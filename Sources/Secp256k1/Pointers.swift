@@ -6,6 +6,20 @@ extension UnsafeRawBufferPointer {
         guard let base = self.baseAddress else { preconditionFailure("the library was about to be given an empty buffer") }
         return base.assumingMemoryBound(to: UInt8.self)
     }
+
+    /// Whether both hold the same bytes. For public data only: it stops at the first difference.
+    ///
+    /// Eight at a time, since each signature compares nonces, and byte by byte that takes half a microsecond.
+    package func hasSameBytes(as other: UnsafeRawBufferPointer) -> Bool {
+        guard self.count == other.count else { return false }
+        let wordByteCount = MemoryLayout<UInt64>.size
+        let wordsEnd = self.count / wordByteCount * wordByteCount
+        for offset in stride(from: 0, to: wordsEnd, by: wordByteCount)
+        where self.loadUnaligned(fromByteOffset: offset, as: UInt64.self) != other.loadUnaligned(fromByteOffset: offset, as: UInt64.self) {
+            return false
+        }
+        return (wordsEnd..<self.count).allSatisfy { self[$0] == other[$0] }
+    }
 }
 
 extension UnsafeMutableRawBufferPointer {

@@ -41,14 +41,7 @@ public struct PublicKey: Sendable {
 
 extension PublicKey: Hashable {
     public static func == (left: PublicKey, right: PublicKey) -> Bool {
-        withUnsafeBytes(of: left.raw) { a in
-            withUnsafeBytes(of: right.raw) { b in
-                // By words: every look-up by key ends here, and byte by byte it takes a quarter of a debug build's session.
-                stride(from: 0, to: a.count, by: 8).allSatisfy {
-                    a.loadUnaligned(fromByteOffset: $0, as: UInt64.self) == b.loadUnaligned(fromByteOffset: $0, as: UInt64.self)
-                }
-            }
-        }
+        withUnsafeBytes(of: left.raw) { a in withUnsafeBytes(of: right.raw) { b in a.hasSameBytes(as: b) } }
     }
 
     public func hash(into hasher: inout Hasher) { withUnsafeBytes(of: self.raw) { hasher.combine(bytes: $0) } }
@@ -134,7 +127,7 @@ public struct XOnlyPublicKey: Sendable {
 
 extension XOnlyPublicKey: Hashable, Comparable, CustomStringConvertible {
     public static func == (left: XOnlyPublicKey, right: XOnlyPublicKey) -> Bool {
-        withUnsafeBytes(of: left.raw) { a in withUnsafeBytes(of: right.raw) { b in a.elementsEqual(b) } }
+        withUnsafeBytes(of: left.raw) { a in withUnsafeBytes(of: right.raw) { b in a.hasSameBytes(as: b) } }
     }
 
     public func hash(into hasher: inout Hasher) { withUnsafeBytes(of: self.raw) { hasher.combine(bytes: $0) } }
