@@ -80,7 +80,8 @@ struct BarChart {
     private func length(_ value: Double) -> Double {
         switch self.scale {
         case .linear(let max, _): Swift.min(value, max) / max * Self.plotWidth
-        case .logarithmic: (log10(value) - self.exponents.lowerBound) / (self.exponents.upperBound - self.exponents.lowerBound) * Self.plotWidth
+        case .logarithmic:
+            (log10(value) - self.exponents.lowerBound) / (self.exponents.upperBound - self.exponents.lowerBound) * Self.plotWidth
         }
     }
 

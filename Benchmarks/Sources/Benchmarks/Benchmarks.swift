@@ -100,7 +100,11 @@ struct Options {
             case "--only", "--output":
                 guard !rest.isEmpty else { throw Problem(problem: "\(option) needs a value") }
                 let value = rest.removeFirst()
-                if option == "--output" { folder = value } else if let section = Section(rawValue: value) { self.only.insert(section) } else {
+                if option == "--output" {
+                    folder = value
+                } else if let section = Section(rawValue: value) {
+                    self.only.insert(section)
+                } else {
                     throw Problem(problem: "there is no section \(value)")
                 }
             default: throw Problem(problem: "unknown option \(option)")

@@ -58,7 +58,10 @@ struct SessionBenchmarks {
         let signer = group.own
         let name = NonceName(incarnation: Array(repeating: 1, count: NonceName.incarnationByteCount), counter: 1)
         let others = group.keys.publicKeys.indices.dropLast().map { place in
-            (key: group.keys.publicKeys[place], nonces: NonceSet(name: name, nonces: [group.nonces[place]]), partials: [group.partials[place]])
+            (
+                key: group.keys.publicKeys[place], nonces: NonceSet(name: name, nonces: [group.nonces[place]]),
+                partials: [group.partials[place]]
+            )
         }
         let (ours, theirs) = try self.stopwatch.compare(
             swift: Side { count in
