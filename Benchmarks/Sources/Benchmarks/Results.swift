@@ -13,6 +13,7 @@ struct Results {
     func write(to folder: URL) throws {
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         let encoder = JSONEncoder()
+        encoder.keyEncodingStrategy = .convertToSnakeCase
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         try (encoder.encode(self.document) + Data("\n".utf8)).write(to: folder.appending(path: "results.json"), options: .atomic)
         for (name, picture) in self.pictures {
@@ -32,8 +33,9 @@ struct Results {
             quick: self.isQuick,
             rows: self.rows.map { row in
                 Document.Row(
-                    section: row.section, name: row.name, signers: row.signers, c_microseconds: row.c, swift_microseconds: row.swift,
-                    ratio: row.ratio, budget: row.c.map { row.budget.text(c: $0) } ?? "", within_budget: row.isWithinBudget, note: row.note)
+                    section: row.section, name: row.name, signers: row.signers, cMicroseconds: row.c, swiftMicroseconds: row.swift,
+                    ratio: row.ratio, budget: row.c.map { row.budget.text(c: $0) } ?? "", isWithinBudget: row.isWithinBudget, note: row.note
+                )
             },
             memory: self.memory.map {
                 [
@@ -47,9 +49,9 @@ struct Results {
         struct Row: Encodable {
             let section, name: String
             let signers: Int?
-            let c_microseconds, swift_microseconds, ratio: Double?
+            let cMicroseconds, swiftMicroseconds, ratio: Double?
             let budget: String
-            let within_budget: Bool?
+            let isWithinBudget: Bool?
             let note: String
         }
 
