@@ -83,7 +83,7 @@ extension PSBTSummary {
             // Whether to accept an unusual sighash type is the signer's question; here it is only shown.
             try psbt.checkSignable(input: index, allowing: Set(SighashType.allCases.map { UInt32($0.rawValue) }))
         } catch {
-            return .flawed(self.withoutInput("\(error)"))
+            return .flawed(self.reason(error, input: index))
         }
         do throws(PSBTError) {
             var finalized = psbt
@@ -94,16 +94,19 @@ extension PSBTSummary {
         } catch .notFinalizable(_, .unsupportedScript) {
             return .unfinished("a script that cannot be finalized here")
         } catch {
-            return .flawed(self.withoutInput("\(error)"))
+            return .flawed(self.reason(error, input: index))
         }
     }
 
-    /// The message of an error, without the number of the input under which it is shown.
-    private static func withoutInput(_ message: String) -> String {
-        guard message.hasPrefix("input "), let end = message.firstIndex(where: { $0 == ":" }),
-            message[..<end].dropFirst("input ".count).allSatisfy(\.isNumber)
-        else { return message }
-        return String(message[message.index(after: end)...].drop { $0 == " " })
+    /// What is wrong, without the number of the input under which it is shown.
+    private static func reason(_ error: PSBTError, input index: Int) -> String {
+        switch error {
+        case .notSignable(_, let obstacle): return "\(obstacle)"
+        case .notFinalizable(_, let obstacle): return "\(obstacle)"
+        default:
+            let (message, prefix) = ("\(error)", "input \(index): ")
+            return message.hasPrefix(prefix) ? String(message.dropFirst(prefix.count)) : message
+        }
     }
 }
 

@@ -1,0 +1,181 @@
+import Bitcoin
+import CryptoPrimitives
+import Foundation
+import TestVectors
+import Testing
+
+@testable import CommandLineTool
+
+@Suite struct PSBTCommandTests {
+    @Test func `a payment is shown with amounts, addresses and fee`() throws {
+        let folder = try TemporaryFolder()
+        let psbt = try Samples.payment(from: try Samples.secretKey(1).publicKey.xOnly)
+        let transaction = psbt.unsignedTransaction
+        func address(_ script: Script) -> String { Address(scriptPubKey: script, network: .signet)?.text ?? "?" }
+        let expected = """
+            PSBT of transaction \(transaction.txid)
+            version 2, no lock time; addresses as on signet (--network)
+            Not complete: 1 of 1 input still needs signatures.
+
+            Inputs
+              0  0.01000000 BTC (1,000,000 sat)
+                 from      \(address(try psbt.spentOutput(ofInput: 0).scriptPubKey))
+                 coin      \(transaction.inputs[0].previousOutput)
+                 state     not signed yet
+
+            Outputs
+              0  0.00600000 BTC (600,000 sat)
+                 to        \(address(transaction.outputs[0].scriptPubKey))
+              1  0.00399000 BTC (399,000 sat)
+                 to        \(address(transaction.outputs[1].scriptPubKey))
+
+            Fee
+                 0.00001000 BTC (1,000 sat), 6.49 sat/vB at 154 vB
+
+            """
+        let base64 = psbt.base64()
+        let sources = [
+            try folder.write(psbt.serialized(), to: "binary.psbt"), try folder.write(base64, to: "base64.psbt"),
+            try folder.write(base64.chunks(of: 76).joined(separator: "\r\n") + "\r\n", to: "lines.psbt"),
+        ]
+        for source in sources {
+            let run = try Tool("psbt", "show", source, "--network", "signet").run()
+            #expect(run.output == expected, "\(source)")
+            #expect(run.errors == "" && run.exitCode == 0)
+        }
+        var piped = Tool("psbt", "show", "-", "--network", "signet")
+        piped.input = Array(base64.utf8)
+        #expect(try piped.run().output == expected)
+    }
+
+    @Test func `a payment is told to programs`() throws {
+        var tool = Tool("psbt", "show", "-", "--json", "--network", "regtest")
+        let psbt = try Samples.signedPayment(by: 1)
+        tool.input = psbt.serialized()
+        let json = try tool.run().json()
+        #expect(json["txid"] as? String == "\(psbt.unsignedTransaction.txid)")
+        #expect(json["network"] as? String == "regtest")
+        #expect(json["complete"] as? Bool == false)
+        #expect(json["ready_to_finalize"] as? Bool == true)
+        #expect(json["fee"] as? Int == 1_000)
+        #expect(json["virtual_size"] as? Int == 154)
+        #expect(json["fee_rate"] as? Double == 6.49)
+        let input = try #require((json["inputs"] as? [[String: Any]])?.first)
+        #expect(input["state"] as? String == "signed")
+        #expect(input["amount"] as? Int == 1_000_000)
+    }
+
+    @Test func `signatures are verified before an input is called signed`() throws {
+        var psbt = try Samples.signedPayment(by: 1)
+        psbt.inputs[0].tapKeySignature = try Samples.signedPayment(by: 2).inputs[0].tapKeySignature
+        var tool = Tool("psbt", "show", "-")
+        tool.input = psbt.serialized()
+        let run = try tool.run()
+        #expect(run.output.contains("do not sign: "))
+        #expect(run.output.contains("do not sign: its signature under the key"))
+        #expect(run.exitCode == 0)
+    }
+
+    @Test func `a fee that nobody knows, and amounts that cannot be, are shown as that`() throws {
+        var unknown = try Samples.payment(from: Samples.keys(1)[0].xOnly)
+        unknown.inputs[0].witnessUTXO = nil
+        var tool = Tool("psbt", "show", "-")
+        tool.input = unknown.serialized()
+        let run = try tool.run()
+        #expect(run.output.contains("amount not known"))
+        #expect(run.output.contains("not known: input 0: the output it spends is not known"))
+        #expect(run.outputLines.allSatisfy { $0.count <= 100 })
+        unknown.inputs[0].witnessUTXO = TransactionOutput(amount: .max, scriptPubKey: .payToTaproot(Samples.keys(1)[0].xOnly))
+        tool.input = unknown.serialized()
+        #expect(try tool.run().output.contains("184,467,440,737.09551615 BTC"))
+    }
+
+    @Test func `a PSBT goes from signatures to a transaction`() throws {
+        let folder = try TemporaryFolder()
+        let signed = try folder.write(try Samples.signedPayment(by: 1, inputs: 3).base64(), to: "signed.psbt")
+
+        let early = try Tool("psbt", "extract", signed).run()
+        #expect(early.errors.contains("input 0 is not final"))
+        #expect(early.exitCode == 3)
+
+        let finalize = try Tool("psbt", "finalize", signed, "--out", folder.path("final.psbt")).run()
+        #expect(finalize.output == "")
+        #expect(finalize.errors == "wrote \(folder.path("final.psbt")): complete, every input is final\n")
+        #expect(finalize.exitCode == 0)
+        let printed = try Tool("psbt", "finalize", signed).run()
+        #expect(printed.outputLines == [try PSBT(parsing: folder.bytes("final.psbt")).base64()])
+
+        var psbt = try Samples.signedPayment(by: 1, inputs: 3)
+        try psbt.finalize()
+        // Signatures take randomness, so the transaction is the same only by its name.
+        let txid = try psbt.extract().txid
+        let extract = try Tool("psbt", "extract", folder.path("final.psbt")).run()
+        #expect(try Transaction(parsing: Hex.decode(extract.outputLines[0])).txid == txid)
+        let json = try Tool("psbt", "extract", folder.path("final.psbt"), "--json", "--out", folder.path("final.tx")).run().json()
+        #expect(json["txid"] as? String == "\(txid)")
+        #expect(try folder.text("final.tx") == extract.output)
+        #expect(try Tool("tx", "show", folder.path("final.tx")).run().exitCode == 0)
+    }
+
+    @Test func `a PSBT without signatures cannot be finalized, and nothing is written`() throws {
+        let folder = try TemporaryFolder()
+        let path = try folder.write(try Samples.payment(from: Samples.keys(1)[0].xOnly).serialized(), to: "a.psbt")
+        let run = try Tool("psbt", "finalize", path, "--out", folder.path("b.psbt")).run()
+        #expect(run.errors.contains("input 0 cannot be finalized: it has 0 of the 1 signatures that it needs"))
+        #expect(run.exitCode == 3)
+        #expect(try folder.names() == ["a.psbt"])
+    }
+
+    @Test func `PSBTs of one transaction combine, and others are refused`() throws {
+        let folder = try TemporaryFolder()
+        let unsigned = try folder.write(try Samples.payment(from: try Samples.secretKey(1).publicKey.xOnly).serialized(), to: "a.psbt")
+        let signed = try folder.write(try Samples.signedPayment(by: 1).serialized(), to: "b.psbt")
+        let other = try folder.write(try Samples.signedPayment(by: 2).serialized(), to: "c.psbt")
+        let run = try Tool("psbt", "combine", unsigned, signed, "--out", folder.path("d.psbt")).run()
+        #expect(run.exitCode == 0)
+        #expect(try folder.bytes("d.psbt") == folder.bytes("b.psbt"))
+
+        let mixed = try Tool("psbt", "combine", unsigned, other).run()
+        #expect(mixed.errors.contains("c.psbt: the PSBTs are about different transactions"))
+        #expect(mixed.exitCode == 1 && mixed.output == "")
+        // Another signature of the same key over the same transaction, for signing takes randomness.
+        let again = try folder.write(try Samples.signedPayment(by: 1).serialized(), to: "e.psbt")
+        let conflict = try Tool("psbt", "combine", signed, again).run()
+        #expect(conflict.errors.contains("e.psbt: input 0: PSBT_IN_TAP_KEY_SIG"))
+        #expect(conflict.exitCode == 1)
+        let twice = try Tool("psbt", "combine", "-", "-").run()
+        #expect(twice.errors.contains("- is given twice"))
+        #expect(twice.exitCode == 2)
+    }
+
+    @Test(.enabled(if: VectorFolder.has("extracted/bip373.json"), "needs the bips folder: set CHORALE_BIPS"))
+    func `who has given nonces and signatures is shown for every official MuSig2 PSBT`() throws {
+        struct File: Decodable {
+            struct Case: Decodable { var valid: Bool, why: String, hex: String, participants: [String]? }
+            var psbts: [Case]
+        }
+        for vector in try VectorFolder.load("extracted/bip373.json", as: File.self).psbts {
+            var tool = Tool("psbt", "show", "-", "--json")
+            tool.input = try Hex.decode(vector.hex)
+            let run = try tool.run()
+            guard vector.valid else {
+                #expect(run.exitCode == 1 && run.output == "" && run.errors.hasPrefix("chorale: standard input: "), "\(vector.why)")
+                continue
+            }
+            guard vector.why.hasPrefix("spend") else { continue }
+            let input = try #require((try run.json()["inputs"] as? [[String: Any]])?.first)
+            let signings = try #require(input["musig2"] as? [[String: Any]])
+            #expect(signings.count == 1, "\(vector.why)")
+            let participants = try #require(signings.first?["participants"] as? [[String: Any]])
+            #expect(participants.count == 3, "\(vector.why)")
+            let hasNonces = !vector.why.hasSuffix("participants only")
+            #expect(participants.allSatisfy { $0["nonce"] as? Bool == hasNonces }, "\(vector.why)")
+            let hasSignatures = vector.why.hasSuffix("all partial signatures")
+            #expect(participants.allSatisfy { $0["partial_signature"] as? Bool == hasSignatures }, "\(vector.why)")
+            tool.arguments = ["psbt", "show", "-"]
+            let lines = try tool.run().outputLines
+            #expect(lines.allSatisfy { $0.count <= 100 }, "\(vector.why)")
+            #expect(lines.contains { $0.contains("\(hasNonces ? 3 : 0) of 3 nonces, \(hasSignatures ? 3 : 0) of 3 partial signatures") })
+        }
+    }
+}
