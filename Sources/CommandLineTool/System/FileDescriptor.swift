@@ -13,6 +13,9 @@ struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The error of the call just made on this thread.
     static var last: SystemError { SystemError(number: errno) }
 
+    /// There is no such open file.
+    static let notOpen = SystemError(number: EBADF)
+
     /// Whether the other end of a pipe has gone.
     var isBrokenPipe: Bool { self.number == EPIPE }
 
@@ -30,6 +33,13 @@ struct FileDescriptor: Equatable, Sendable {
     static let standardError = FileDescriptor(number: 2)
 
     var isTerminal: Bool { isatty(self.number) == 1 }
+
+    /// Whether this is something that a shell can open for a process.
+    var isFilePipeOrTerminal: Bool {
+        var status = stat()
+        guard fstat(self.number, &status) == 0 else { return false }
+        return [S_IFREG, S_IFIFO, S_IFCHR, S_IFSOCK].contains(status.st_mode & S_IFMT)
+    }
 
     /// Reads once into the buffer, and says how many bytes came; 0 at the end.
     func read(into buffer: UnsafeMutableRawBufferPointer) throws(SystemError) -> Int {

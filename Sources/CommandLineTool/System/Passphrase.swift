@@ -104,7 +104,10 @@ extension Passphrase {
 
 extension Passphrase {
     private static func read(from number: Int) throws(PassphraseError) -> SecretBytes {
-        try self.readLine(from: FileDescriptor(number: Int32(truncatingIfNeeded: number)), source: "file descriptor \(number)")
+        let (descriptor, source) = (FileDescriptor(number: Int32(truncatingIfNeeded: number)), "file descriptor \(number)")
+        // Where the number was left closed, the runtime may have taken it for a queue of its own, and a read would wait for ever.
+        guard descriptor.isFilePipeOrTerminal else { throw .unreadable(source, .notOpen) }
+        return try self.readLine(from: descriptor, source: source)
     }
 
     /// Reads up to the line's end or the file's, byte by byte, so that nothing behind the line is taken.

@@ -1,0 +1,148 @@
+import Foundation
+import Testing
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Darwin)
+import Darwin
+#endif
+
+/// A terminal without a screen, and a run of the tool that sits at it.
+private final class Terminal {
+    private let keyboard: Int32
+    /// The tool's end, kept open to look at the terminal's settings.
+    private let line: Int32
+    private let folder: TemporaryFolder
+    private let process: pid_t
+    /// Everything that the terminal has shown.
+    private(set) var screen = ""
+
+    init(_ arguments: String..., environment: [String: String] = ["TERM": "xterm"]) throws {
+        self.folder = try TemporaryFolder()
+        var (keyboard, line) = (Int32(-1), Int32(-1))
+        try #require(openpty(&keyboard, &line, nil, nil, nil) == 0)
+        (self.keyboard, self.line) = (keyboard, line)
+        let name = String(cString: try #require(ttyname(line)))
+        _ = fcntl(self.keyboard, F_SETFL, O_NONBLOCK)
+        for number in [self.keyboard, self.line] { _ = fcntl(number, F_SETFD, FD_CLOEXEC) }
+        var actions = FileActions()
+        defer { actions.destroy() }
+        // The first terminal that a new session opens is its own.
+        actions.open(0, name, O_RDWR)
+        actions.open(1, self.folder.path("output"), O_WRONLY | O_CREAT | O_TRUNC)
+        actions.duplicate(0, 2)
+        let executable = try #require(Tool.executable)
+        self.process = try Tool.spawn([executable] + arguments, environment, &actions)
+    }
+
+    deinit {
+        close(self.keyboard)
+        close(self.line)
+    }
+
+    /// Waits until the screen shows the text.
+    func waitFor(_ text: String) throws {
+        let deadline = Date().addingTimeInterval(20)
+        while !self.screen.contains(text) {
+            try #require(Date() < deadline, "the terminal never showed \"\(text)\", but: \(self.screen)")
+            self.look()
+            usleep(2_000)
+        }
+    }
+
+    private func look() {
+        var bytes = [UInt8](repeating: 0, count: 4_096)
+        let count = read(self.keyboard, &bytes, bytes.count)
+        if count > 0 { self.screen += String(decoding: bytes[..<count], as: UTF8.self) }
+    }
+
+    func type(_ text: String) { _ = write(self.keyboard, text, text.utf8.count) }
+
+    func wait() throws -> (output: String, exitCode: Int32) {
+        let exitCode = Tool.exitCode(of: self.process)
+        self.look()
+        return (try self.folder.text("output"), exitCode)
+    }
+
+    /// Whether what is typed now would show.
+    var echoes: Bool {
+        var settings = termios()
+        return tcgetattr(self.line, &settings) == 0 && settings.c_lflag & tcflag_t(ECHO) != 0
+    }
+}
+
+@Suite(.serialized) struct TerminalTests {
+    @Test func `a new passphrase is asked for twice and never shows`() throws {
+        let folder = try TemporaryFolder()
+        let terminal = try Terminal("key", "new", "--network", "signet", "--out", folder.path("a.key"))
+        try terminal.waitFor("New passphrase for \(folder.path("a.key")): ")
+        #expect(!terminal.echoes)
+        terminal.type("correct horse\n")
+        try terminal.waitFor("The same again: ")
+        terminal.type("correct horse\n")
+        let end = try terminal.wait()
+        #expect(end.exitCode == 0 && end.output.hasPrefix("New key in"))
+        #expect(!terminal.screen.contains("horse"))
+        #expect(terminal.echoes)
+
+        let check = try Terminal("key", "show", folder.path("a.key"), "--check")
+        try check.waitFor("Passphrase of \(folder.path("a.key")): ")
+        check.type("correct horse\n")
+        #expect(try check.wait().exitCode == 0)
+        #expect(!check.screen.contains("horse") && check.echoes)
+    }
+
+    @Test func `two passphrases that differ, or none, make no key`() throws {
+        let folder = try TemporaryFolder()
+        for (first, second, message) in [("one", "two", "the two passphrases are not the same"), ("", "", "is empty")] {
+            let terminal = try Terminal("key", "new", "--network", "signet", "--out", folder.path("a.key"))
+            try terminal.waitFor("New passphrase")
+            terminal.type("\(first)\n")
+            if !first.isEmpty {
+                try terminal.waitFor("The same again: ")
+                terminal.type("\(second)\n")
+            }
+            try terminal.waitFor(message)
+            #expect(try terminal.wait().exitCode == 1)
+            #expect(terminal.echoes)
+        }
+        #expect(try folder.names() == [])
+    }
+
+    @Test func `Ctrl-C while a passphrase is typed ends with exit code 4 and the echo back on`() throws {
+        let folder = try TemporaryFolder()
+        let terminal = try Terminal("key", "new", "--network", "signet", "--out", folder.path("a.key"))
+        try terminal.waitFor("New passphrase")
+        #expect(!terminal.echoes)
+        terminal.type("half a pass\u{3}")
+        try terminal.waitFor("chorale: interrupted")
+        #expect(try terminal.wait().exitCode == 4)
+        #expect(terminal.echoes)
+        #expect(try folder.names() == [])
+    }
+
+    @Test func `messages are coloured on a terminal, unless NO_COLOR is set`() throws {
+        let coloured = try Terminal("nonsense")
+        try coloured.waitFor("see: chorale --help")
+        #expect(try coloured.wait().exitCode == 2)
+        #expect(coloured.screen.contains("\u{1b}[31mchorale:\u{1b}[0m there is no command"))
+        for environment in [["TERM": "xterm", "NO_COLOR": "1"], ["TERM": "dumb"]] {
+            let plain = try Terminal("nonsense", environment: environment)
+            try plain.waitFor("see: chorale --help")
+            #expect(try plain.wait().exitCode == 2)
+            #expect(!plain.screen.contains("\u{1b}"))
+        }
+    }
+
+    @Test func `long work shows how far it is, and takes the line away`() throws {
+        let folder = try TemporaryFolder()
+        let signers = try folder.write(Samples.signersFile(16), to: "signers.txt")
+        let words = ["multisig", "address", "--threshold", "8", "--signers", signers, "--owner-unspendable", "--network", "signet"]
+        let terminal = try Terminal(words[0], words[1], words[2], words[3], words[4], words[5], words[6], words[7], words[8])
+        try terminal.waitFor("computing the keys of all sets of signers  ")
+        try terminal.waitFor(" of 12,870 (")
+        let end = try terminal.wait()
+        #expect(end.exitCode == 0 && end.output.contains("  leaves         12,870, one for each set of 8 signers"))
+        #expect(terminal.screen.hasSuffix("\r\u{1b}[K"))
+    }
+}
