@@ -17,7 +17,8 @@ import Glibc
         let folder = try TemporaryFolder()
         let made = try Self.newKey(in: folder, "--label", "Alice é")
         #expect(made.exitCode == 0)
-        #expect(made.errors == "Keep a copy of the file, and the passphrase elsewhere: without both, nobody can sign with this key again.\n")
+        #expect(
+            made.errors == "Keep a copy of the file, and the passphrase elsewhere: without both, nobody can sign with this key again.\n")
         let shown = try Tool("key", "show", folder.path("a.key")).run()
         #expect(shown.output == made.output.replacingOccurrences(of: "New key in", with: "Key in"))
         #expect(shown.errors == "" && shown.exitCode == 0)
@@ -54,8 +55,9 @@ import Glibc
             #expect(try check(["--passphrase-fd", "3"], ["CHORALE_PASSPHRASE": "wrong"], file: line).exitCode == 0)
         }
         let wrong = try check([], ["CHORALE_PASSPHRASE": "correct hors"])
-        #expect(wrong.errors == "chorale: \(folder.path("a.key")) did not open: the passphrase is wrong, or the file was altered; try the "
-            + "passphrase again, then a copy of the file\n")
+        #expect(
+            wrong.errors == "chorale: \(folder.path("a.key")) did not open: the passphrase is wrong, or the file was altered; try the "
+                + "passphrase again, then a copy of the file\n")
         #expect(wrong.exitCode == 1 && wrong.output == "")
     }
 
@@ -68,12 +70,15 @@ import Glibc
             return try tool.run()
         }
         let name = folder.path("a.key")
-        #expect(try new([], ["CHORALE_PASSPHRASE": ""]).errors
-            == "chorale: \(name): the passphrase from the environment variable CHORALE_PASSPHRASE is empty: give one\n")
-        #expect(try new(["--passphrase-fd", "3"], file: "\n").errors
-            == "chorale: \(name): the passphrase from file descriptor 3 is empty: give one\n")
-        #expect(try new(["--passphrase-fd", "3"], file: String(repeating: "x", count: 4_096)).errors
-            == "chorale: \(name): the passphrase from file descriptor 3 is longer than 4095 bytes: give a shorter one\n")
+        #expect(
+            try new([], ["CHORALE_PASSPHRASE": ""]).errors
+                == "chorale: \(name): the passphrase from the environment variable CHORALE_PASSPHRASE is empty: give one\n")
+        #expect(
+            try new(["--passphrase-fd", "3"], file: "\n").errors
+                == "chorale: \(name): the passphrase from file descriptor 3 is empty: give one\n")
+        #expect(
+            try new(["--passphrase-fd", "3"], file: String(repeating: "x", count: 4_096)).errors
+                == "chorale: \(name): the passphrase from file descriptor 3 is longer than 4095 bytes: give a shorter one\n")
         #expect(try new([], ["CHORALE_PASSPHRASE": String(repeating: "x", count: 4_096)]).errors.contains("longer than 4095 bytes"))
         #expect(try new(["--passphrase-fd", "3"]).errors.contains("cannot be read from file descriptor 3: Bad file descriptor"))
         #expect(try new(["--passphrase-env", "NONE"]).errors.contains("the environment variable NONE is not set"))

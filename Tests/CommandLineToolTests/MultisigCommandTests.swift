@@ -59,7 +59,10 @@ import Testing
     @Test func `a wrong list of signers is told by its line`() throws {
         let keys = Samples.keys(3).map { "\($0)" }
         let cases: [(String, String)] = [
-            ("\(keys[0])\n\n# x\nnonsense\n", "standard input, line 4: \"nonsense\" is no public key: the character at offset 0 is not a hex digit"),
+            (
+                "\(keys[0])\n\n# x\nnonsense\n",
+                "standard input, line 4: \"nonsense\" is no public key: the character at offset 0 is not a hex digit"
+            ),
             ("\(keys[0])\n\(keys[1].dropLast(2))\n", "standard input, line 2"),
             ("\(keys[0])\n02\(String(repeating: "f", count: 64))\n", "no point of the curve"),
             ("\(keys[0]) \(keys[1])\n", "standard input, line 1: one key a line, and here are 2 words"),
@@ -82,7 +85,8 @@ import Testing
         let run = try Self.run("address", "--threshold", "20", "--owner-aggregate", "--network", "signet", signers: Samples.signersFile(40))
         #expect(run.errors.contains("20-of-40 has 137846528820 possible sets of signers, and 1000000 is the limit"))
         #expect(run.exitCode == 1)
-        let work = try Self.run("address", "--threshold", "66", "--owner-aggregate", "--network", "signet", signers: Samples.signersFile(70))
+        let work = try Self.run(
+            "address", "--threshold", "66", "--owner-aggregate", "--network", "signet", signers: Samples.signersFile(70))
         #expect(work.errors.contains("916895 sets of 66 signers are 60515070 keys to aggregate, and 20000000 is the limit"))
         #expect(work.errors.hasSuffix("(--allow-large-tree)\n"))
         #expect(work.exitCode == 1)
@@ -143,7 +147,9 @@ import Testing
     }
 
     @Test func `sizes agree with a transaction that is signed`() throws {
-        let json = try Self.run("size", "--threshold", "3", "--owner-unspendable", "--sighash-all", "--inputs", "3", "--outputs", "1", "--json").json()
+        let json = try Self.run(
+            "size", "--threshold", "3", "--owner-unspendable", "--sighash-all", "--inputs", "3", "--outputs", "1", "--json"
+        ).json()
         let paths = try #require(json["paths"] as? [[String: Any]])
         let policy = try DelegatedMultisig(internalKey: .unspendable, signers: Samples.keys(5), threshold: 3)
         var signed = try Samples.signedPayment(by: 1, inputs: 3)
@@ -152,7 +158,8 @@ import Testing
         transaction.outputs.removeLast()
         let signature = try SchnorrSignature(parsing: transaction.inputs[0].witness.items[0])
         for path in paths {
-            let index = try #require((0..<policy.leafCount).first { try policy.leaf(at: $0).controlBlock.merklePath.count == path["depth"] as? Int })
+            let index = try #require(
+                (0..<policy.leafCount).first { try policy.leaf(at: $0).controlBlock.merklePath.count == path["depth"] as? Int })
             let witness = try policy.witness(for: .leaf(index), signature: signature, sighashType: .all)
             for input in transaction.inputs.indices { transaction.inputs[input].witness = witness }
             #expect(path["virtual_size"] as? Int == transaction.virtualSize)
@@ -167,7 +174,8 @@ import Testing
         for list in ["0,1,5", "0,1,x", "0,,1", "\(try Samples.secretKey(1).publicKey),1,2"] {
             #expect(try Self.run("size", "--threshold", "3", "--owner-unspendable", "--present", list).exitCode == 2, "\(list)")
         }
-        let byKey = try Self.run("size", "--threshold", "3", "--owner-unspendable", "--present", "0,1,\(Samples.keys(5).sorted()[4])", "--json")
+        let byKey = try Self.run(
+            "size", "--threshold", "3", "--owner-unspendable", "--present", "0,1,\(Samples.keys(5).sorted()[4])", "--json")
         #expect((try byKey.json()["cheapest"] as? [String: Any])?["signers"] as? [Int] == [0, 1, 4])
         #expect(try Self.run("size", "--threshold", "3", "--owner-unspendable", "--buffer", "10").exitCode == 2)
         #expect(try Self.run("size", "--threshold", "3", "--owner-unspendable", "--owner-present").exitCode == 2)

@@ -30,11 +30,17 @@ import Testing
             "chorale: key new: --network cannot be \"singet\": take one of mainnet, testnet4, signet, regtest: did you mean signet? "
                 + "(see: chorale key new --help)\n"
         ),
-        (["tx", "show"], "chorale: tx show: FILE|HEX|- is missing: a file with the transaction in hex or binary, the hex itself, or - for "
-            + "standard input (see: chorale tx show --help)\n"),
+        (
+            ["tx", "show"],
+            "chorale: tx show: FILE|HEX|- is missing: a file with the transaction in hex or binary, the hex itself, or - for "
+                + "standard input (see: chorale tx show --help)\n"
+        ),
         (["--json", "psbt"], "chorale: --json comes too early: name a command first (see: chorale --help)\n"),
-        (["psbt", "show", "a\u{1b}[2Jb", "c\u{1b}[2Jd"], "chorale: psbt show: \"c\\u{1b}[2Jd\" is one argument too many: leave it away, or put -- "
-            + "before arguments that begin with a dash (see: chorale psbt show --help)\n"),
+        (
+            ["psbt", "show", "a\u{1b}[2Jb", "c\u{1b}[2Jd"],
+            "chorale: psbt show: \"c\\u{1b}[2Jd\" is one argument too many: leave it away, or put -- "
+                + "before arguments that begin with a dash (see: chorale psbt show --help)\n"
+        ),
     ])
     func `wrong usage is told on standard error, with exit code 2`(arguments: [String], message: String) throws {
         let run = try Tool(arguments).run()
