@@ -178,4 +178,43 @@ import Testing
             #expect(lines.contains { $0.contains("\(hasNonces ? 3 : 0) of 3 nonces, \(hasSignatures ? 3 : 0) of 3 partial signatures") })
         }
     }
+
+    /// The official PSBT with this description.
+    private static func official(_ why: String) throws -> PSBT {
+        struct File: Decodable {
+            struct Case: Decodable { var why: String, hex: String }
+            var psbts: [Case]
+        }
+        let vectors = try VectorFolder.load("extracted/bip373.json", as: File.self).psbts
+        return try PSBT(parsing: Hex.decode(try #require(vectors.first { $0.why == why }).hex))
+    }
+
+    @Test(
+        .enabled(if: VectorFolder.has("extracted/bip373.json"), "needs the bips folder: set CHORALE_BIPS"),
+        arguments: ["output key is the aggregate", "internal key is the aggregate", "key in a leaf script is the aggregate"])
+    func `partial signatures add up to the signature, and a wrong one names its signer`(kind: String) throws {
+        var psbt = try Self.official("spend, \(kind): all partial signatures")
+        let known = psbt.inputs[0].tapKeySignature ?? psbt.inputs[0].tapScriptSignatures.values.first
+        psbt.inputs[0].tapKeySignature = nil
+        psbt.inputs[0].tapScriptSignatures = [:]
+        var tool = Tool("psbt", "finalize", "-")
+        tool.input = psbt.serialized()
+        let run = try tool.run()
+        let final = try PSBT(base64: try #require(run.outputLines.first, "\(run.errors)"))
+        let signature = try #require(final.inputs[0].finalScriptWitness?.items.first)
+        // One of the three cases comes without its signature; the finalizer verifies that one.
+        if let known { #expect(signature == known.bytes) }
+
+        let (signer, partial) = try #require(psbt.inputs[0].musig2PartialSignatures.first)
+        let bytes = tool.input
+        let place = try #require(bytes.indices.first { bytes[$0...].starts(with: partial) })
+        tool.input[place + 31] ^= 1
+        let wrong = try tool.run()
+        #expect(wrong.errors.contains("input 0: the partial signature of \(signer.participant) does not sign this transaction"))
+        #expect(wrong.exitCode == 1 && wrong.output == "")
+
+        tool.input = try Self.official("spend, \(kind): all public nonces").serialized()
+        let early = try tool.run()
+        #expect(early.exitCode == 3 && early.output == "")
+    }
 }

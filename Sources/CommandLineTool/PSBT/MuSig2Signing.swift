@@ -24,11 +24,12 @@ struct MuSig2Signing {
         for contribution in input.musig2PartialSignatures.keys {
             byLabel[Label(contribution), default: MuSig2Signing(contribution)].partialSignatures.insert(contribution.participant)
         }
-        var groups = input.musig2Participants
+        let groups = Groups(of: input)
+        var notBegun = input.musig2Participants
         var signings: [MuSig2Signing] = []
         for label in byLabel.keys.sorted() {
             guard var signing = byLabel[label] else { continue }
-            if let aggregate = signing.group(among: input.musig2Participants, of: input), let keys = groups[aggregate] {
+            if let aggregate = groups.aggregate(for: signing), let keys = input.musig2Participants[aggregate] {
                 signing.aggregateKey = aggregate
                 signing.participants = keys
             } else {
@@ -36,9 +37,8 @@ struct MuSig2Signing {
             }
             signings.append(signing)
         }
-        // Groups that nobody has begun to sign for.
-        for signing in signings { if let aggregate = signing.aggregateKey { groups[aggregate] = nil } }
-        for (aggregate, keys) in groups.sorted(by: { $0.key < $1.key }) {
+        for signing in signings { if let aggregate = signing.aggregateKey { notBegun[aggregate] = nil } }
+        for (aggregate, keys) in notBegun.sorted(by: { $0.key < $1.key }) {
             signings.append(MuSig2Signing(aggregateKey: aggregate, participants: keys))
         }
         return signings
@@ -71,21 +71,43 @@ struct MuSig2Signing {
         }
     }
 
-    /// The aggregate of the group that signs.
+    /// The participants' aggregates by the keys that they may stand for in output or leaf.
     ///
-    /// A contribution names the key as it stands in output or leaf (BIP-373), where the group's aggregate may have been tweaked.
-    /// So the key itself is looked for, then the key tweaked for the output, and then a single group that holds all contributors.
-    private func group(among groups: [PublicKey: [PublicKey]], of input: PSBT.Input) -> PublicKey? {
-        guard let signedKey = self.signedKey else { return nil }
-        if groups[signedKey] != nil { return signedKey }
-        let equal = groups.keys.filter { aggregate in
-            if aggregate.xOnly == signedKey.xOnly { return true }
-            let output = try? TaprootOutput(internalKey: aggregate.xOnly, merkleRoot: input.tapMerkleRoot)
-            return output?.outputKey == signedKey.xOnly
+    /// A contribution names the key as it stands there (BIP-373), where the group's aggregate may have been tweaked. So the key
+    /// itself is looked for, then the key tweaked for the output, and then, for keys derived from an aggregate, a single group that
+    /// holds all contributors.
+    private struct Groups {
+        let participants: [PublicKey: [PublicKey]]
+        private let byStandingKey: [XOnlyPublicKey: PublicKey]
+
+        /// Most groups of one input that are looked at.
+        ///
+        /// Source: an input has a group for each of its leaves at most, of which a signer is shown a few; a stranger's input of
+        /// 240,000 groups would take seconds for nothing.
+        private static let countMax = 1_000
+        /// Most groups that are searched for contributors.
+        private static let searchedCountMax = 16
+
+        init(of input: PSBT.Input) {
+            self.participants = input.musig2Participants
+            var keys: [XOnlyPublicKey: PublicKey] = [:]
+            let aggregates = input.musig2Participants.keys.sorted().prefix(Self.countMax)
+            for aggregate in aggregates {
+                let output = try? TaprootOutput(internalKey: aggregate.xOnly, merkleRoot: input.tapMerkleRoot)
+                if let key = output?.outputKey { keys[key] = aggregate }
+            }
+            // Last, so that a key that stands there as it is wins.
+            for aggregate in aggregates { keys[aggregate.xOnly] = aggregate }
+            self.byStandingKey = keys
         }
-        if equal.count == 1 { return equal.first }
-        let contributors = self.nonces.union(self.partialSignatures)
-        let holding = groups.filter { contributors.isSubset(of: $0.value) }
-        return holding.count == 1 ? holding.first?.key : nil
+
+        func aggregate(for signing: MuSig2Signing) -> PublicKey? {
+            guard let signedKey = signing.signedKey else { return nil }
+            if let aggregate = self.byStandingKey[signedKey.xOnly] { return aggregate }
+            guard self.participants.count <= Self.searchedCountMax else { return nil }
+            let contributors = signing.nonces.union(signing.partialSignatures)
+            let holding = self.participants.filter { contributors.isSubset(of: $0.value) }
+            return holding.count == 1 ? holding.first?.key : nil
+        }
     }
 }

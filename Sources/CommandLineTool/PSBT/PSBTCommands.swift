@@ -104,14 +104,18 @@ extension PSBTCommands {
     private static let finalize = Command(
         "finalize", summary: "turn the signatures of every input into its final witness",
         discussion: """
-            Builds each input's final scriptSig and witness from its signatures, and drops what was needed only to make them. Taproot \
-            signatures are verified. If one input lacks a signature, nothing is made, and the input is named.
+            Adds up MuSig2 partial signatures where all participants have given theirs, then builds each input's final scriptSig and \
+            witness, and drops what was needed only to make them. Taproot signatures are verified, and a signer whose partial signature \
+            is wrong is named. If one input lacks a signature, nothing is made, and the input is named.
             """,
         items: [.argument(file), .argument(psbtOut), .argument(Files.force), .argument(.json)],
         examples: [Command.Example("finish in one line", "chorale psbt finalize payment.psbt | chorale psbt extract -")]
-    ) { (arguments, console) throws(CommandError) in
+    ) { (arguments, console) async throws(CommandError) in
         try Self.checkFree(arguments[Self.psbtOut], arguments)
         var psbt = try TransactionFiles.psbt(at: arguments[Self.file])
+        do throws(MuSig2Aggregation.Failure) { psbt = try await MuSig2Aggregation.adding(to: psbt) } catch {
+            throw .failed("\(Files.shownName(arguments[Self.file])): \(error)")
+        }
         do throws(PSBTError) { try psbt.finalize() } catch { throw Self.failure(error, of: arguments[Self.file]) }
         try Self.deliver(psbt, by: arguments, on: console)
     }

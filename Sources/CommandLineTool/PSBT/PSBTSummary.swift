@@ -90,6 +90,9 @@ extension PSBTSummary {
             try finalized.finalizeInput(index)
             return .finalizable
         } catch .notFinalizable(_, .signaturesMissing(let found, let needed)) {
+            if MuSig2Signing.all(of: psbt.inputs[index]).contains(where: \.isComplete) {
+                return .unfinished("every partial signature is there; chorale psbt finalize adds them up")
+            }
             return .unfinished(needed == 1 ? "not signed yet" : "\(found) of \(needed) signatures")
         } catch .notFinalizable(_, .unsupportedScript) {
             return .unfinished("a script that cannot be finalized here")
