@@ -17,7 +17,11 @@ private final class Terminal {
     /// Everything that the terminal has shown.
     private(set) var screen = ""
 
-    init(_ arguments: String..., environment: [String: String] = ["TERM": "xterm"]) throws {
+    convenience init(_ arguments: String..., environment: [String: String] = ["TERM": "xterm"]) throws {
+        try self.init(arguments, environment: environment)
+    }
+
+    init(_ arguments: [String], environment: [String: String] = ["TERM": "xterm"]) throws {
         self.folder = try TemporaryFolder()
         var (keyboard, line) = (Int32(-1), Int32(-1))
         try #require(openpty(&keyboard, &line, nil, nil, nil) == 0)
@@ -57,6 +61,8 @@ private final class Terminal {
     }
 
     func type(_ text: String) { _ = write(self.keyboard, text, text.utf8.count) }
+
+    func send(_ signal: Int32) { kill(self.process, signal) }
 
     func wait() throws -> (output: String, exitCode: Int32) {
         let exitCode = Tool.exitCode(of: self.process)
@@ -134,15 +140,42 @@ private final class Terminal {
         }
     }
 
+    /// Work of some seconds.
+    private static func longWork(in folder: TemporaryFolder) throws -> [String] {
+        let signers = try folder.write(Samples.signersFile(16), to: "signers.txt")
+        return ["multisig", "address", "--threshold", "8", "--signers", signers, "--owner-unspendable", "--network", "signet"]
+    }
+
     @Test func `long work shows how far it is, and takes the line away`() throws {
         let folder = try TemporaryFolder()
-        let signers = try folder.write(Samples.signersFile(16), to: "signers.txt")
-        let words = ["multisig", "address", "--threshold", "8", "--signers", signers, "--owner-unspendable", "--network", "signet"]
-        let terminal = try Terminal(words[0], words[1], words[2], words[3], words[4], words[5], words[6], words[7], words[8])
+        let terminal = try Terminal(Self.longWork(in: folder))
         try terminal.waitFor("computing the keys of all sets of signers  ")
         try terminal.waitFor(" of 12,870 (")
         let end = try terminal.wait()
         #expect(end.exitCode == 0 && end.output.contains("  leaves         12,870, one for each set of 8 signers"))
         #expect(terminal.screen.hasSuffix("\r\u{1b}[K"))
+    }
+
+    @Test func `long work without a terminal tells at most one line a second`() throws {
+        let folder = try TemporaryFolder()
+        let start = Date()
+        let run = try Tool(Self.longWork(in: folder)).run()
+        let seconds = Date().timeIntervalSince(start)
+        #expect(run.exitCode == 0)
+        let lines = run.errors.split(separator: "\n")
+        #expect(Double(lines.count) <= seconds)
+        #expect(lines.allSatisfy { $0.hasPrefix("computing the keys of all sets of signers  ") }, "\(run.errors)")
+        #expect(!run.errors.contains("\u{1b}") && !run.errors.contains("\r"))
+    }
+
+    @Test(arguments: [SIGTERM, SIGINT, SIGHUP])
+    func `long work that is asked to stop ends with exit code 4`(signal: Int32) throws {
+        let folder = try TemporaryFolder()
+        let terminal = try Terminal(Self.longWork(in: folder))
+        try terminal.waitFor("computing the keys")
+        terminal.send(signal)
+        let end = try terminal.wait()
+        #expect(end.exitCode == 4 && end.output == "")
+        #expect(terminal.screen.hasSuffix("chorale: interrupted\r\n"))
     }
 }
