@@ -59,7 +59,7 @@ import Testing
         #expect(psbt.outputs[0].proprietary == psbt.proprietary)
         #expect(psbt.serialized() == bytes)
         // An identifier longer than the key.
-        let error = DecodingError.truncated(field: "identifier", offset: 0, needed: 9, available: 1)
+        let error = ByteDecodingError.truncated(field: "identifier", offset: 0, needed: 9, available: 1)
         #expect(try Self.flaw(input: "03fc0961" + "00") == .malformedKeyData(error))
     }
 

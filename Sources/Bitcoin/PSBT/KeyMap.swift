@@ -19,7 +19,7 @@ struct KeyMap {
             var keyReader = ByteReader(key)
             guard allowance > 0 else { throw .tooManyFields }
             allowance -= 1
-            let keyType = try map.decoding { () throws(DecodingError) in try keyReader.readCompactSize("key type") }
+            let keyType = try map.decoding { () throws(ByteDecodingError) in try keyReader.readCompactSize("key type") }
             let keyData = keyReader.readRemaining()
             guard keys.insert(key).inserted else {
                 throw .duplicateKey(map, PSBT.Field(keyType: keyType, in: map), keyData: Array(keyData))
@@ -33,7 +33,7 @@ struct KeyMap {
     private static func record(
         from reader: inout ByteReader, in map: PSBT.Map
     ) throws(PSBTError) -> (key: ArraySlice<UInt8>, value: ArraySlice<UInt8>)? {
-        try map.decoding { () throws(DecodingError) in
+        try map.decoding { () throws(ByteDecodingError) in
             let key = try reader.readVariableSlice("key")
             guard !key.isEmpty else { return nil }
             return (key, try reader.readVariableSlice("value"))
@@ -43,8 +43,8 @@ struct KeyMap {
 
 extension PSBT.Map {
     /// Runs a piece of decoding and tells its error by the map it happened in.
-    func decoding<Value>(_ read: () throws(DecodingError) -> Value) throws(PSBTError) -> Value {
-        do throws(DecodingError) { return try read() } catch { throw .malformed(self, error) }
+    func decoding<Value>(_ read: () throws(ByteDecodingError) -> Value) throws(PSBTError) -> Value {
+        do throws(ByteDecodingError) { return try read() } catch { throw .malformed(self, error) }
     }
 }
 

@@ -18,7 +18,7 @@ public enum PSBTError: Error, Equatable, Sendable {
     /// The maps hold more than `PSBT.fieldCountMax` fields.
     case tooManyFields
     /// A map breaks off, or a length in it is not canonical.
-    case malformed(PSBT.Map, DecodingError)
+    case malformed(PSBT.Map, ByteDecodingError)
     /// One key stands twice in one map.
     case duplicateKey(PSBT.Map, PSBT.Field, keyData: [UInt8])
     /// Bytes follow the last map.
@@ -138,8 +138,8 @@ extension PSBT {
         case invalidPublicKey(KeyError)
         /// The value is no DER signature with its sighash type.
         case invalidSignatureEncoding
-        case malformedKeyData(DecodingError)
-        case malformedValue(DecodingError)
+        case malformedKeyData(ByteDecodingError)
+        case malformedValue(ByteDecodingError)
         case malformedTransaction(TransactionError)
         /// The previous transaction is not the one that the input names.
         case wrongTxid(expected: Txid, actual: Txid)

@@ -110,7 +110,7 @@ extension PSBT.Input {
             self.nonWitnessUTXO = transaction
         case .witnessUTXO:
             let value = Array(try record.valueOfBareKey())
-            self.witnessUTXO = try PSBT.Flaw.inValue { () throws(DecodingError) in try TransactionOutput(parsing: value) }
+            self.witnessUTXO = try PSBT.Flaw.inValue { () throws(ByteDecodingError) in try TransactionOutput(parsing: value) }
         case .partialSignature:
             let key = try PSBT.ECDSAPublicKey(parsing: record.keyData)
             self.partialSignatures[key] = try PSBT.ECDSASignature(parsing: record.value)
@@ -127,7 +127,7 @@ extension PSBT.Input {
             self.finalScriptSig = try record.scriptOfBareKey()
         case .finalScriptWitness:
             let value = Array(try record.valueOfBareKey())
-            self.finalScriptWitness = try PSBT.Flaw.inValue { () throws(DecodingError) in try Witness(parsing: value) }
+            self.finalScriptWitness = try PSBT.Flaw.inValue { () throws(ByteDecodingError) in try Witness(parsing: value) }
         case .proofOfReservesCommitment:
             self.proofOfReservesCommitment = Array(try record.valueOfBareKey())
         case .ripemd160:

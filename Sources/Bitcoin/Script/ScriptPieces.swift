@@ -49,7 +49,7 @@ public struct ScriptPieces: Sequence, Sendable {
             var rest = self.reader
             guard let byte = try? self.reader.readUInt8("opcode") else { return nil }
             let opcode = Opcode(rawValue: byte)
-            do throws(DecodingError) {
+            do throws(ByteDecodingError) {
                 guard let count = try self.pushedByteCount(opcode) else { return .opcode(opcode) }
                 guard count <= self.reader.remainingCount else { return self.endCutShort(&rest) }
                 return .push(opcode: opcode, data: try self.reader.readSlice(count, "push"))
@@ -59,7 +59,7 @@ public struct ScriptPieces: Sequence, Sendable {
         }
 
         /// How many bytes the opcode pushes; `nil` if it is no push.
-        private mutating func pushedByteCount(_ opcode: Opcode) throws(DecodingError) -> Int? {
+        private mutating func pushedByteCount(_ opcode: Opcode) throws(ByteDecodingError) -> Int? {
             switch opcode {
             case .pushData1: Int(try self.reader.readUInt8("push length"))
             case .pushData2: Int(try self.reader.readUInt16("push length"))

@@ -2,7 +2,7 @@ import Secp256k1
 
 /// Why there is no such leaf, tree, control block or output.
 public enum TaprootError: Error, Equatable, Sendable {
-    case malformed(DecodingError)
+    case malformed(ByteDecodingError)
     /// Odd, or 0x50.
     case invalidLeafVersion(UInt8)
     /// A tree has at least one leaf.

@@ -123,7 +123,7 @@ extension TaprootTree {
     }
 
     private static func readLeaf(from reader: inout ByteReader) throws(TaprootError) -> (UInt8, UInt8, Script) {
-        do throws(DecodingError) {
+        do throws(ByteDecodingError) {
             let depth = try reader.readUInt8("leaf depth")
             let version = try reader.readUInt8("leaf version")
             return (depth, version, Script(try reader.readVariableBytes("leaf script")))

@@ -97,7 +97,7 @@ extension Transaction {
     /// Encoding the result gives the same bytes again. Amounts and scripts are taken as they are.
     public init(parsing bytes: [UInt8]) throws(TransactionError) {
         var reader = try Self.reader(for: bytes)
-        let (version, flag) = try Self.decoding { () throws(DecodingError) in
+        let (version, flag) = try Self.decoding { () throws(ByteDecodingError) in
             let version = try reader.readUInt32("version")
             guard reader.peek() == Self.witnessMarker else { return (version, UInt8?.none) }
             _ = try reader.readUInt8("witness marker")
@@ -106,7 +106,7 @@ extension Transaction {
         // A flag of zero is no flag but the count of outputs of a transaction without inputs.
         guard flag != 0 else { throw .noInputs }
         if let flag, flag != Self.witnessFlag { throw .unknownFlag(flag) }
-        self = try Self.decoding { () throws(DecodingError) in
+        self = try Self.decoding { () throws(ByteDecodingError) in
             try Transaction(bodyFrom: &reader, version: version, hasWitness: flag != nil)
         }
         guard !self.inputs.isEmpty else { throw .noInputs }
@@ -118,14 +118,14 @@ extension Transaction {
     /// A PSBT's unsigned transaction is written so (BIP-174); it may still have no inputs.
     public init(parsingWithoutWitness bytes: [UInt8]) throws(TransactionError) {
         var reader = try Self.reader(for: bytes)
-        self = try Self.decoding { () throws(DecodingError) in
+        self = try Self.decoding { () throws(ByteDecodingError) in
             let version = try reader.readUInt32("version")
             return try Transaction(bodyFrom: &reader, version: version, hasWitness: false)
         }
     }
 
     /// Reads all that follows version, marker and flag, to the end of the bytes.
-    private init(bodyFrom reader: inout ByteReader, version: UInt32, hasWitness: Bool) throws(DecodingError) {
+    private init(bodyFrom reader: inout ByteReader, version: UInt32, hasWitness: Bool) throws(ByteDecodingError) {
         self.version = version
 
         let inputCount = try reader.readCount("input count", minimumByteCount: TransactionInput.byteCountMin)
@@ -145,8 +145,8 @@ extension Transaction {
         try reader.finish()
     }
 
-    private static func decoding<Value>(_ read: () throws(DecodingError) -> Value) throws(TransactionError) -> Value {
-        do throws(DecodingError) { return try read() } catch { throw .malformed(error) }
+    private static func decoding<Value>(_ read: () throws(ByteDecodingError) -> Value) throws(TransactionError) -> Value {
+        do throws(ByteDecodingError) { return try read() } catch { throw .malformed(error) }
     }
 
     private static func reader(for bytes: [UInt8]) throws(TransactionError) -> ByteReader {

@@ -1,7 +1,7 @@
 /// Why bytes are not a transaction.
 public enum TransactionError: Error, Equatable, Sendable {
     /// The encoding breaks off, is not canonical, is too long, or something follows it.
-    case malformed(DecodingError)
+    case malformed(ByteDecodingError)
     /// A transaction spends at least one coin.
     case noInputs
     /// The byte after the witness marker is not 1, the only flag there is (BIP-144).

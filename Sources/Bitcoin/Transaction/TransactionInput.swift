@@ -13,8 +13,8 @@ extension Witness {
     ///
     /// PSBT_IN_FINAL_SCRIPTWITNESS holds these bytes (BIP-174).
     ///
-    /// - Throws: `DecodingError` for anything but one whole witness, its length limit `Transaction.byteCountMax`.
-    public init(parsing bytes: [UInt8]) throws(DecodingError) {
+    /// - Throws: `ByteDecodingError` for anything but one whole witness, its length limit `Transaction.byteCountMax`.
+    public init(parsing bytes: [UInt8]) throws(ByteDecodingError) {
         guard bytes.count <= Transaction.byteCountMax else {
             throw .tooLarge(field: "witness", offset: 0, value: UInt64(bytes.count), limit: UInt64(Transaction.byteCountMax))
         }
@@ -34,7 +34,7 @@ extension Witness {
         self.items.reduce(CompactSize.byteCount(self.items.count)) { $0 + CompactSize.byteCountWithLength($1.count) }
     }
 
-    init(from reader: inout ByteReader) throws(DecodingError) {
+    init(from reader: inout ByteReader) throws(ByteDecodingError) {
         let count = try reader.readCount("witness item count", minimumByteCount: 1)
         var items: [[UInt8]] = []
         for _ in 0..<count { items.append(try reader.readVariableBytes("witness item")) }
@@ -77,7 +77,7 @@ extension TransactionInput {
     var baseByteCount: Int { OutPoint.byteCount + CompactSize.byteCountWithLength(self.scriptSig.bytes.count) + 4 }
 
     /// Reads all but the witness, which stands elsewhere in the encoding.
-    init(from reader: inout ByteReader) throws(DecodingError) {
+    init(from reader: inout ByteReader) throws(ByteDecodingError) {
         self.previousOutput = try OutPoint(from: &reader)
         self.scriptSig = Script(try reader.readVariableBytes("scriptSig"))
         self.sequence = try reader.readUInt32("sequence")

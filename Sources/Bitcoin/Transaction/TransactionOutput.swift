@@ -21,8 +21,8 @@ extension TransactionOutput {
 
     /// An output by itself, as PSBT_IN_WITNESS_UTXO holds it (BIP-174).
     ///
-    /// - Throws: `DecodingError` for anything but one whole output, its length limit `Transaction.byteCountMax`.
-    public init(parsing bytes: [UInt8]) throws(DecodingError) {
+    /// - Throws: `ByteDecodingError` for anything but one whole output, its length limit `Transaction.byteCountMax`.
+    public init(parsing bytes: [UInt8]) throws(ByteDecodingError) {
         guard bytes.count <= Transaction.byteCountMax else {
             throw .tooLarge(field: "output", offset: 0, value: UInt64(bytes.count), limit: UInt64(Transaction.byteCountMax))
         }
@@ -40,7 +40,7 @@ extension TransactionOutput {
     /// Encoded length in bytes.
     public var byteCount: Int { 8 + CompactSize.byteCountWithLength(self.scriptPubKey.bytes.count) }
 
-    init(from reader: inout ByteReader) throws(DecodingError) {
+    init(from reader: inout ByteReader) throws(ByteDecodingError) {
         self.amount = try reader.readUInt64("amount")
         self.scriptPubKey = Script(try reader.readVariableBytes("scriptPubKey"))
     }

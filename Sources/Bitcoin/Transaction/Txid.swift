@@ -54,7 +54,7 @@ extension OutPoint: CustomStringConvertible {
 }
 
 extension OutPoint {
-    init(from reader: inout ByteReader) throws(DecodingError) {
+    init(from reader: inout ByteReader) throws(ByteDecodingError) {
         self.txid = Txid(try reader.readBytes32("previous txid"))
         self.index = try reader.readUInt32("previous output index")
     }

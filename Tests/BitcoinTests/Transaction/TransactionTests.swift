@@ -117,7 +117,7 @@ import Testing
                 try Transaction(parsing: Array(bytes[..<4]) + long + Array(bytes[5...]))
             }
         }
-        #expect(throws: DecodingError.nonCanonicalCompactSize(field: "witness item count", offset: 0)) {
+        #expect(throws: ByteDecodingError.nonCanonicalCompactSize(field: "witness item count", offset: 0)) {
             try Witness(parsing: [0xfd, 0xfc, 0x00] + [UInt8](repeating: 0, count: 252))
         }
     }

@@ -54,7 +54,7 @@ extension PSBT {
 
         init(parsing keyData: ArraySlice<UInt8>) throws(Flaw) {
             var reader = ByteReader(keyData)
-            do throws(DecodingError) {
+            do throws(ByteDecodingError) {
                 self.identifier = try reader.readVariableBytes("identifier")
                 self.subtype = try reader.readCompactSize("subtype")
             } catch {
@@ -104,8 +104,8 @@ extension PSBT.Flaw {
         }
     }
 
-    static func inValue<Value>(_ read: () throws(DecodingError) -> Value) throws(PSBT.Flaw) -> Value {
-        do throws(DecodingError) { return try read() } catch { throw .malformedValue(error) }
+    static func inValue<Value>(_ read: () throws(ByteDecodingError) -> Value) throws(PSBT.Flaw) -> Value {
+        do throws(ByteDecodingError) { return try read() } catch { throw .malformedValue(error) }
     }
 
     static func publicKey(_ bytes: ArraySlice<UInt8>) throws(PSBT.Flaw) -> PublicKey {
@@ -133,7 +133,7 @@ extension KeyMap.Record {
 
     func uint32OfBareKey() throws(PSBT.Flaw) -> UInt32 {
         var reader = ByteReader(try self.valueOfBareKey(byteCount: 4))
-        return try PSBT.Flaw.inValue { () throws(DecodingError) in try reader.readUInt32("value") }
+        return try PSBT.Flaw.inValue { () throws(ByteDecodingError) in try reader.readUInt32("value") }
     }
 
     func scriptOfBareKey() throws(PSBT.Flaw) -> Script { Script(Array(try self.valueOfBareKey())) }

@@ -18,7 +18,7 @@ extension PSBT {
             guard bytes.count >= 4 else { throw .wrongValueLength(expected: [4], actual: bytes.count) }
             guard bytes.count % 4 == 0 else { throw .valueNotMultiple(of: 4, actual: bytes.count) }
             var reader = ByteReader(bytes)
-            (self.fingerprint, self.path) = try Flaw.inValue { () throws(DecodingError) in
+            (self.fingerprint, self.path) = try Flaw.inValue { () throws(ByteDecodingError) in
                 let fingerprint = try reader.readUInt32("fingerprint").byteSwapped
                 var path: [UInt32] = []
                 while !reader.isAtEnd { path.append(try reader.readUInt32("path element")) }
@@ -51,7 +51,7 @@ extension PSBT {
 
         init(parsing bytes: ArraySlice<UInt8>) throws(Flaw) {
             var reader = ByteReader(bytes)
-            self.leafHashes = try Flaw.inValue { () throws(DecodingError) in
+            self.leafHashes = try Flaw.inValue { () throws(ByteDecodingError) in
                 let count = try reader.readCount("count of leaf hashes", minimumByteCount: 32)
                 var hashes: [TapLeafHash] = []
                 for _ in 0..<count { hashes.append(TapLeafHash(try reader.readBytes32("leaf hash"))) }

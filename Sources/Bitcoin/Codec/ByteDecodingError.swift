@@ -1,7 +1,7 @@
 /// Why bytes are not the encoding they should be, with the field that was being read and where it starts.
 ///
 /// Offsets count from the first byte given to the decoder.
-public enum DecodingError: Error, Equatable, Sendable {
+public enum ByteDecodingError: Error, Equatable, Sendable {
     /// The field needs more bytes than are left.
     case truncated(field: String, offset: Int, needed: UInt64, available: Int)
     /// A CompactSize number is written longer than it need be, so that the same value would have two encodings.
@@ -12,7 +12,7 @@ public enum DecodingError: Error, Equatable, Sendable {
     case trailingBytes(offset: Int, count: Int)
 }
 
-extension DecodingError: CustomStringConvertible {
+extension ByteDecodingError: CustomStringConvertible {
     public var description: String {
         switch self {
         case .truncated(let field, let offset, let needed, let available):
