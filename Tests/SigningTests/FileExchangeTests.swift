@@ -5,175 +5,151 @@ import Secp256k1
 import Signing
 import Testing
 
-/// A folder that every process sees at once, and processes that can be killed at any durable step.
-final class SimulatedFolder {
-    var files: [String: [UInt8]] = [:]
-    var version: [String: Int] = [:]
-    private var writes = 0
-
-    func write(_ path: String, _ bytes: [UInt8]) {
-        self.writes += 1
-        self.files[path] = bytes
-        self.version[path] = self.writes
-    }
-}
-
-/// One signer: its keys, its journal, and, while it runs, its process.
-final class SimulatedSigner {
-    let key: SecretKey
-    let identity: Ed25519.SecretKey
-    let enrolment: Enrolment
-    /// What survives a kill.
-    var journal: [BurnRecord] = []
-    var process: SimulatedProcess?
-    var completed: Transaction?
-    var failed: ExchangeError?
-    var starts: UInt8 = 0
-
-    init() throws {
-        let key = try SecretKey.generate()
-        let identity = try Ed25519.SecretKey.generate()
-        self.enrolment = try Enrolment(network: .regtest, signer: key, identity: identity)
-        self.key = key
-        self.identity = identity
-    }
-}
-
-final class SimulatedProcess {
-    var machine: FileExchange
-    var seen: [String: Int] = [:]
-    var pending: [ExchangeAction] = []
-
-    init(_ machine: consuming FileExchange) { self.machine = machine }
-}
-
-struct SplitMix64: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        self.state &+= 0x9e37_79b9_7f4a_7c15
-        var z = self.state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
-}
-
-/// Runs processes over one folder in a random order, and kills some between any two actions.
-final class ExchangeSimulation {
-    let signers: [SimulatedSigner]
-    let policy: any SpendingPolicy
-    let request: SigningRequest
-    let folder = SimulatedFolder()
-    var random: SplitMix64
-    var now: Duration = .zero
-    var kills: Int
-    /// Everything that left a process: each nonce with the transcripts that it served.
-    var transcripts: [PublicNonce: Set<Bytes32>] = [:]
-
-    init(seed: UInt64, signers count: Int, threshold: Int, kills: Int, inputs: Int = 2) throws {
-        self.random = SplitMix64(state: seed)
-        let signers = try (0..<count).map { _ in try SimulatedSigner() }
-        self.signers = signers
-        self.kills = kills
-        let keys = signers.map { $0.key.publicKey }
-        let policy: any SpendingPolicy =
-            threshold == count
-            ? try SignerGroup(keys) : try DelegatedMultisig(internalKey: .unspendable, signers: keys, threshold: threshold)
-        self.policy = policy
-        let coins = (0..<inputs).map { TransactionOutput(amount: 10_000 + UInt64($0), scriptPubKey: policy.scriptPubKey) }
-        let spent = (0..<inputs).map {
-            TransactionInput(previousOutput: OutPoint(txid: Txid(SHA256.hash([UInt8($0)])), index: UInt32($0)))
-        }
-        let transaction = Transaction(inputs: spent, outputs: [TransactionOutput(amount: 9_000, scriptPubKey: policy.scriptPubKey)])
-        self.request = try SigningRequest(transaction: transaction, prevouts: coins, policyDigest: policy.digest)
-    }
-
-    func start(_ signer: SimulatedSigner) throws {
-        signer.starts += 1
-        signer.process = SimulatedProcess(
-            try FileExchange(
-                request: self.request, policy: self.policy, enrolment: signer.enrolment,
-                incarnation: Array(repeating: signer.starts, count: 16), records: signer.journal))
-    }
-
-    /// Lets the signer's process do one thing.
-    func turn(_ signer: SimulatedSigner) throws {
-        guard let process = signer.process else { return }
-        if process.pending.isEmpty {
-            for (path, version) in self.folder.version.sorted(by: { $0.key < $1.key }) where process.seen[path] != version {
-                process.seen[path] = version
-                process.machine.observe(ExchangeFile(path: path, bytes: self.folder.files[path] ?? []), now: self.now)
-            }
-            process.pending = process.machine.step(now: self.now, key: signer.key, identity: signer.identity)
-            return
-        }
-        let action = process.pending.removeFirst()
-        switch action {
-        case .write(let path, let bytes):
-            if case .partialSignatures = path { try self.noteReleased(by: signer) }
-            self.folder.write(path.description, bytes)
-        case .create(let path, let bytes):
-            let isNew = self.folder.files[path.description] == nil
-            if isNew { self.folder.write(path.description, bytes) }
-            process.machine.created(path, isNew)
-        case .record(let record):
-            signer.journal.append(record)
-            process.machine.recorded(record)
-        case .remove(let path): self.folder.files[path.description] = nil
-        case .say: break
-        case .complete(let transaction):
-            signer.completed = transaction
-            signer.process = nil
-        case .fail(let error):
-            signer.failed = error
-            signer.process = nil
-        }
-    }
-
-    /// A released signature rests on a recorded transcript; its nonces must rest on no other.
-    private func noteReleased(by signer: SimulatedSigner) throws {
-        for record in signer.journal { for nonce in record.nonces { self.transcripts[nonce, default: []].insert(record.transcript) } }
-    }
-
-    func run(maximumTurns: Int = 20_000) throws {
-        for signer in self.signers { try self.start(signer) }
-        for _ in 0..<maximumTurns {
-            let running = self.signers.filter { $0.completed == nil && $0.failed == nil }
-            guard let signer = running.randomElement(using: &self.random) else { return }
-            if signer.process == nil {
-                try self.start(signer)
-            } else if self.kills > 0, Int.random(in: 0..<20, using: &self.random) == 0 {
-                self.kills -= 1
-                signer.process = nil
-            } else {
-                try self.turn(signer)
-            }
-            self.now += .milliseconds(50)
-        }
-    }
-}
-
+/// Honest processes over a shared folder: whatever is killed, lags or dies, they complete.
 @Suite struct FileExchangeTests {
-    @Test(arguments: UInt64(0)..<40)
-    func `whatever is killed, all signers complete and no nonce serves two transcripts`(seed: UInt64) throws {
-        let simulation = try ExchangeSimulation(seed: seed, signers: 3, threshold: 3, kills: Int(seed % 8))
-        try simulation.run()
-        for signer in simulation.signers {
-            #expect(signer.failed == nil, "replay: seed \(seed)")
-            #expect(signer.completed?.txid == simulation.request.transaction.txid, "replay: seed \(seed)")
+    private func expectComplete(_ simulation: ExchangeSimulation, _ replay: String) {
+        for signer in simulation.honest where signer.leavesAt == nil {
+            #expect(signer.failed == nil, "replay: \(replay)")
+            let isSigned = signer.completed.map { simulation.request.isSatisfied(by: $0, spending: simulation.policy.scriptPubKey) } ?? false
+            #expect(isSigned, "replay: \(replay)")
         }
-        #expect(simulation.transcripts.values.allSatisfy { $0.count == 1 }, "replay: seed \(seed)")
+        #expect(simulation.violations == [], "replay: \(replay)")
+        #expect(simulation.accusationsOfHonest() == [], "replay: \(replay)")
     }
 
-    @Test(arguments: UInt64(0)..<40)
-    func `any two of four sign by one leaf`(seed: UInt64) throws {
-        let simulation = try ExchangeSimulation(seed: seed, signers: 4, threshold: 2, kills: Int(seed % 6))
-        try simulation.run()
-        for signer in simulation.signers {
-            #expect(signer.failed == nil, "replay: seed \(seed)")
-            #expect(signer.completed?.inputs.first?.witness.items.count == 3, "replay: seed \(seed)")
+    @Test(arguments: SimulatedPolicy.allCases, 0..<4)
+    func `whatever is killed, all signers complete and no nonce serves two transcripts`(kind: SimulatedPolicy, group: Int) throws {
+        for seed in UInt64(group * 20)..<UInt64(group * 20 + 20) {
+            let simulation = try ExchangeSimulation(kind, seed: seed)
+            simulation.kills = Int(seed % 8)
+            simulation.journalDeaths = Int(seed % 3)
+            try simulation.run()
+            self.expectComplete(simulation, "\(kind), seed \(seed)")
         }
-        #expect(simulation.transcripts.values.allSatisfy { $0.count == 1 }, "replay: seed \(seed)")
+    }
+
+    @Test(arguments: SimulatedPolicy.allCases, 0..<4)
+    func `copies of the folder that lag, conflict and arrive in pieces do not keep anyone from completing`(
+        kind: SimulatedPolicy, group: Int
+    ) throws {
+        for seed in UInt64(group * 12)..<UInt64(group * 12 + 12) {
+            let simulation = try ExchangeSimulation(kind, seed: 1_000 + seed, lagMax: .seconds(Int64(1 + seed % 6)))
+            simulation.kills = Int(seed % 5)
+            simulation.journalDeaths = Int(seed % 2)
+            try simulation.run()
+            self.expectComplete(simulation, "\(kind), seed \(seed)")
+        }
+    }
+
+    @Test func `a process killed after any one of its actions completes when it is started again`() throws {
+        var action = 1
+        while true {
+            let simulation = try ExchangeSimulation(.allOfThree, seed: 7)
+            simulation.signers[0].killsAfterAction = action
+            try simulation.run()
+            self.expectComplete(simulation, "killed after action \(action)")
+            if simulation.signers[0].starts == 1 { break }
+            action += 1
+        }
+        #expect(action > 8, "presence, set, nonces, record, signatures and the end are actions of their own")
+    }
+
+    @Test func `two of four sign by a leaf, all of three by the key path`() throws {
+        let leaf = try ExchangeSimulation(.twoOfFour, seed: 1)
+        try leaf.run()
+        #expect(leaf.signers[0].completed?.inputs.first?.witness.items.count == 3)
+        let all = try ExchangeSimulation(.twoOfThreeOrAll, seed: 1)
+        all.configuration.set = all.signers.map(\.publicKey)
+        try all.run()
+        #expect(all.signers[0].completed?.inputs.first?.witness.items.count == 1)
+    }
+
+    @Test(arguments: UInt64(0)..<20)
+    func `a member that goes away is replaced`(seed: UInt64) throws {
+        let simulation = try ExchangeSimulation(.twoOfFour, seed: seed)
+        let leaver = simulation.signers[Int(seed % 2)]
+        leaver.leavesAt = .milliseconds(Int64(100 + 40 * seed))
+        try simulation.run()
+        self.expectComplete(simulation, "seed \(seed)")
+    }
+
+    @Test func `the time limit names who is missing at each stage`() throws {
+        // Nobody comes: a set of two cannot even be chosen.
+        let alone = try ExchangeSimulation(.twoOfFour, seed: 1)
+        alone.configuration.timeLimit = .seconds(60)
+        for signer in alone.signers.dropFirst() { signer.comesAt = .seconds(1_000_000) }
+        try alone.run(until: { alone.signers[0].failed != nil })
+        #expect(alone.signers[0].failed == .timedOut(stage: .gatheringSigners, missing: alone.signers.dropFirst().map(\.publicKey)))
+
+        // One of all never comes: its nonces are missing.
+        let absent = try ExchangeSimulation(.allOfThree, seed: 2)
+        absent.configuration.timeLimit = .seconds(60)
+        absent.signers[1].comesAt = .seconds(1_000_000)
+        try absent.run(until: { absent.signers[0].failed != nil && absent.signers[2].failed != nil })
+        #expect(absent.signers[0].failed == .timedOut(stage: .gatheringNonces, missing: [absent.signers[1].publicKey]))
+
+        // One gives nonces and goes: its signature is missing.
+        let gone = try ExchangeSimulation(.allOfThree, seed: 3)
+        gone.configuration.timeLimit = .seconds(60)
+        let goner = gone.signers[1]
+        goner.mangle = { action, _ in if case .write(.partialSignatures, _) = action { nil } else { action } }
+        try gone.run()
+        #expect(gone.signers[0].failed == .timedOut(stage: .gatheringSignatures, missing: [goner.publicKey]))
+    }
+
+    @Test func `an agreed set signs, whoever else is here, and a missing member of it is named`() throws {
+        let simulation = try ExchangeSimulation(.twoOfFour, seed: 4)
+        simulation.configuration.set = [simulation.signers[3].publicKey, simulation.signers[1].publicKey]
+        try simulation.run()
+        self.expectComplete(simulation, "agreed set")
+        #expect(simulation.signers[0].journal.isEmpty && simulation.signers[2].journal.isEmpty)
+        #expect(simulation.signers[1].journal.count == 1 && simulation.signers[3].journal.count == 1)
+
+        let incomplete = try ExchangeSimulation(.twoOfFour, seed: 5)
+        incomplete.configuration.set = [incomplete.signers[3].publicKey, incomplete.signers[1].publicKey]
+        incomplete.configuration.timeLimit = .seconds(60)
+        incomplete.signers[3].comesAt = .seconds(1_000_000)
+        try incomplete.run(until: { incomplete.signers[1].failed != nil })
+        #expect(incomplete.signers[1].failed == .timedOut(stage: .gatheringNonces, missing: [incomplete.signers[3].publicKey]))
+    }
+
+    @Test(arguments: UInt64(0)..<10)
+    func `the last signer needs one visit`(seed: UInt64) throws {
+        let simulation = try ExchangeSimulation(.allOfThree, seed: seed)
+        let visitor = simulation.signers[2]
+        visitor.isVisitor = true
+        visitor.comesAt = .seconds(20)
+        // The others are kept from running while the visitor is here.
+        for signer in simulation.signers.prefix(2) { try simulation.start(signer) }
+        while simulation.now < .seconds(20) {
+            for signer in simulation.signers.prefix(2) { _ = try simulation.turn(signer) }
+            simulation.now += .milliseconds(100)
+        }
+        try simulation.start(visitor)
+        for _ in 0..<100 where visitor.leavesAt == nil { _ = try simulation.turn(visitor) }
+        #expect(visitor.leavesAt != nil, "it may leave once its nonces and its signatures are there")
+        #expect(visitor.journal.count == 1)
+        try simulation.run()
+        self.expectComplete(simulation, "seed \(seed)")
+    }
+
+    @Test func `a recorded decision whose nonces are in no folder leads to a new attempt`() throws {
+        let simulation = try ExchangeSimulation(.allOfThree, seed: 6)
+        try simulation.run(until: { simulation.signers[0].journal.count == 1 })
+        let records = simulation.signers[0].journal
+        // The same request in an empty folder, the journal as it was.
+        for signer in simulation.signers { signer.process = nil }
+        for path in simulation.signers[0].replica.files.keys.sorted() { simulation.write(path, nil, by: simulation.signers[0]) }
+        try simulation.run()
+        self.expectComplete(simulation, "empty folder")
+        #expect(simulation.signers[0].journal.count > records.count)
+    }
+
+    @Test func `thrown away nonces cost an attempt and nothing else`() throws {
+        let simulation = try ExchangeSimulation(.allOfThree, seed: 8)
+        try simulation.run(until: { simulation.signers[0].replica.files.keys.contains { $0.contains("nonces-\(simulation.signers[0].publicKey)") } })
+        simulation.signers[0].process?.machine.discardNonces()
+        try simulation.run()
+        self.expectComplete(simulation, "discarded")
     }
 }

@@ -128,6 +128,10 @@ extension Evidence {
     /// Largest evidence file that is read, in bytes: a request of 1,000 inputs with its signers' statements.
     public static let byteCountMax = 32 << 20
 
+    /// Most statements in evidence: nonces and partial signatures of the largest set, and one that contradicts. Each costs three
+    /// signature verifications.
+    public static let statementCountMax = 2 * SigningPlan.signerCountMax + 1
+
     private static let magic = Array("chorale evidence 1\n".utf8)
 
     public func serialized() -> [UInt8] {
@@ -183,20 +187,33 @@ extension Evidence {
             proposer: proposer.isEmpty ? nil : PublicKey(parsing: proposer), expiry: reader.readUInt64("expiry"),
             id: reader.readBytes32("id"))
         var signers: [PublicKey] = []
-        for _ in 0..<(try reader.readCount("signers", minimumByteCount: PublicKey.byteCount)) {
+        for _ in 0..<(try Self.readCount(&reader, "signers", minimumByteCount: PublicKey.byteCount, limit: SigningPlan.signerCountMax)) {
             signers.append(try PublicKey(parsing: reader.readBytes(PublicKey.byteCount, "signer")))
         }
         var paths: [Int: SpendPath] = [:]
-        for _ in 0..<(try reader.readCount("paths", minimumByteCount: 5)) {
-            paths[Int(try reader.readUInt32("input"))] = try Self.readPath(&reader)
+        var lastIndex = -1
+        for _ in 0..<(try Self.readCount(&reader, "paths", minimumByteCount: 5, limit: SigningRequest.inputCountMax)) {
+            let index = Int(try reader.readUInt32("input"))
+            // Rising, as they are written: one evidence has one encoding.
+            guard index > lastIndex else { throw StatementError.malformed("evidence: input \(index) stands after input \(lastIndex)") }
+            lastIndex = index
+            paths[index] = try Self.readPath(&reader)
         }
         let attempt = try reader.readUInt32("attempt")
         var statements: [Statement] = []
-        for _ in 0..<(try reader.readCount("statements", minimumByteCount: Enrolment.byteCount)) {
+        for _ in 0..<(try Self.readCount(&reader, "statements", minimumByteCount: Enrolment.byteCount, limit: Self.statementCountMax)) {
             statements.append(try Statement(parsing: reader.readVariableBytes("statement")))
         }
         try reader.finish()
         return Evidence(request: request, signers: signers, paths: paths, attempt: attempt, statements: statements)
+    }
+
+    private static func readCount(
+        _ reader: inout ByteReader, _ what: String, minimumByteCount: Int, limit: Int
+    ) throws -> Int {
+        let count = try reader.readCount(what, minimumByteCount: minimumByteCount)
+        guard count <= limit else { throw StatementError.malformed("evidence: \(count) \(what), and the limit is \(limit)") }
+        return count
     }
 
     private static func readPath(_ reader: inout ByteReader) throws -> SpendPath {

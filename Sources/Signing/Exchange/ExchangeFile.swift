@@ -114,21 +114,13 @@ enum StatementPSBT {
         return psbt.serialized()
     }
 
-    /// Reads the statement, its signature verified; the fields are compared by `agrees`.
-    static func decode(_ bytes: [UInt8]) throws(StatementError) -> (psbt: PSBT, statement: Statement) {
+    /// Reads the statement, its signature verified. The fields beside it are not looked at: anyone can change them, and T1 binds what
+    /// is signed to the set and its nonces.
+    static func decode(_ bytes: [UInt8]) throws(StatementError) -> Statement {
         let psbt: PSBT
         do { psbt = try PSBT(parsing: bytes) } catch { throw .malformed("\(error)") }
         guard let field = psbt.proprietary[Self.psbtKey] else { throw .malformed("the PSBT holds no statement of Chorale") }
-        return (psbt, try Statement(parsing: field))
-    }
-
-    /// Whether the PSBT's fields say what its statement says.
-    static func agrees(_ psbt: PSBT, with statement: Statement, plan: SigningPlan) -> Bool {
-        guard let expected = try? Self.contributions(of: statement, plan: plan) else { return false }
-        return psbt.unsignedTransaction == expected.unsignedTransaction
-            && zip(psbt.inputs, expected.inputs).allSatisfy {
-                $0.musig2PublicNonces == $1.musig2PublicNonces && $0.musig2PartialSignatures == $1.musig2PartialSignatures
-            }
+        return try Statement(parsing: field)
     }
 
     private static func contributions(of statement: Statement, plan: SigningPlan) throws(PSBTError) -> PSBT {

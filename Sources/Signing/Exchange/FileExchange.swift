@@ -28,6 +28,7 @@ public struct FileExchange: ~Copyable {
     /// Decisions of this signer from before, by attempt.
     var records: [UInt32: BurnRecord]
     var startedAt: Duration?
+    var lastStepAt: Duration = .zero
     var nextBeatAt: Duration = .zero
     var beatCount: UInt64 = 0
     var nonceCounter: UInt32 = 0
@@ -43,15 +44,30 @@ public struct FileExchange: ~Copyable {
     var faults: [Fault] = []
     /// What the excluded did, and where the proof of it lies.
     var problems: [PublicKey: (text: String, file: String?)] = [:]
-    /// Whether another process with our key wrote a file that only we should have written.
-    var isOutpaced = false
+    /// Nonce statements under one name with two contents, until the plan that they belong to is known.
+    var contradictions: [(first: Statement, second: Statement)] = []
+    /// How often a signer spoilt or held up an attempt without anything being proved: who did so less often is chosen first.
+    var doubts: [PublicKey: Int] = [:]
+    /// Incarnations of our own signer that stood in the folder before this process wrote there: it was started again.
+    var ancestors: Set<[UInt8]> = []
+    /// Whether another process with our key wrote to the folder after this one began to.
+    var isKeyInUseElsewhere = false
+    /// Whether `final.tx` holds something else than this request's signed transaction.
+    var isFinalFileFalse = false
 
     /// A contribution that its signer must answer for.
     struct Fault {
         let signer: PublicKey
         let problem: String
-        /// `nil` where it spoils the attempt without proving anything to others.
-        let evidence: Evidence?
+        let proof: Proof
+
+        enum Proof {
+            /// It spoils the attempt, and proves nothing to others.
+            case none
+            case found(Evidence)
+            /// Another process wrote it down.
+            case standsInFolder
+        }
     }
 
     enum Outcome { case running, over }
@@ -62,20 +78,27 @@ public struct FileExchange: ~Copyable {
         var beat: UInt64
         /// When a change of it was last seen from here.
         var seenAt: Duration
-        /// For our own signer: incarnations that stood there before we wrote ours.
-        var ancestors: Set<[UInt8]> = []
+        /// Incarnations that another followed: an old file that somebody puts back is no sign of life.
+        var past: Set<[UInt8]> = []
+
+        /// Most past incarnations that are kept, one a restart of the signer's process.
+        static let pastCountMax = 1_000
     }
 
     /// What the folder holds of an attempt.
     struct AttemptFiles {
         enum SetFile {
             case chosen([PublicKey])
-            /// Cannot be used; after a while the next attempt is due.
-            case unusable(since: Duration)
+            /// Cannot be used; after a while the next attempt is due. It may still be arriving, unless a member signed it as it is.
+            case unusable(since: Duration, isSigned: Bool)
         }
         var set: SetFile?
-        var nonces: [PublicKey: Statement] = [:]
-        var partials: [PublicKey: Statement] = [:]
+        /// Different statements of each signer in the order in which they came; an honest one makes one of each kind.
+        var nonces: [PublicKey: [Statement]] = [:]
+        var partials: [PublicKey: [Statement]] = [:]
+
+        /// Most different statements of one kind that are kept of one signer in one attempt.
+        static let statementCountMax = 4
     }
 
     /// The attempt that this process takes part in or watches.
@@ -98,14 +121,21 @@ public struct FileExchange: ~Copyable {
         var session: SigningSession
         var role: Role
         var ownPartials: [[UInt8]]?
+        /// The signed nonces that the session holds, and the signed partial signatures that count: what evidence is made of.
+        var usedNonces: [PublicKey: Statement] = [:]
+        var usedPartials: [PublicKey: Statement] = [:]
         /// Set once this attempt can lead nowhere.
         var failure: String?
+        /// How many contributions were awaited when that last changed, and when it did.
+        var awaitedCount = Int.max
+        var progressedAt: Duration
 
-        init(number: UInt32, plan: SigningPlan, role: Role) {
+        init(number: UInt32, plan: SigningPlan, role: Role, now: Duration) {
             self.number = number
             self.plan = plan
             self.session = SigningSession(plan: plan, attempt: number)
             self.role = role
+            self.progressedAt = now
         }
     }
 
@@ -135,123 +165,4 @@ public struct FileExchange: ~Copyable {
 
     /// The set that is fixed before anybody is present, if there is one.
     var fixedSet: [PublicKey]? { self.configuration.set ?? self.policy.onlySet }
-}
-
-// MARK: - What the folder says
-
-extension FileExchange {
-    /// Takes in a file that is new or has changed since it was last given. What cannot be used is ignored, with a notice.
-    public mutating func observe(_ file: ExchangeFile, now: Duration) {
-        guard let path = ExchangePath(file.path) else { return }
-        switch path {
-        case .presence(let signer): self.observePresence(file, of: signer, now: now)
-        case .set(let attempt): self.observeSet(file, attempt: attempt, now: now)
-        case .nonces(let attempt, let signer): self.observeContribution(file, attempt: attempt, signer: signer, isNonces: true)
-        case .partialSignatures(let attempt, let signer): self.observeContribution(file, attempt: attempt, signer: signer, isNonces: false)
-        case .final: self.observeFinal(file)
-        case .evidence: break
-        }
-    }
-
-    private mutating func observePresence(_ file: ExchangeFile, of signer: PublicKey, now: Duration) {
-        guard let statement = self.statement(file, from: signer, attempt: 0, { try Statement(parsing: $0) }),
-            case .presence(let incarnation, let beat) = statement.body
-        else { return }
-        var presence = self.presences[signer] ?? Presence(incarnation: incarnation, beat: beat, seenAt: now)
-        if presence.incarnation != incarnation || presence.beat != beat {
-            presence.seenAt = now
-            presence.incarnation = incarnation
-            presence.beat = beat
-        }
-        if signer == self.signer, self.beatCount == 0 { presence.ancestors.insert(incarnation) }
-        self.presences[signer] = presence
-    }
-
-    private mutating func observeSet(_ file: ExchangeFile, attempt: UInt32, now: Duration) {
-        if case .chosen = self.attempts[attempt]?.set { return }
-        let statement = self.statement(file, from: nil, attempt: attempt) { try StatementPSBT.decode($0).statement }
-        guard case .set(let keys)? = statement?.body,
-            let plan = try? PSBTSubject.plan(self.request, under: self.policy, set: keys), plan.signers == keys,
-            self.configuration.set.map({ $0 == keys }) ?? true
-        else {
-            if statement != nil { self.ignore(file, "it names a set that cannot sign here, or not the agreed one") }
-            // It may still be arriving, piece by piece.
-            if self.attempts[attempt]?.set == nil { self.attempts[attempt, default: AttemptFiles()].set = .unusable(since: now) }
-            return
-        }
-        self.attempts[attempt, default: AttemptFiles()].set = .chosen(keys)
-    }
-
-    private mutating func observeContribution(_ file: ExchangeFile, attempt: UInt32, signer: PublicKey, isNonces: Bool) {
-        var psbt: PSBT?
-        let statement = self.statement(file, from: signer, attempt: attempt) {
-            let (decoded, statement) = try StatementPSBT.decode($0)
-            psbt = decoded
-            return statement
-        }
-        guard let statement, let psbt else { return }
-        guard psbt.unsignedTransaction == self.request.transaction else { return self.ignore(file, "it is about another transaction") }
-        switch statement.body {
-        case .nonces where isNonces:
-            // A second, different statement is given to the session, which knows a contradiction from a restart.
-            if let standing = self.attempts[attempt]?.nonces[signer], standing != statement { self.reportIfConflict(standing, statement) }
-            self.attempts[attempt, default: AttemptFiles()].nonces[signer] = statement
-        case .partialSignatures where !isNonces: self.attempts[attempt, default: AttemptFiles()].partials[signer] = statement
-        case .presence, .set, .nonces, .partialSignatures: self.ignore(file, "its name and its content disagree")
-        }
-    }
-
-    private mutating func observeFinal(_ file: ExchangeFile) {
-        guard let text = String(validating: file.bytes, as: UTF8.self),
-            let bytes = try? Hex.decode(text.filter { !$0.isWhitespace }), let transaction = try? Transaction(parsing: bytes)
-        else { return self.ignore(file, "it is no transaction in hex") }
-        guard self.request.isSatisfied(by: transaction, spending: self.policy.scriptPubKey) else {
-            return self.ignore(file, "it is not this request's transaction with valid signatures")
-        }
-        self.finalTransaction = transaction
-    }
-
-    /// Reads a signed statement and checks that it is about this request and from a member.
-    private mutating func statement(
-        _ file: ExchangeFile, from signer: PublicKey?, attempt: UInt32, _ read: ([UInt8]) throws -> Statement
-    ) -> Statement? {
-        guard file.bytes.count <= ExchangeFile.byteCountMax else {
-            self.ignore(file, "\(file.bytes.count) bytes are more than any file of an exchange has")
-            return nil
-        }
-        let statement: Statement
-        do { statement = try read(file.bytes) } catch {
-            self.ignore(file, "\(error)")
-            return nil
-        }
-        guard statement.request == self.requestDigest, statement.attempt == attempt else {
-            self.ignore(file, "it is about another request or attempt")
-            return nil
-        }
-        guard self.policy.members.contains(statement.sender), signer.map({ $0 == statement.sender }) ?? true else {
-            self.ignore(file, "it is from signer \(statement.sender), who has no place here")
-            return nil
-        }
-        guard statement.enrolment.network == self.enrolment.network else {
-            self.ignore(file, "its sender is enrolled on \(statement.enrolment.network), and this is \(self.enrolment.network)")
-            return nil
-        }
-        return statement
-    }
-
-    private mutating func ignore(_ file: ExchangeFile, _ reason: String) {
-        self.notices.append(.ignored(path: file.path, reason: reason))
-    }
-
-    /// Two different statements of one signer under one nonce name prove its fault.
-    private mutating func reportIfConflict(_ first: Statement, _ second: Statement) {
-        guard case .nonces(let name, let nonces) = first.body, case .nonces(name, let others) = second.body, nonces != others,
-            let current, current.number == first.attempt
-        else { return }
-        current.failure = "signer \(first.sender) gave two different sets of nonces under one name"
-        self.faults.append(
-            Fault(
-                signer: first.sender, problem: "it gave two different sets of nonces under one name",
-                evidence: Evidence(plan: current.plan, attempt: first.attempt, statements: [first, second])))
-    }
 }

@@ -18,34 +18,42 @@ extension FileExchange {
         guard self.outcome == .running else { return [] }
         let startedAt = self.startedAt ?? now
         self.startedAt = startedAt
+        self.lastStepAt = now
         if let transaction = self.finalTransaction { return self.end(.complete(transaction)) }
         if self.isKeyInUseElsewhere { return self.end(.fail(.keyInUseElsewhere(self.signer))) }
 
         var actions: [ExchangeAction] = []
         if now >= self.nextBeatAt { actions.append(self.beat(now: now, identity: identity)) }
-        do { actions += try self.follow(now: now, key: key, identity: identity) } catch { return actions + self.end(.fail(error)) }
+        // What was decided before an error, evidence above all, is carried out all the same.
+        do { try self.follow(now: now, key: key, identity: identity, &actions) } catch { return actions + self.end(.fail(error)) }
         // What following the attempt found out may call for the next one at once.
         if let transaction = self.finalTransaction { return actions + self.end(.complete(transaction)) }
         actions += self.takeNotices()
-        if now - startedAt >= self.configuration.timeLimit, actions.allSatisfy(\.isNotice) {
-            let progress = self.progress(now: now)
-            return actions + self.end(.fail(.timedOut(stage: progress.stage, missing: progress.missing)))
-        }
-        return actions
+        let overtime = now - startedAt - self.configuration.timeLimit
+        guard overtime >= .zero else { return actions }
+        // What is under way ends, even in a visit of no time at all; but others cannot keep this process going by one new attempt
+        // after the other.
+        let mayGoOn = actions.contains { $0.weight == .contribution || ($0.weight == .beginning && overtime < self.configuration.awayAfter) }
+        if mayGoOn { return actions }
+        let progress = self.progress(now: now)
+        return actions.filter { $0.weight == .notice } + self.end(.fail(.timedOut(stage: progress.stage, missing: progress.missing)))
     }
 
     /// The outcome of a `create`.
     public mutating func created(_ path: ExchangePath, _ wasCreated: Bool) {
         switch path {
-        case .set: self.proposing = nil
+        case .set(let attempt):
+            self.proposing = nil
+            // Something is there, perhaps not to be read at all: it counts like a file that cannot be used until it can.
+            if !wasCreated { self.markUnusable(attempt, isSigned: false, now: self.lastStepAt) }
         case .nonces(let attempt, _):
             guard let current, current.number == attempt, current.role == .signing(isPublished: false) else { return }
             if wasCreated {
                 current.role = .signing(isPublished: true)
             } else {
-                // The name holds our key, and we looked before: somebody else with our key was faster.
-                current.failure = "our nonces' file was written by another process"
-                self.isOutpaced = true
+                // Garbage, or another process with our key: what `observe` finds in the file tells.
+                current.session.close()
+                current.failure = "something stands already where this signer's nonces belong"
             }
         case .presence, .partialSignatures, .final, .evidence: break
         }
@@ -73,16 +81,11 @@ extension FileExchange {
     public mutating func leave() -> [ExchangeAction] {
         self.outcome = .over
         self.current = nil
-        return [.remove(.presence(self.signer))]
+        // The presence file is the other process's.
+        return self.isKeyInUseElsewhere ? [] : [.remove(.presence(self.signer))]
     }
 
     // MARK: Presence
-
-    private var isKeyInUseElsewhere: Bool {
-        if self.isOutpaced { return true }
-        guard self.beatCount > 0, let own = self.presences[self.signer] else { return false }
-        return own.incarnation != self.incarnation && !own.ancestors.contains(own.incarnation)
-    }
 
     private mutating func beat(now: Duration, identity: borrowing Ed25519.SecretKey) -> ExchangeAction {
         self.beatCount += 1
@@ -102,49 +105,60 @@ extension FileExchange {
 
     // MARK: Attempts
 
-    /// The newest attempt that was begun, counted without a gap, and whether its set can be used.
-    private func newestAttempt(now: Duration) -> (number: UInt32, set: [PublicKey]?)? {
-        var newest: (UInt32, [PublicKey]?)?
+    /// Where the attempts stand, counted without a gap.
+    private struct Standing {
+        /// The newest attempt whose set can be used. A useless file at a later place does not end it.
+        var chosen: (number: UInt32, set: [PublicKey])?
+        /// The first number without a set; `nil` while the file before it may still be arriving.
+        var next: UInt32?
+    }
+
+    private func standing(now: Duration) -> Standing {
+        var chosen: (UInt32, [PublicKey])?
         var number: UInt32 = 1
         while let file = self.attempts[number]?.set {
             switch file {
-            case .chosen(let set): newest = (number, set)
-            case .unusable(let since):
-                guard now - since >= self.configuration.awayAfter || self.attempts[number + 1]?.set != nil else { return newest }
-                newest = (number, nil)
+            case .chosen(let set): chosen = (number, set)
+            case .unusable(let since, let isSigned):
+                let patience = isSigned ? self.configuration.beat : self.configuration.awayAfter
+                guard now - since >= patience || self.attempts[number + 1]?.set != nil else { return Standing(chosen: chosen, next: nil) }
             }
             number += 1
         }
-        return newest
+        return Standing(chosen: chosen, next: number)
     }
 
     private mutating func follow(
-        now: Duration, key: borrowing SecretKey, identity: borrowing Ed25519.SecretKey
-    ) throws(ExchangeError) -> [ExchangeAction] {
-        guard let newest = self.newestAttempt(now: now) else { return try self.propose(1, now: now, identity: identity) }
-        guard let set = newest.set else { return try self.propose(newest.number + 1, now: now, identity: identity) }
-        var actions: [ExchangeAction] = []
-        if self.current?.number != newest.number {
+        now: Duration, key: borrowing SecretKey, identity: borrowing Ed25519.SecretKey, _ actions: inout [ExchangeAction]
+    ) throws(ExchangeError) {
+        let standing = self.standing(now: now)
+        self.judgeContradictions()
+        guard let (number, set) = standing.chosen else {
+            actions += self.takeFaults()
+            return actions += try self.propose(standing.next, now: now, identity: identity)
+        }
+        if self.current?.number != number {
             // Nonces of an older attempt go with it.
             self.current = nil
-            actions += try self.begin(newest.number, set: set)
+            try self.begin(number, set: set, now: now, &actions)
         }
-        guard let current else { return actions }
-        if current.failure == nil { actions += try self.advance(current, key: key, identity: identity) }
+        guard let current else { return }
         actions += self.takeFaults()
-        if self.finalTransaction == nil, current.failure != nil || self.isStuck(current, now: now) {
-            actions += try self.propose(current.number + 1, now: now, identity: identity)
+        if current.failure == nil { try self.advance(current, now: now, key: key, identity: identity, &actions) }
+        actions += self.takeFaults()
+        guard self.finalTransaction == nil else { return }
+        if current.failure != nil || self.isStuck(current, now: now) {
+            actions += try self.propose(standing.next, now: now, identity: identity)
         }
-        return actions
     }
 
     /// Creates the next attempt's set, unless this process waits for its creation or too few signers are here.
     private mutating func propose(
-        _ attempt: UInt32, now: Duration, identity: borrowing Ed25519.SecretKey
+        _ next: UInt32?, now: Duration, identity: borrowing Ed25519.SecretKey
     ) throws(ExchangeError) -> [ExchangeAction] {
-        guard self.proposing != attempt else { return [] }
+        let set = try self.nextSet(now: now)
+        guard let attempt = next, let set, self.proposing != attempt else { return [] }
         guard attempt <= ExchangePath.attemptMax else { throw .tooManyAttempts(limit: ExchangePath.attemptMax) }
-        guard let set = try self.nextSet(now: now) else { return [] }
         let plan: SigningPlan
         do { plan = try PSBTSubject.plan(self.request, under: self.policy, set: set) } catch { throw .signing(error) }
         let statement = Statement(
@@ -158,24 +172,56 @@ extension FileExchange {
             guard let culprit = set.first(where: self.excluded.contains) else { return set }
             throw self.fatal(culprit)
         }
-        if let set = self.policy.chooseSet(among: self.present(now: now)) { return set }
+        if let set = self.preferredSet(now: now) { return set }
         // Even all others together could not sign without the excluded.
-        guard self.policy.chooseSet(among: Set(self.policy.members).subtracting(self.excluded)) == nil, let culprit = self.excluded.first
+        guard self.policy.chooseSet(among: Set(self.policy.members).subtracting(self.excluded)) == nil, let culprit = self.excluded.min()
         else { return nil }
         throw self.fatal(culprit)
+    }
+
+    /// The set of those who are here, of the least doubtful among them: who holds up an attempt is not chosen again while others can
+    /// sign. Nothing more follows from doubt, for it proves nothing.
+    private func preferredSet(now: Duration) -> [PublicKey]? {
+        let present = self.present(now: now)
+        for level in Set(present.map { self.doubts[$0] ?? 0 }).sorted() {
+            if let set = self.policy.chooseSet(among: present.filter { (self.doubts[$0] ?? 0) <= level }) { return set }
+        }
+        return nil
+    }
+
+    /// Most doubts that are counted of one signer.
+    private static let doubtMax = 16
+
+    mutating func doubt(_ signer: PublicKey, by count: Int = 1) {
+        guard signer != self.signer else { return }
+        self.doubts[signer] = min(Self.doubtMax, (self.doubts[signer] ?? 0) + count)
     }
 
     private func fatal(_ culprit: PublicKey) -> ExchangeError {
         .fault(signer: culprit, problem: self.problems[culprit]?.text ?? "its contribution is bad", evidence: self.problems[culprit]?.file)
     }
 
-    /// Whether a member that is awaited went away while another set could sign.
-    private func isStuck(_ current: CurrentAttempt, now: Duration) -> Bool {
+    /// Whether another set could sign while members of this one are awaited who went away, or who are here and give nothing.
+    private mutating func isStuck(_ current: CurrentAttempt, now: Duration) -> Bool {
         guard self.fixedSet == nil else { return false }
-        let present = self.present(now: now)
         let awaited = self.awaited(current)
-        guard awaited.contains(where: { !present.contains($0) }), let other = self.policy.chooseSet(among: present) else { return false }
-        return other != current.plan.signers
+        if awaited.count != current.awaitedCount {
+            current.awaitedCount = awaited.count
+            current.progressedAt = now
+        }
+        let present = self.present(now: now)
+        // Longer with each attempt, for the folder may be slower than we think.
+        let patience = self.configuration.awayAfter * (1 << min(Int(current.number), 4))
+        if !awaited.allSatisfy(present.contains) {
+            guard let other = self.preferredSet(now: now) else { return false }
+            return other != current.plan.signers
+        }
+        guard now - current.progressedAt >= patience else { return false }
+        current.progressedAt = now
+        for signer in awaited { self.doubt(signer) }
+        guard let other = self.preferredSet(now: now), other != current.plan.signers else { return false }
+        current.failure = "signers who are here gave nothing"
+        return true
     }
 
     private func awaited(_ current: CurrentAttempt) -> [PublicKey] {
@@ -183,58 +229,73 @@ extension FileExchange {
         return missing.isEmpty ? current.session.missingPartialSignatures : missing
     }
 
-    private mutating func begin(_ number: UInt32, set: [PublicKey]) throws(ExchangeError) -> [ExchangeAction] {
+    private mutating func begin(
+        _ number: UInt32, set: [PublicKey], now: Duration, _ actions: inout [ExchangeAction]
+    ) throws(ExchangeError) {
         let plan: SigningPlan
         do { plan = try PSBTSubject.plan(self.request, under: self.policy, set: set) } catch { throw .signing(error) }
+        let areNoncesThere = !(self.attempts[number]?.nonces[self.signer] ?? []).isEmpty
         let role: CurrentAttempt.Role
         var failure: String?
         if !set.contains(self.signer) {
             role = .watching
         } else if self.records[number] != nil {
             role = .replaying
-        } else if self.attempts[number]?.nonces[self.signer] != nil {
+            // In another folder, or when somebody cleared this one, the recorded signatures fit nothing that is there.
+            if !areNoncesThere { failure = "the nonces of this signer's recorded signatures are not in the folder" }
+        } else if areNoncesThere {
             // Ours, from a process that is gone. Unless it signed with them and the folder has the signatures, they are lost.
             role = .watching
-            failure =
-                self.attempts[number]?.partials[self.signer] == nil
-                ? "the nonces that this signer gave before are gone with their process" : nil
+            if self.attempts[number]?.partials[self.signer] == nil {
+                failure = "the nonces that this signer gave before are gone with their process"
+            }
         } else {
             role = .signing(isPublished: false)
         }
         if let culprit = set.first(where: self.excluded.contains) { failure = "its set names signer \(culprit), whose fault was found" }
-        let current = CurrentAttempt(number: number, plan: plan, role: role)
+        let current = CurrentAttempt(number: number, plan: plan, role: role, now: now)
         current.failure = failure
         self.current = current
-        var notices: [ExchangeAction] = []
-        if number > 1 || failure != nil { notices.append(.say(.attemptBegun(number, reason: failure ?? "fresh nonces"))) }
-        if role == .replaying { notices.append(.say(.repeatedRecordedSignatures(attempt: number))) }
-        return notices
+        if number > 1 || failure != nil { actions.append(.say(.attemptBegun(number, reason: failure ?? "fresh nonces"))) }
+        if role == .replaying, failure == nil { actions.append(.say(.repeatedRecordedSignatures(attempt: number))) }
+        self.forgetContributions(before: number)
+    }
+
+    /// Attempts whose contributions are kept beside the newest, for contradictions that arrive late.
+    private static let keptAttemptCount: UInt32 = 8
+
+    private mutating func forgetContributions(before number: UInt32) {
+        guard number > Self.keptAttemptCount else { return }
+        for old in self.attempts.keys where old < number - Self.keptAttemptCount {
+            self.attempts[old]?.nonces = [:]
+            self.attempts[old]?.partials = [:]
+        }
     }
 
     // MARK: One attempt
 
     private mutating func advance(
-        _ current: CurrentAttempt, key: borrowing SecretKey, identity: borrowing Ed25519.SecretKey
-    ) throws(ExchangeError) -> [ExchangeAction] {
-        var actions: [ExchangeAction] = []
+        _ current: CurrentAttempt, now: Duration, key: borrowing SecretKey, identity: borrowing Ed25519.SecretKey,
+        _ actions: inout [ExchangeAction]
+    ) throws(ExchangeError) {
         if current.role == .signing(isPublished: false), !current.session.localSigners.contains(self.signer) {
             actions.append(try self.makeNonces(current, key: key, identity: identity))
         }
         self.takeNonces(current)
-        guard current.failure == nil, current.session.missingNonces.isEmpty else { return actions }
+        guard current.failure == nil, current.session.missingNonces.isEmpty else { return }
         switch current.role {
         case .signing(isPublished: true):
             do { actions.append(.record(try current.session.sign(with: key))) } catch { throw .signing(error) }
             current.role = .recording
-        case .replaying: actions += self.replay(current, identity: identity)
+        case .replaying: self.replay(current)
         case .signed, .watching:
             do { try current.session.fixTranscript() } catch { throw .signing(error) }
         case .signing(isPublished: false), .recording: break
         }
         if current.role == .signed { actions += self.publishPartials(current, identity: identity) }
         self.takePartials(current)
-        guard current.failure == nil, current.role != .recording, current.session.missingPartialSignatures.isEmpty else { return actions }
-        return actions + self.finish(current)
+        guard current.failure == nil, current.role != .recording, current.session.missingPartialSignatures.isEmpty else { return }
+        actions += self.finish(current)
     }
 
     private mutating func makeNonces(
@@ -248,18 +309,25 @@ extension FileExchange {
         let statement = Statement(
             .nonces(set.name, set.nonces.map(\.bytes)), request: self.requestDigest, attempt: current.number, enrolment: self.enrolment,
             identity: identity)
+        current.usedNonces[self.signer] = statement
         // Created, never replaced: two processes with one key must not both believe that their nonces stand.
         return .create(.nonces(attempt: current.number, self.signer), Self.encoded(statement, current.plan))
     }
 
     private mutating func takeNonces(_ current: CurrentAttempt) {
         for signer in current.plan.signers where !(current.session.localSigners.contains(signer)) {
-            guard let statement = self.attempts[current.number]?.nonces[signer] else { continue }
-            do {
-                guard let set = try statement.nonceSet() else { continue }
-                _ = try current.session.add(set, from: signer)
-            } catch {
-                self.blame(signer, "\(error)", current, statements: [statement], isProof: error.culprit != nil)
+            for statement in self.attempts[current.number]?.nonces[signer] ?? [] {
+                do {
+                    guard let set = try statement.nonceSet() else { continue }
+                    switch try current.session.add(set, from: signer) {
+                    case .added, .replaced: current.usedNonces[signer] = statement
+                    case .repeated, .ignored: break
+                    }
+                } catch {
+                    // Two contents under one name are judged from the statements themselves.
+                    if case .conflictingNonces = error { continue }
+                    self.blame(signer, "\(error)", current, statements: [statement])
+                }
             }
         }
     }
@@ -267,38 +335,35 @@ extension FileExchange {
     private mutating func takePartials(_ current: CurrentAttempt) {
         guard let transcript = current.session.transcriptDigest else { return }
         for signer in current.plan.signers where signer != self.signer || current.role == .watching {
-            guard let statement = self.attempts[current.number]?.partials[signer],
-                case .partialSignatures(let theirs, _) = statement.body
-            else { continue }
-            guard theirs == transcript else {
-                // He saw other nonces than we: whose doing that is, nobody can tell from here.
+            let statements = self.attempts[current.number]?.partials[signer] ?? []
+            guard current.usedPartials[signer] == nil, !statements.isEmpty else { continue }
+            // The first that fits counts: no later one can spoil what is already here.
+            guard let statement = statements.first(where: { $0.isPartialSignature(under: transcript) }) else {
+                // It saw other nonces than we, or says so: whose doing that is, nobody can tell from here.
+                if current.failure == nil { self.doubt(signer) }
                 current.failure = "signer \(signer) signed for other nonces than those in the folder"
                 continue
             }
             do {
                 guard let partials = try statement.partialSignatures() else { continue }
                 _ = try current.session.add(partials, from: signer)
+                current.usedPartials[signer] = statement
             } catch {
-                self.blame(signer, "\(error)", current, statements: [statement], isProof: error.culprit != nil)
+                self.blame(signer, "\(error)", current, statements: [statement])
             }
         }
     }
 
     /// Our decision from before this process, if the nonces in the folder are still those it rests on.
-    private mutating func replay(_ current: CurrentAttempt, identity: borrowing Ed25519.SecretKey) -> [ExchangeAction] {
-        guard let record = self.records[current.number] else { return [] }
-        do { try current.session.fixTranscript() } catch {
-            current.failure = "\(error)"
-            return []
-        }
+    private mutating func replay(_ current: CurrentAttempt) {
+        guard let record = self.records[current.number] else { return }
+        do { try current.session.fixTranscript() } catch { return current.failure = "\(error)" }
         guard current.session.transcriptDigest == record.transcript else {
-            current.failure = "the nonces in the folder are not those that our recorded signatures rest on"
-            return []
+            return current.failure = "the nonces in the folder are not those that our recorded signatures rest on"
         }
         _ = try? current.session.add(record.partialSignatures, from: self.signer)
         current.ownPartials = record.partialSignatures.map(\.bytes.bytes)
         current.role = .signed
-        return []
     }
 
     private mutating func publishPartials(_ current: CurrentAttempt, identity: borrowing Ed25519.SecretKey) -> [ExchangeAction] {
@@ -306,8 +371,8 @@ extension FileExchange {
         let statement = Statement(
             .partialSignatures(transcript: transcript, partials), request: self.requestDigest, attempt: current.number,
             enrolment: self.enrolment, identity: identity)
-        guard self.attempts[current.number]?.partials[self.signer] != statement else { return [] }
-        self.attempts[current.number, default: AttemptFiles()].partials[self.signer] = statement
+        guard self.attempts[current.number]?.partials[self.signer]?.contains(statement) != true else { return [] }
+        self.attempts[current.number, default: AttemptFiles()].partials[self.signer, default: []].append(statement)
         // Replacing is harmless: the bytes are the same whenever they are written.
         return [.write(.partialSignatures(attempt: current.number, self.signer), Self.encoded(statement, current.plan))]
     }
@@ -316,42 +381,18 @@ extension FileExchange {
         do {
             guard let transaction = try current.session.tryFinalize() else { return [] }
             self.finalTransaction = transaction
-            return [.create(.final, Array("\(Hex.encode(transaction.serialized()))\n".utf8))]
+            let bytes = Array("\(Hex.encode(transaction.serialized()))\n".utf8)
+            return [self.isFinalFileFalse ? .write(.final, bytes) : .create(.final, bytes)]
         } catch {
-            let nonces = current.plan.signers.compactMap { self.attempts[current.number]?.nonces[$0] }
             for (input, signer) in current.session.inquiry?.faultsOneByOne() ?? [] {
-                guard let partial = self.attempts[current.number]?.partials[signer] else { continue }
+                guard let partial = current.usedPartials[signer] else { continue }
                 self.blame(
-                    signer, "its partial signature for input \(input) does not verify", current, statements: nonces + [partial],
-                    isProof: true)
+                    signer, "its partial signature for input \(input) does not verify", current,
+                    statements: current.plan.signers.compactMap { current.usedNonces[$0] } + [partial])
             }
             current.failure = current.failure ?? "\(error)"
             return []
         }
-    }
-
-    // MARK: Faults
-
-    private mutating func blame(
-        _ signer: PublicKey, _ problem: String, _ current: CurrentAttempt, statements: [Statement], isProof: Bool
-    ) {
-        current.failure = "signer \(signer): \(problem)"
-        let evidence = isProof ? Evidence(plan: current.plan, attempt: current.number, statements: statements) : nil
-        self.faults.append(Fault(signer: signer, problem: problem, evidence: evidence))
-    }
-
-    /// Excludes who is at fault, and writes down the proof where there is one.
-    private mutating func takeFaults() -> [ExchangeAction] {
-        let faults = self.faults
-        self.faults = []
-        var actions: [ExchangeAction] = []
-        for fault in faults where self.excluded.insert(fault.signer).inserted {
-            let path = ExchangePath.evidence(fault.signer)
-            self.problems[fault.signer] = (fault.problem, fault.evidence == nil ? nil : path.description)
-            actions.append(.say(.excluded(fault.signer, reason: fault.problem)))
-            if let evidence = fault.evidence { actions.append(.write(path, evidence.serialized())) }
-        }
-        return actions
     }
 
     // MARK: The end
@@ -380,26 +421,38 @@ extension FileExchange {
 extension FileExchange {
     /// Where the exchange stands, and who is awaited.
     public func progress(now: Duration) -> ExchangeProgress {
+        let isOver = self.finalTransaction != nil
         guard let current else {
-            let present = self.present(now: now)
             return ExchangeProgress(
-                stage: self.finalTransaction == nil ? .gatheringSigners : .complete, attempt: 0, set: self.fixedSet ?? [],
-                missing: self.policy.members.filter { !present.contains($0) && !self.excluded.contains($0) }, isMember: false,
-                hasSigned: false)
+                stage: isOver ? .complete : .gatheringSigners, attempt: 0, set: self.fixedSet ?? [], missing: self.away(now: now),
+                isMember: false, hasSigned: false)
         }
-        let missingNonces = current.session.missingNonces
+        let stage: ExchangeStage =
+            if isOver { .complete } else if current.failure != nil { .gatheringSigners } else if current.session.missingNonces.isEmpty {
+                .gatheringSignatures
+            } else { .gatheringNonces }
         return ExchangeProgress(
-            stage: self.finalTransaction != nil ? .complete : missingNonces.isEmpty ? .gatheringSignatures : .gatheringNonces,
-            attempt: current.number, set: current.plan.signers, missing: self.awaited(current),
-            isMember: current.plan.signers.contains(self.signer), hasSigned: current.role == .signed)
+            stage: stage, attempt: current.number, set: current.plan.signers,
+            missing: stage == .gatheringSigners ? self.away(now: now) : self.awaited(current),
+            isMember: current.plan.signers.contains(self.signer), hasSigned: current.role == .signed && current.failure == nil)
+    }
+
+    /// Who could sign and does not seem to be here.
+    private func away(now: Duration) -> [PublicKey] {
+        let present = self.present(now: now)
+        return (self.fixedSet ?? self.policy.members).filter { !present.contains($0) && !self.excluded.contains($0) }
     }
 }
 
 extension ExchangeAction {
-    fileprivate var isNotice: Bool {
+    fileprivate enum Weight { case notice, beginning, contribution }
+
+    /// What is lost when the action is not carried out.
+    fileprivate var weight: Weight {
         switch self {
-        case .say, .write(.presence, _): true
-        case .write, .create, .record, .remove, .complete, .fail: false
+        case .say, .write(.presence, _): .notice
+        case .create(.set, _), .create(.nonces, _): .beginning
+        case .write, .create, .record, .remove, .complete, .fail: .contribution
         }
     }
 }

@@ -1,0 +1,68 @@
+internal import CryptoPrimitives
+internal import Secp256k1
+
+// Whose contribution is bad, and what follows from it. Only what a signer itself signed is held against it.
+
+extension FileExchange {
+    /// Holds a signed contribution against its signer. It is excluded here in any case, and proof is written down where there is some.
+    mutating func blame(_ signer: PublicKey, _ problem: String, _ current: CurrentAttempt, statements: [Statement]) {
+        current.failure = "signer \(signer): \(problem)"
+        self.accuse(signer, problem, Evidence(plan: current.plan, attempt: current.number, statements: statements))
+    }
+
+    private mutating func accuse(_ signer: PublicKey, _ problem: String, _ evidence: Evidence) {
+        guard signer != self.signer else { return }
+        // What others would not be convinced by is not called proof.
+        let isProof = if case .proved(signer, _) = evidence.verdict() { true } else { false }
+        self.faults.append(Fault(signer: signer, problem: problem, proof: isProof ? .found(evidence) : .none))
+    }
+
+    /// Two contents under one name prove the fault, in whichever attempt; a plan with the signer in it makes the evidence complete.
+    mutating func judgeContradictions() {
+        var open: [(first: Statement, second: Statement)] = []
+        for (first, second) in self.contradictions where !self.excluded.contains(first.sender) {
+            guard case .chosen(let set)? = self.attempts[first.attempt]?.set, set.contains(first.sender),
+                let plan = try? PSBTSubject.plan(self.request, under: self.policy, set: set)
+            else {
+                open.append((first, second))
+                continue
+            }
+            self.accuse(
+                first.sender, "it gave two different sets of nonces under one name",
+                Evidence(plan: plan, attempt: first.attempt, statements: [first, second]))
+        }
+        self.contradictions = Array(open.suffix(Self.openContradictionCountMax))
+    }
+
+    /// Most contradictions that wait for the set of their attempt.
+    private static let openContradictionCountMax = 16
+
+    /// Excludes who is at fault, and writes down the proof where there is one.
+    mutating func takeFaults() -> [ExchangeAction] {
+        let faults = self.faults
+        self.faults = []
+        var actions: [ExchangeAction] = []
+        for fault in faults where self.excluded.insert(fault.signer).inserted {
+            let path = ExchangePath.evidence(fault.signer)
+            switch fault.proof {
+            case .none: self.problems[fault.signer] = (fault.problem, nil)
+            case .standsInFolder: self.problems[fault.signer] = (fault.problem, path.description)
+            case .found(let evidence):
+                self.problems[fault.signer] = (fault.problem, path.description)
+                actions.append(.write(path, evidence.serialized()))
+            }
+            actions.append(.say(.excluded(fault.signer, reason: fault.problem)))
+            if let current, current.failure == nil, current.plan.signers.contains(fault.signer) {
+                current.failure = "its set names signer \(fault.signer), whose fault was found"
+            }
+        }
+        return actions
+    }
+}
+
+extension Statement {
+    /// Whether these are partial signatures that rest on the transcript, as their signer says.
+    func isPartialSignature(under transcript: Bytes32) -> Bool {
+        if case .partialSignatures(transcript, _) = self.body { true } else { false }
+    }
+}
