@@ -52,8 +52,8 @@ public struct FileExchange: ~Copyable {
     var ancestors: Set<[UInt8]> = []
     /// Whether another process with our key wrote to the folder after this one began to.
     var isKeyInUseElsewhere = false
-    /// Whether `final.tx` holds something else than this request's signed transaction.
-    var isFinalFileFalse = false
+    /// Our own files in which something else was found: they are written again, the same bytes.
+    var spoilt: Set<ExchangePath> = []
 
     /// A contribution that its signer must answer for.
     struct Fault {

@@ -82,7 +82,10 @@ extension FileExchange {
     }
 
     private mutating func observeNonces(_ file: ExchangeFile, attempt: UInt32, signer: PublicKey) {
-        guard let statement = self.statement(file, from: signer, attempt: attempt, { try StatementPSBT.decode($0) }) else { return }
+        guard let statement = self.statement(file, from: signer, attempt: attempt, { try StatementPSBT.decode($0) }) else {
+            if signer == self.signer { self.spoilt.insert(.nonces(attempt: attempt, signer)) }
+            return
+        }
         guard case .nonces(let name, let items) = statement.body else { return self.ignore(file, "its name and its content disagree") }
         if signer == self.signer { self.noteOwn(name.incarnation) }
         let standing = self.attempts[attempt]?.nonces[signer] ?? []
@@ -98,7 +101,10 @@ extension FileExchange {
     }
 
     private mutating func observePartials(_ file: ExchangeFile, attempt: UInt32, signer: PublicKey) {
-        guard let statement = self.statement(file, from: signer, attempt: attempt, { try StatementPSBT.decode($0) }) else { return }
+        guard let statement = self.statement(file, from: signer, attempt: attempt, { try StatementPSBT.decode($0) }) else {
+            if signer == self.signer { self.spoilt.insert(.partialSignatures(attempt: attempt, signer)) }
+            return
+        }
         guard case .partialSignatures = statement.body else { return self.ignore(file, "its name and its content disagree") }
         let standing = self.attempts[attempt]?.partials[signer] ?? []
         guard !standing.contains(statement) else { return }
@@ -107,14 +113,12 @@ extension FileExchange {
     }
 
     private mutating func observeFinal(_ file: ExchangeFile) {
-        self.isFinalFileFalse = true
         guard let text = String(validating: file.bytes, as: UTF8.self),
             let bytes = try? Hex.decode(text.filter { !$0.isWhitespace }), let transaction = try? Transaction(parsing: bytes)
         else { return self.ignore(file, "it is no transaction in hex") }
         guard self.request.isSatisfied(by: transaction, spending: self.policy.scriptPubKey) else {
             return self.ignore(file, "it is not this request's transaction with valid signatures")
         }
-        self.isFinalFileFalse = false
         self.finalTransaction = transaction
     }
 

@@ -33,7 +33,9 @@ extension FileExchange {
         guard overtime >= .zero else { return actions }
         // What is under way ends, even in a visit of no time at all; but others cannot keep this process going by one new attempt
         // after the other.
-        let mayGoOn = actions.contains { $0.weight == .contribution || ($0.weight == .beginning && overtime < self.configuration.awayAfter) }
+        let mayGoOn = actions.contains {
+            $0.weight == .contribution || ($0.weight == .beginning && overtime < self.configuration.awayAfter)
+        }
         if mayGoOn { return actions }
         let progress = self.progress(now: now)
         return actions.filter { $0.weight == .notice } + self.end(.fail(.timedOut(stage: progress.stage, missing: progress.missing)))
@@ -144,7 +146,11 @@ extension FileExchange {
         }
         guard let current else { return }
         actions += self.takeFaults()
-        if current.failure == nil { try self.advance(current, now: now, key: key, identity: identity, &actions) }
+        if current.failure == nil {
+            try self.advance(current, now: now, key: key, identity: identity, &actions)
+            if now - (self.startedAt ?? now) < self.configuration.timeLimit { self.mend(current, &actions) }
+        }
+        self.spoilt = []
         actions += self.takeFaults()
         guard self.finalTransaction == nil else { return }
         if current.failure != nil || self.isStuck(current, now: now) {
@@ -377,12 +383,28 @@ extension FileExchange {
         return [.write(.partialSignatures(attempt: current.number, self.signer), Self.encoded(statement, current.plan))]
     }
 
+    /// Writes our own files again where something else was found in them. Another process with our key is told apart by its name.
+    private func mend(_ current: CurrentAttempt, _ actions: inout [ExchangeAction]) {
+        let isPublished = current.role != .signing(isPublished: false) && current.session.localSigners.contains(self.signer)
+        let nonces = ExchangePath.nonces(attempt: current.number, self.signer)
+        if isPublished, self.spoilt.contains(nonces), let statement = current.usedNonces[self.signer] {
+            actions.append(.write(nonces, Self.encoded(statement, current.plan)))
+        }
+        let partials = ExchangePath.partialSignatures(attempt: current.number, self.signer)
+        if current.role == .signed, self.spoilt.contains(partials),
+            let statement = self.attempts[current.number]?.partials[self.signer]?.last
+        {
+            actions.append(.write(partials, Self.encoded(statement, current.plan)))
+        }
+    }
+
     private mutating func finish(_ current: CurrentAttempt) -> [ExchangeAction] {
         do {
             guard let transaction = try current.session.tryFinalize() else { return [] }
             self.finalTransaction = transaction
             let bytes = Array("\(Hex.encode(transaction.serialized()))\n".utf8)
-            return [self.isFinalFileFalse ? .write(.final, bytes) : .create(.final, bytes)]
+            // Replaced, whatever is there: a false file is none that anybody needs, and a true one has the same transaction.
+            return [.write(.final, bytes)]
         } catch {
             for (input, signer) in current.session.inquiry?.faultsOneByOne() ?? [] {
                 guard let partial = current.usedPartials[signer] else { continue }
