@@ -43,6 +43,8 @@ final class SimulatedSigner {
     var actionCount = 0
     /// The action after which the process is killed, once.
     var killsAfterAction: Int?
+    /// What that action was about.
+    var killedAfter: String?
     /// Not running until then.
     var comesAt: Duration = .zero
     /// Gone for good from then on.
@@ -55,7 +57,7 @@ final class SimulatedSigner {
     var publicKey: PublicKey { self.key.publicKey }
     var isHonest: Bool { self.mangle == nil }
 
-    init(replica: FolderReplica, sameKeyAs other: SimulatedSigner? = nil, key given: consuming SecretKey) throws {
+    init(replica: FolderReplica, key given: consuming SecretKey) throws {
         let identity = try Ed25519.SecretKey.generate()
         self.enrolment = try Enrolment(network: .regtest, signer: given, identity: identity)
         self.key = given
@@ -182,7 +184,10 @@ final class ExchangeSimulation {
         let action = process.pending.removeFirst()
         signer.actionCount += 1
         try self.carryOut(action, signer, process)
-        if signer.killsAfterAction == signer.actionCount { signer.process = nil }
+        if signer.killsAfterAction == signer.actionCount, signer.process != nil {
+            signer.process = nil
+            signer.killedAfter = action.name
+        }
         return true
     }
 
@@ -322,7 +327,9 @@ final class ExchangeSimulation {
 
     func run(maximumTurns: Int = 20_000, until isOver: (() -> Bool)? = nil) throws {
         for _ in 0..<maximumTurns {
-            if isOver?() ?? self.honest.allSatisfy({ $0.completed != nil || $0.failed != nil || $0.leavesAt.map { $0 <= self.now } ?? false }) {
+            if isOver?()
+                ?? self.honest.allSatisfy({ $0.completed != nil || $0.failed != nil || $0.leavesAt.map { $0 <= self.now } ?? false })
+            {
                 return
             }
             self.stranger?(self)
@@ -370,6 +377,26 @@ extension ExchangeAction {
         switch self {
         case .write(let path, let bytes), .create(let path, let bytes): (path.description, bytes)
         case .record, .remove, .say, .complete, .fail: nil
+        }
+    }
+
+    /// One word for the kind of action.
+    var name: String {
+        switch self {
+        case .record: "record"
+        case .remove: "remove"
+        case .say: "say"
+        case .complete: "complete"
+        case .fail: "fail"
+        case .write(let path, _), .create(let path, _):
+            switch path {
+            case .presence: "presence"
+            case .set: "set"
+            case .nonces: "nonces"
+            case .partialSignatures: "partials"
+            case .final: "final"
+            case .evidence: "evidence"
+            }
         }
     }
 

@@ -10,7 +10,8 @@ import Testing
     private func expectComplete(_ simulation: ExchangeSimulation, _ replay: String) {
         for signer in simulation.honest where signer.leavesAt == nil {
             #expect(signer.failed == nil, "replay: \(replay)")
-            let isSigned = signer.completed.map { simulation.request.isSatisfied(by: $0, spending: simulation.policy.scriptPubKey) } ?? false
+            let isSigned =
+                signer.completed.map { simulation.request.isSatisfied(by: $0, spending: simulation.policy.scriptPubKey) } ?? false
             #expect(isSigned, "replay: \(replay)")
         }
         #expect(simulation.violations == [], "replay: \(replay)")
@@ -42,16 +43,19 @@ import Testing
     }
 
     @Test func `a process killed after any one of its actions completes when it is started again`() throws {
-        var action = 1
-        while true {
-            let simulation = try ExchangeSimulation(.allOfThree, seed: 7)
-            simulation.signers[0].killsAfterAction = action
-            try simulation.run()
-            self.expectComplete(simulation, "killed after action \(action)")
-            if simulation.signers[0].starts == 1 { break }
-            action += 1
+        var killed: Set<String> = []
+        for seed in UInt64(0)..<8 {
+            for action in 1... {
+                let simulation = try ExchangeSimulation(.allOfThree, seed: seed)
+                let signer = simulation.signers[0]
+                signer.killsAfterAction = action
+                try simulation.run()
+                self.expectComplete(simulation, "seed \(seed), killed after action \(action)")
+                guard let last = signer.killedAfter else { break }
+                killed.insert(last)
+            }
         }
-        #expect(action > 8, "presence, set, nonces, record, signatures and the end are actions of their own")
+        #expect(killed.isSuperset(of: ["presence", "set", "nonces", "record", "partials", "final"]))
     }
 
     @Test func `two of four sign by a leaf, all of three by the key path`() throws {
@@ -92,7 +96,12 @@ import Testing
         let gone = try ExchangeSimulation(.allOfThree, seed: 3)
         gone.configuration.timeLimit = .seconds(60)
         let goner = gone.signers[1]
-        goner.mangle = { action, _ in if case .write(.partialSignatures, _) = action { nil } else { action } }
+        goner.mangle = { action, _ in
+            switch action {
+            case .write(.partialSignatures, _), .write(.final, _): nil
+            default: action
+            }
+        }
         try gone.run()
         #expect(gone.signers[0].failed == .timedOut(stage: .gatheringSignatures, missing: [goner.publicKey]))
     }
@@ -147,7 +156,9 @@ import Testing
 
     @Test func `thrown away nonces cost an attempt and nothing else`() throws {
         let simulation = try ExchangeSimulation(.allOfThree, seed: 8)
-        try simulation.run(until: { simulation.signers[0].replica.files.keys.contains { $0.contains("nonces-\(simulation.signers[0].publicKey)") } })
+        try simulation.run(until: {
+            simulation.signers[0].replica.files.keys.contains { $0.contains("nonces-\(simulation.signers[0].publicKey)") }
+        })
         simulation.signers[0].process?.machine.discardNonces()
         try simulation.run()
         self.expectComplete(simulation, "discarded")

@@ -1,0 +1,295 @@
+import Bitcoin
+import CryptoPrimitives
+import MuSig2
+import Secp256k1
+import Signing
+import Testing
+
+/// Members who break the rules, strangers who write into the folder, and two processes with one key.
+@Suite struct FileExchangeHostilityTests {
+    enum Misdeed: CaseIterable, Sendable {
+        // What a third party can be shown.
+        case invalidPartialSignatures, partialSignaturesThatAreNone, noncesOffTheCurve, twoNonceSetsUnderOneName
+        // What spoils attempts and proves nothing.
+        case tooFewNonces, tooFewPartialSignatures, otherNoncesForOthers, signaturesForOtherNonces, garbage, silence
+
+        static let provable: [Misdeed] = [
+            .invalidPartialSignatures, .partialSignaturesThatAreNone, .noncesOffTheCurve, .twoNonceSetsUnderOneName,
+        ]
+    }
+
+    private func corrupt(_ signer: SimulatedSigner, _ misdeed: Misdeed, in simulation: ExchangeSimulation) {
+        var sets: [(path: String, bytes: [UInt8])] = []
+        if misdeed == .twoNonceSetsUnderOneName {
+            // Now it shows the one set, now the other.
+            simulation.stranger = { [unowned signer] simulation in
+                guard !sets.isEmpty, simulation.random.happens(oneIn: 10) else { return }
+                sets.reverse()
+                simulation.write(sets[0].path, sets[0].bytes, by: signer)
+            }
+        }
+        signer.mangle = { [unowned simulation, unowned signer] action, recipient in
+            func instead(_ body: Statement.Body, of statement: Statement) -> ExchangeAction? {
+                let other = signer.says(body, statement.request, attempt: statement.attempt)
+                guard let file = action.file, let path = ExchangePath(file.path), let bytes = try? simulation.psbt(other) else {
+                    return nil
+                }
+                return .write(path, bytes)
+            }
+            // It could finish with the others' signatures and its own; it is here to spoil.
+            if case .write(.final, _) = action { return nil }
+            guard let statement = action.statement else { return action }
+            switch (misdeed, statement.body) {
+            case (.invalidPartialSignatures, .partialSignatures(let transcript, let items)):
+                return instead(.partialSignatures(transcript: transcript, items.reversed()), of: statement)
+            case (.partialSignaturesThatAreNone, .partialSignatures(let transcript, let items)):
+                return instead(
+                    .partialSignatures(transcript: transcript, items.map { _ in Array(repeating: 0xff, count: 32) }), of: statement)
+            case (.tooFewPartialSignatures, .partialSignatures(let transcript, let items)):
+                return instead(.partialSignatures(transcript: transcript, Array(items.dropLast())), of: statement)
+            case (.signaturesForOtherNonces, .partialSignatures(_, let items)):
+                return instead(.partialSignatures(transcript: SHA256.hash([1]), items), of: statement)
+            case (.noncesOffTheCurve, .nonces(let name, let items)):
+                return instead(.nonces(name, items.map { _ in [2] + Array(repeating: 0xff, count: 65) }), of: statement)
+            case (.tooFewNonces, .nonces(let name, let items)):
+                return instead(.nonces(name, Array(items.dropLast())), of: statement)
+            case (.twoNonceSetsUnderOneName, .nonces(let name, let items)):
+                sets = [action.file, instead(.nonces(name, items.reversed()), of: statement)?.file].compactMap(\.self)
+                return action
+            case (.otherNoncesForOthers, .nonces(let name, let items)) where recipient % 2 == 1:
+                let other = NonceName(incarnation: name.incarnation, counter: name.counter + 1_000)
+                return instead(.nonces(other, items.reversed()), of: statement)
+            case (.garbage, .nonces), (.garbage, .partialSignatures):
+                return action.file.flatMap { file in ExchangePath(file.path).map { .write($0, Array(file.bytes.dropLast(9))) } }
+            case (.silence, .nonces), (.twoNonceSetsUnderOneName, .partialSignatures): return nil
+            default: return action
+            }
+        }
+    }
+
+    @Test(arguments: Misdeed.allCases, UInt64(0)..<5)
+    func `two of four sign whatever one of them does, and no honest signer is blamed`(misdeed: Misdeed, seed: UInt64) throws {
+        let lag: Duration? = misdeed == .otherNoncesForOthers ? .seconds(1) : nil
+        let simulation = try ExchangeSimulation(.twoOfFour, seed: seed, lagMax: lag)
+        self.corrupt(simulation.signers[Int(seed % 3)], misdeed, in: simulation)
+        try simulation.run()
+        let replay = "\(misdeed), seed \(seed)"
+        for signer in simulation.honest { #expect(signer.completed != nil, "\(String(describing: signer.failed)) replay: \(replay)") }
+        #expect(simulation.violations == [], "replay: \(replay)")
+        #expect(simulation.accusationsOfHonest() == [], "replay: \(replay)")
+    }
+
+    @Test(arguments: Misdeed.provable, UInt64(0)..<5)
+    func `where all are needed, the fault is named, and its proof convinces a third party`(misdeed: Misdeed, seed: UInt64) throws {
+        let simulation = try ExchangeSimulation(.allOfThree, seed: seed)
+        let culprit = simulation.signers[Int(seed % 3)]
+        self.corrupt(culprit, misdeed, in: simulation)
+        try simulation.run()
+        let replay = "\(misdeed), seed \(seed)"
+        let path = ExchangePath.evidence(culprit.publicKey).description
+        for signer in simulation.honest {
+            guard case .fault(culprit.publicKey, _, path)? = signer.failed else {
+                Issue.record("\(String(describing: signer.failed)) replay: \(replay)")
+                continue
+            }
+        }
+        let bytes = try #require(culprit.replica.files[path], "replay: \(replay)")
+        guard case .proved(culprit.publicKey, _) = try Evidence(parsing: bytes).verdict() else {
+            Issue.record("the evidence proves nothing, replay: \(replay)")
+            return
+        }
+        #expect(simulation.accusationsOfHonest() == [], "replay: \(replay)")
+        #expect(simulation.violations == [], "replay: \(replay)")
+    }
+
+    @Test(arguments: UInt64(0)..<5)
+    func `sets that cannot sign, or that name who is at fault, only cost time`(seed: UInt64) throws {
+        let simulation = try ExchangeSimulation(.twoOfFour, seed: seed)
+        let culprit = simulation.signers[0]
+        self.corrupt(culprit, .invalidPartialSignatures, in: simulation)
+        var remaining = 30
+        simulation.stranger = { [unowned culprit] simulation in
+            guard remaining > 0, simulation.random.happens(oneIn: 40) else { return }
+            remaining -= 1
+            let next = (1...ExchangePath.attemptMax).first { culprit.replica.files[ExchangePath.set(attempt: $0).description] == nil } ?? 1
+            let set = remaining % 2 == 0 ? [culprit.publicKey] : [culprit.publicKey, simulation.signers[1].publicKey]
+            let statement = culprit.says(.set(set), simulation.request.digest, attempt: next)
+            guard let bytes = try? simulation.psbt(statement) else { return }
+            simulation.write(ExchangePath.set(attempt: next).description, bytes, by: culprit)
+        }
+        try simulation.run()
+        for signer in simulation.honest { #expect(signer.completed != nil, "\(String(describing: signer.failed)) replay: seed \(seed)") }
+        #expect(simulation.accusationsOfHonest() == [], "replay: seed \(seed)")
+        #expect(simulation.violations == [], "replay: seed \(seed)")
+    }
+
+    // MARK: Strangers
+
+    /// What a stranger could write, at a path where some process will read it.
+    private func vandalise(_ simulation: ExchangeSimulation, _ forger: SimulatedSigner) throws {
+        let victim = simulation.signers[Int.random(in: 0..<simulation.signers.count, using: &simulation.random)]
+        let other = simulation.signers[Int.random(in: 0..<simulation.signers.count, using: &simulation.random)]
+        let attempt = UInt32.random(in: 1...3, using: &simulation.random)
+        let paths: [ExchangePath] = [
+            .presence(victim.publicKey), .set(attempt: attempt), .nonces(attempt: attempt, victim.publicKey),
+            .partialSignatures(attempt: attempt, victim.publicKey), .final, .evidence(victim.publicKey),
+        ]
+        let path = paths[Int.random(in: 0..<paths.count, using: &simulation.random)]
+        let request = simulation.request.digest
+        let files = victim.replica.files
+        let bytes: [UInt8]
+        switch Int.random(in: 0..<7, using: &simulation.random) {
+        case 0: bytes = (0..<200).map { _ in UInt8.random(in: 0...255, using: &simulation.random) }
+        case 1: bytes = []
+        case 2: bytes = try simulation.psbt(forger.says(.set(simulation.signers.map(\.publicKey)), request, attempt: attempt))
+        case 3:
+            // A true statement of the member, about another request or another attempt.
+            let isOtherRequest = simulation.random.happens(oneIn: 2)
+            let name = NonceName(incarnation: Array(repeating: 9, count: 16), counter: 1)
+            bytes = try simulation.psbt(
+                victim.says(.nonces(name, [[], []]), isOtherRequest ? SHA256.hash([7]) : request, attempt: isOtherRequest ? attempt : 77))
+        case 4: bytes = files[ExchangePath.nonces(attempt: attempt, other.publicKey).description] ?? [1]
+        case 5: bytes = files[ExchangePath.presence(other.publicKey).description] ?? [2]
+        default:
+            // The fields for other wallets are gone; the statement is as it was.
+            guard let there = files[path.description], let statement = ExchangeAction.write(path, there).statement else { return }
+            bytes = try simulation.psbt(statement)
+        }
+        simulation.write(path.description, bytes, by: victim)
+    }
+
+    @Test(arguments: [SimulatedPolicy.allOfThree, .twoOfFour], UInt64(0)..<15)
+    func `whatever a stranger writes into the folder, the signers complete and blame nobody`(kind: SimulatedPolicy, seed: UInt64) throws {
+        let simulation = try ExchangeSimulation(kind, seed: seed)
+        let forger = try SimulatedSigner(replica: FolderReplica(), key: try SecretKey.generate())
+        var remaining = 40
+        simulation.stranger = { simulation in
+            // What is destroyed after its writer has left is gone.
+            guard remaining > 0, simulation.signers.allSatisfy({ $0.completed == nil }), simulation.random.happens(oneIn: 4) else { return }
+            remaining -= 1
+            do { try self.vandalise(simulation, forger) } catch { Issue.record(error) }
+        }
+        try simulation.run()
+        for signer in simulation.signers {
+            #expect(signer.completed != nil, "\(String(describing: signer.failed)) replay: \(kind), seed \(seed)")
+        }
+        #expect(simulation.accusationsOfHonest() == [], "replay: \(kind), seed \(seed)")
+        #expect(simulation.violations == [], "replay: \(kind), seed \(seed)")
+    }
+
+    @Test func `files above the limit are not read`() throws {
+        let simulation = try ExchangeSimulation(.allOfThree, seed: 1)
+        let signer = simulation.signers[0]
+        try simulation.start(signer)
+        let process = try #require(signer.process)
+        let zeros = [UInt8](repeating: 0x30, count: ExchangeFile.byteCountMax + 1)
+        for path in [ExchangePath.final, .set(attempt: 1), .presence(simulation.signers[1].publicKey)] {
+            process.machine.observe(ExchangeFile(path: path.description, bytes: zeros), now: .zero)
+        }
+        let notices = process.machine.step(now: .zero, key: signer.key, identity: signer.identity).compactMap { action in
+            if case .say(.ignored(_, let reason)) = action { reason } else { nil }
+        }
+        #expect(notices.count == 3)
+        #expect(notices.allSatisfy { $0.contains("more than any file of an exchange has") })
+    }
+
+    @Test func `a false final transaction is not believed, and is replaced`() throws {
+        let finished = try ExchangeSimulation(.allOfThree, seed: 2)
+        try finished.run()
+        let foreign = try #require(finished.signers[0].replica.files["final.tx"])
+        let simulation = try ExchangeSimulation(.allOfThree, seed: 3)
+        simulation.write("final.tx", foreign, by: simulation.signers[0])
+        try simulation.run()
+        for signer in simulation.signers { #expect(signer.completed != nil) }
+        let text = String(decoding: try #require(simulation.signers[0].replica.files["final.tx"]), as: UTF8.self)
+        let transaction = try Transaction(parsing: Hex.decode(text.filter { !$0.isWhitespace }))
+        #expect(simulation.request.isSatisfied(by: transaction, spending: simulation.policy.scriptPubKey))
+    }
+
+    @Test func `a final transaction with another valid witness ends the exchange`() throws {
+        // Two sign by a leaf, in a folder of their own; the others' exchange then finds what came out.
+        let simulation = try ExchangeSimulation(.twoOfThreeOrAll, seed: 4)
+        simulation.configuration.set = simulation.signers.prefix(2).map(\.publicKey)
+        try simulation.run()
+        let final = try #require(simulation.signers[0].replica.files["final.tx"])
+        let late = simulation.signers[2]
+        simulation.configuration.set = simulation.signers.map(\.publicKey)
+        (late.completed, late.process) = (nil, nil)
+        try simulation.start(late)
+        let process = try #require(late.process)
+        process.machine.observe(ExchangeFile(path: "final.tx", bytes: final), now: .zero)
+        let actions = process.machine.step(now: .zero, key: late.key, identity: late.identity)
+        #expect(actions.contains { if case .complete(let it) = $0 { it.inputs[0].witness.items.count == 3 } else { false } })
+    }
+
+    @Test func `a path that can be taken but not read does not keep a process busy past its time limit`() throws {
+        let simulation = try ExchangeSimulation(.allOfThree, seed: 5)
+        simulation.configuration.timeLimit = .seconds(60)
+        let signer = simulation.signers[0]
+        try simulation.start(signer)
+        let process = try #require(signer.process)
+        var busySteps = 0
+        for second in 0..<200 {
+            let actions = process.machine.step(now: .seconds(second), key: signer.key, identity: signer.identity)
+            for case .create(let path, _) in actions {
+                busySteps += 1
+                process.machine.created(path, false)
+            }
+            if actions.contains(where: { if case .fail(.timedOut) = $0 { true } else { false } }) { return #expect(busySteps < 10) }
+        }
+        Issue.record("it never gave up")
+    }
+
+    @Test func `old presence files put back are no sign of life`() throws {
+        let simulation = try ExchangeSimulation(.twoOfFour, seed: 6)
+        simulation.configuration.timeLimit = .seconds(100)
+        let (signer, dead) = (simulation.signers[0], simulation.signers[1])
+        try simulation.start(signer)
+        let process = try #require(signer.process)
+        let old = (1...2).map { beat in
+            dead.says(.presence(incarnation: Array(repeating: 5, count: 16), beat: beat), simulation.request.digest, attempt: 0)
+                .serialized()
+        }
+        for second in 0..<200 {
+            let file = ExchangeFile(path: ExchangePath.presence(dead.publicKey).description, bytes: old[second % 2])
+            process.machine.observe(file, now: .seconds(second))
+            for action in process.machine.step(now: .seconds(second), key: signer.key, identity: signer.identity) {
+                if case .create(let path, _) = action { process.machine.created(path, true) }
+            }
+        }
+        #expect(process.machine.progress(now: .seconds(200)).missing.contains(dead.publicKey))
+    }
+
+    // MARK: One key, two processes
+
+    @Test(arguments: UInt64(0)..<10)
+    func `of two processes with one key one stops, and no nonce serves two transcripts`(seed: UInt64) throws {
+        let simulation = try ExchangeSimulation(.allOfThree, seed: seed)
+        let signer = simulation.signers[0]
+        // The third signer stays away, so that nothing completes meanwhile.
+        try simulation.start(simulation.signers[1])
+        try simulation.start(signer, incarnation: Array(repeating: 0xaa, count: 16))
+        let first = try #require(signer.process)
+        try simulation.start(signer, incarnation: Array(repeating: 0xbb, count: 16))
+        let second = try #require(signer.process)
+        // Two machines have two journals.
+        var running: [(process: SimulatedProcess, journal: [BurnRecord])] = [(first, []), (second, [])]
+        var stopped = 0
+        for _ in 0..<2_000 where stopped == 0 {
+            _ = try simulation.turn(simulation.signers[1])
+            let place = Int.random(in: 0..<running.count, using: &simulation.random)
+            (signer.process, signer.journal) = (running[place].process, running[place].journal)
+            _ = try simulation.turn(signer)
+            running[place].journal = signer.journal
+            if signer.failed == .keyInUseElsewhere(signer.publicKey) { stopped += 1 }
+            simulation.now += .milliseconds(50)
+        }
+        #expect(stopped == 1, "replay: seed \(seed)")
+        #expect(simulation.violations == [], "replay: seed \(seed)")
+        // Who is left, or a fresh process, completes with the others.
+        (signer.failed, signer.process) = (nil, nil)
+        try simulation.run()
+        for signer in simulation.signers { #expect(signer.completed != nil, "\(String(describing: signer.failed)) replay: seed \(seed)") }
+        #expect(simulation.violations == [], "replay: seed \(seed)")
+    }
+}
