@@ -68,7 +68,7 @@ void baseline_group_destroy(baseline_group *group) {
     secp256k1_context_destroy(group->context);
     void *owned[] = {group->keys33, group->nonces66, group->partials32, group->message32, group->keys, group->key_pointers,
                      group->nonces, group->nonce_pointers, group->partials, group->partial_pointers, group->secret_nonces,
-                     group->own_nonces};
+                     group->own_nonces, group->sessions};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) free(owned[i]);
     sodium_memzero(group, sizeof *group);
     free(group);

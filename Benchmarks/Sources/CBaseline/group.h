@@ -32,6 +32,7 @@ struct baseline_group {
     // What `baseline_sign_prepare` made.
     secp256k1_musig_secnonce *secret_nonces;
     secp256k1_musig_pubnonce *own_nonces;
+    secp256k1_musig_session *sessions;
 };
 
 /// 32 fresh bytes of the system's randomness.

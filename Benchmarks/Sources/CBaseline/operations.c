@@ -150,8 +150,19 @@ int baseline_sign_prepare(baseline_group *group, size_t iterations) {
     free(group->secret_nonces);
     free(group->own_nonces);
     group->secret_nonces = calloc(iterations, sizeof *group->secret_nonces);
+    free(group->sessions);
     group->own_nonces = calloc(iterations, sizeof *group->own_nonces);
-    REPEAT done &= make_nonce(group, &group->secret_nonces[i], &group->own_nonces[i]);
+    group->sessions = calloc(iterations, sizeof *group->sessions);
+    const secp256k1_musig_pubnonce **own_place = &group->nonce_pointers[group->own], *standing = *own_place;
+    REPEAT {
+        secp256k1_musig_aggnonce aggregate;
+        done &= make_nonce(group, &group->secret_nonces[i], &group->own_nonces[i]);
+        *own_place = &group->own_nonces[i];
+        done &= secp256k1_musig_nonce_agg(group->context, &aggregate, group->nonce_pointers, group->n);
+        done &= secp256k1_musig_nonce_process(
+            group->context, &group->sessions[i], &aggregate, group->message32, &group->cache);
+    }
+    *own_place = standing;
     return done;
 }
 
@@ -160,9 +171,9 @@ int baseline_sign(baseline_group *group, size_t iterations) {
     secp256k1_musig_partial_sig partial;
     REPEAT {
         done &= secp256k1_musig_partial_sign(
-            group->context, &partial, &group->secret_nonces[i], &group->key_pair, &group->cache, &group->session);
+            group->context, &partial, &group->secret_nonces[i], &group->key_pair, &group->cache, &group->sessions[i]);
         done &= secp256k1_musig_partial_sig_verify(
-            group->context, &partial, &group->own_nonces[i], &group->keys[group->own], &group->cache, &group->session);
+            group->context, &partial, &group->own_nonces[i], &group->keys[group->own], &group->cache, &group->sessions[i]);
     }
     return done;
 }

@@ -33,7 +33,7 @@ int baseline_aggregate_nonce_serialize(baseline_group *group, size_t iterations)
 // Round 2
 int baseline_context(baseline_group *group, size_t iterations);
 int baseline_context_of_aggregate(baseline_group *group, size_t iterations);
-/// Makes the secret nonces that the next `baseline_sign` of as many iterations spends.
+/// Makes the secret nonces that the next `baseline_sign` of as many iterations spends, and a session with each.
 int baseline_sign_prepare(baseline_group *group, size_t iterations);
 /// Signs, and verifies the own partial signature.
 int baseline_sign(baseline_group *group, size_t iterations);
