@@ -23,6 +23,7 @@ enum CosignCommand {
     private static let noWait = Argument.flag(
         "no-wait", help: "leave as soon as your signature is in the folder, instead of waiting for the finished transaction")
     private static let yes = Argument.flag("yes", help: "do not ask whether to sign: what is signed is shown all the same")
+    private static let highFee = Argument.flag("high-fee", help: "with --yes: sign even though the fee is unusually high")
     private static let journal = Argument.optional(
         "journal", "FILE", help: "where your decisions to sign are recorded before they leave (default: the key file's name and .journal)",
         parse: Parsing.path)
@@ -44,7 +45,7 @@ enum CosignCommand {
             """,
         items: [
             .argument(psbt), .argument(key), .argument(exchange), .argument(set), .argument(timeLimit), .argument(awayAfter),
-            .argument(noWait), .argument(yes), .argument(journal), .argument(out), .argument(Files.force),
+            .argument(noWait), .argument(yes), .argument(highFee), .argument(journal), .argument(out), .argument(Files.force),
         ] + Passphrase.items + [.argument(.json)],
         examples: [
             Command.Example("at each signer's machine", "chorale cosign --psbt payment.psbt --key alice.key --exchange /mnt/shared"),
@@ -59,11 +60,17 @@ enum CosignCommand {
         do throws(KeyFileError) { file = try KeyFile(readingFrom: arguments[Self.key]) } catch { throw KeyCommands.failure(error) }
         let task = try await Self.task(arguments, file, console)
         try Self.approve(task, arguments, console)
-        let passphrase = try Passphrase.read(by: arguments, to: .unlocking, file: file.path)
-        let keys: UnlockedKeys
-        do throws(KeyFileError) { keys = try file.unlock(passphrase: passphrase) } catch { throw KeyCommands.failure(error) }
-        let result = try await Self.sign(task, keys, arguments, console)
+        let result = try await Self.sign(task, try Self.unlock(file, arguments, console), arguments, console)
         try Self.deliver(result, task, arguments, console)
+    }
+
+    /// In a function of its own, so that the passphrase is wiped before the waiting begins.
+    private static func unlock(_ file: KeyFile, _ arguments: Arguments, _ console: Console) throws(CommandError) -> UnlockedKeys {
+        if file.letsOthersIn {
+            console.note("\(console.errorStyle.yellow("Careful:")) others may read or change \(file.path.printable): chmod 600 it.")
+        }
+        let passphrase = try Passphrase.read(by: arguments, to: .unlocking, file: file.path)
+        do throws(KeyFileError) { return try file.unlock(passphrase: passphrase) } catch { throw KeyCommands.failure(error) }
     }
 
     private static let keys: TextParser<[PublicKey]> = { (text) throws(InvalidText) in
@@ -84,7 +91,7 @@ extension CosignCommand {
         let psbt = try TransactionFiles.psbt(at: path)
         do throws(SigningError) {
             let subject = try PSBTSubject(psbt, for: file.header.signer)
-            let policy = try await self.policy(of: subject)
+            let policy = try await self.policy(of: subject, cache: "\(arguments[Self.key]).policies")
             let request = try subject.request(under: policy)
             // Refuses here, before any question, what could not be signed in the end.
             if let set = arguments[Self.set] ?? policy.onlySet { _ = try PSBTSubject.plan(request, under: policy, set: set) }
@@ -96,18 +103,30 @@ extension CosignCommand {
         }
     }
 
-    private static func policy(of subject: PSBTSubject) async throws(SigningError) -> any SpendingPolicy {
+    private static func policy(of subject: PSBTSubject, cache path: String) async throws(SigningError) -> any SpendingPolicy {
         let line = ProgressLine()
         defer { line.finish() }
+        var cache = PolicyCache(at: path)
+        let policy: any SpendingPolicy
         do throws(DelegatedMultisigError) {
-            return try await subject.policy { done, total in line.update("Computing the k-of-n policy", done: done, of: total) }
+            policy = try await subject.policy(computedBefore: cache.scripts) { done, total in
+                line.update("Computing the k-of-n policy", done: done, of: total)
+            }
         } catch { throw .transaction("\(error)") }
+        if let policy = policy as? DelegatedMultisig { cache.add(policy) }
+        return policy
     }
 
     /// Shows what is signed, and asks.
     private static func approve(_ task: CosignTask, _ arguments: Arguments, _ console: Console) throws(CommandError) {
         for line in CosignReport(task: task, style: console.errorStyle).lines() { console.note(line) }
-        guard !arguments[Self.yes] else { return }
+        guard !arguments[Self.yes] else {
+            guard !task.hasUnusualFee || arguments[Self.highFee] else {
+                throw .failed(
+                    "the fee of \(Amounts.satoshi(task.request.fee)) is unusually high: not signed without a question (see --high-fee)")
+            }
+            return
+        }
         switch Question.ask("\nSign this? [y/N] ") {
         case .yes: return
         case .no: throw .failed("not signed")
@@ -173,7 +192,11 @@ extension CosignCommand {
                 ]))
         case .complete(let transaction, let attempt, let set):
             let hex = Hex.encode(transaction.serialized())
-            if let out = arguments[Self.out] { try Files.write(Array("\(hex)\n".utf8), to: out, replacing: arguments[Files.force]) }
+            if let out = arguments[Self.out] {
+                do throws(CommandError) { try Files.write(Array("\(hex)\n".utf8), to: out, replacing: arguments[Files.force]) } catch {
+                    throw .failed("\(error); the finished transaction is in the exchange folder all the same, as final.tx")
+                }
+            }
             let unsigned = transaction.inputs.indices.filter { transaction.inputs[$0].witness.isEmpty }
             console.note(console.errorStyle.green("Signed: transaction \(transaction.txid)."))
             if !unsigned.isEmpty {

@@ -1,52 +1,98 @@
 import Bitcoin
+import CryptoPrimitives
 import Secp256k1
 import Signing
 
-/// What is about to be signed, as text for the person who decides: coins, recipients, fee, signers. All of it is what the signature
-/// commits to, rebuilt from the coins and the policy.
+/// What is about to be signed, as text for the person who decides: coins, recipients, fee, times, signers. All of it is what the
+/// signature commits to, rebuilt from the coins and the policy.
+///
+/// Every output is shown in full, however many there are: what is left out is where somebody would hide a payment.
 struct CosignReport {
     let task: CosignTask
     let style: Style
 
-    /// Most inputs or outputs that are listed in full; the rest is counted and added up.
+    /// Most coins and signers that are listed; the rest is counted and added up. What is spent cannot hide what is paid.
     private static let listedMax = 40
+    private static let labelWidth = 9
 
     func lines() -> [String] {
         var report = Report(style: self.style)
-        let request = self.task.request
-        report.heading("To be signed: transaction \(request.transaction.txid) on \(self.task.network)")
-        self.list(request.prevouts, from: "Spends", to: &report) {
-            $0.scriptPubKey == self.task.policy.scriptPubKey ? "this group's coin" : "signed by others"
-        }
-        self.list(request.transaction.outputs, from: "Pays", to: &report) {
-            $0.scriptPubKey == self.task.policy.scriptPubKey ? "back to this group" : nil
-        }
-        let size = self.estimatedSize
+        report.heading("To be signed: transaction \(self.task.request.transaction.txid) on \(self.task.network)")
+        self.writeCoins(to: &report)
+        self.writeOutputs(to: &report)
         report.line("")
-        report.field(
-            "Fee", ScriptDescription.amount(request.fee) + (size.map { ", \(Amounts.feeRate(fee: request.fee, virtualSize: $0))" } ?? ""),
-            width: 7)
-        if Set(request.sighashTypes) != [.default], Set(request.sighashTypes) != [.all] {
-            report.line(self.style.yellow("Careful: not every part is fixed by the signatures (sighash types \(self.types))."))
+        self.writeFee(to: &report)
+        self.writeTimes(to: &report)
+        if !Set(self.task.request.sighashTypes).isSubset(of: PSBTSubject.usualSighashTypes) {
+            report.line(self.careful("not every part is fixed by the signatures (sighash types \(self.types))."))
         }
-        report.field("Signers", self.signers(), width: 7)
+        report.field("Signers", self.signers(), width: Self.labelWidth)
         return report.lines
     }
 
-    private func list(_ outputs: [TransactionOutput], from title: String, to report: inout Report, _ remark: (TransactionOutput) -> String?)
-    {
-        report.heading(title)
-        for (index, output) in outputs.prefix(Self.listedMax).enumerated() {
-            let text = ScriptDescription.recipient(output.scriptPubKey, on: self.task.network)
-            report.line("\(index)".leftPadded(to: 3) + "  " + ScriptDescription.amount(output.amount))
-            report.line(text + (remark(output).map { self.style.dim("  (\($0))") } ?? ""), indent: 5)
+    private func careful(_ text: String) -> String { self.style.yellow("Careful: \(text)") }
+
+    // MARK: Coins and outputs
+
+    private func writeCoins(to report: inout Report) {
+        let request = self.task.request
+        report.heading("Spends")
+        for (index, coin) in request.prevouts.prefix(Self.listedMax).enumerated() {
+            report.line("\(index)".leftPadded(to: 3) + "  " + ScriptDescription.amount(coin.amount))
+            let remark = coin.scriptPubKey == self.task.policy.scriptPubKey ? "this group's coin" : "signed by others"
+            report.line(self.recipient(coin.scriptPubKey) + self.style.dim("  (\(remark))"), indent: 5)
+            report.line(self.style.dim("output \(request.transaction.inputs[index].previousOutput)"), indent: 5)
         }
-        let rest = outputs.dropFirst(Self.listedMax)
+        let rest = request.prevouts.dropFirst(Self.listedMax)
         guard !rest.isEmpty else { return }
         report.line("…    \(Amounts.grouped(rest.count)) more, \(ScriptDescription.amount(rest.reduce(0) { $0 + $1.amount })) together")
     }
 
+    private func writeOutputs(to report: inout Report) {
+        report.heading("Pays")
+        for (index, output) in self.task.request.transaction.outputs.enumerated() {
+            let isOwn = output.scriptPubKey == self.task.policy.scriptPubKey
+            report.line("\(index)".leftPadded(to: 3) + "  " + ScriptDescription.amount(output.amount))
+            report.line(self.recipient(output.scriptPubKey) + (isOwn ? self.style.dim("  (back to this group)") : ""), indent: 5)
+        }
+    }
+
+    /// The address, or the whole script: two scripts never look alike here.
+    private func recipient(_ script: Script) -> String {
+        if let address = Address(scriptPubKey: script, network: self.task.network) { return address.text }
+        let name = ScriptDescription.typeName(script)
+        if script.bytes.count <= 100 { return "\(name) script \(script.hex)" }
+        return "\(name) script of \(Amounts.grouped(script.bytes.count)) bytes, SHA-256 \(SHA256.hash(script.bytes))"
+    }
+
+    // MARK: Fee and times
+
+    private func writeFee(to report: inout Report) {
+        let rate = self.task.virtualSize.map { ", \(Amounts.feeRate(fee: self.task.request.fee, virtualSize: $0))" } ?? ""
+        report.field("Fee", ScriptDescription.amount(self.task.request.fee) + rate, width: Self.labelWidth)
+        if self.task.hasUnusualFee { report.line(self.careful("the fee is unusually high. Does an output for change miss?")) }
+    }
+
+    private func writeTimes(to report: inout Report) {
+        let transaction = self.task.request.transaction
+        if transaction.lockTime != 0, transaction.inputs.contains(where: { $0.sequence != TransactionInput.sequenceFinal }) {
+            report.field("Locked", self.style.yellow(ScriptDescription.lockTime(transaction.lockTime)), width: Self.labelWidth)
+        }
+        // BIP-68: from version 2 on, a sequence whose highest bit is clear holds the coin's age back.
+        for (index, input) in transaction.inputs.enumerated() where transaction.version >= 2 && input.sequence & 0x8000_0000 == 0 {
+            let count = input.sequence & 0xffff
+            guard count > 0 else { continue }
+            let age = input.sequence & 0x40_0000 == 0 ? "\(Amounts.grouped(count)) blocks" : "\(Amounts.grouped(count * 512)) seconds"
+            report.field("Locked", self.style.yellow("until the coin of input \(index) is \(age) old"), width: Self.labelWidth)
+        }
+        if !(1...3).contains(transaction.version) {
+            report.line(self.careful("nodes do not relay transactions of version \(transaction.version)."))
+        }
+    }
+
     private var types: String { Set(self.task.request.sighashTypes.map(\.description)).sorted().joined(separator: ", ") }
+
+    // MARK: Signers
 
     private func signers() -> [String] {
         let members = self.task.policy.members
@@ -63,17 +109,20 @@ struct CosignReport {
         return [head] + who.prefix(Self.listedMax).map { "\($0)" + ($0 == self.task.signer ? self.style.bold("  you") : "") }
             + (who.count > Self.listedMax ? ["… and \(who.count - Self.listedMax) more"] : [])
     }
+}
 
-    /// The size with the signatures of a set on its cheapest path, where all inputs are the group's.
-    private var estimatedSize: Int? {
-        let policy = self.task.policy
-        guard self.task.request.prevouts.allSatisfy({ $0.scriptPubKey == policy.scriptPubKey }),
-            let set = self.task.set ?? policy.onlySet ?? policy.chooseSet(among: Set(policy.members)),
-            let (_, path) = try? policy.spend(by: set)
+// MARK: - Size and fee
+
+extension CosignTask {
+    /// The size in virtual bytes with the signatures of a set on its cheapest path, where all inputs are the group's.
+    var virtualSize: Int? {
+        guard self.request.prevouts.allSatisfy({ $0.scriptPubKey == self.policy.scriptPubKey }),
+            let set = self.set ?? self.policy.onlySet ?? self.policy.chooseSet(among: Set(self.policy.members)),
+            let (_, path) = try? self.policy.spend(by: set)
         else { return nil }
-        var transaction = self.task.request.transaction
+        var transaction = self.request.transaction
         for index in transaction.inputs.indices {
-            let signature = [UInt8](repeating: 0, count: self.task.request.sighashTypes[index] == .default ? 64 : 65)
+            let signature = [UInt8](repeating: 0, count: self.request.sighashTypes[index] == .default ? 64 : 65)
             switch path {
             case .outputKey, .keyPath: transaction.inputs[index].witness = Witness([signature])
             case .leaf(let block):
@@ -81,5 +130,13 @@ struct CosignReport {
             }
         }
         return transaction.virtualSize
+    }
+
+    /// A fee that nobody pays on purpose: over a tenth of what is spent and over 10,000 sat, or over 1,000 sat/vB.
+    var hasUnusualFee: Bool {
+        let spent = self.request.prevouts.reduce(0) { $0 + $1.amount }
+        if self.request.fee > spent / 10, self.request.fee > 10_000 { return true }
+        guard let size = self.virtualSize else { return false }
+        return self.request.fee > 1_000 * UInt64(size)
     }
 }

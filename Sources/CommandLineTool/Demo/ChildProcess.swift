@@ -48,10 +48,16 @@ struct ChildProcess {
         return signal == 0 ? (status >> 8) & 0xff : 128 + signal
     }
 
-    /// Asks the process to stop, and waits until it has.
-    func stop() {
-        kill(self.number, SIGTERM)
+    func askToStop() { kill(self.number, SIGTERM) }
+
+    /// Waits for the end of a process that was asked to stop; after five seconds it is ended.
+    func waitUntilStopped() {
         var status: Int32 = 0
+        for _ in 0..<500 {
+            guard waitpid(self.number, &status, WNOHANG) == 0 else { return }
+            usleep(10_000)
+        }
+        kill(self.number, SIGKILL)
         _ = waitpid(self.number, &status, 0)
     }
 }

@@ -33,7 +33,8 @@ struct DemoPlay {
             for number in 1...self.scene.signers.count { running.append((number, try self.startSigner(number))) }
             return try await self.watch(&running, since: start)
         } catch {
-            for child in running { child.process.stop() }
+            for child in running { child.process.askToStop() }
+            for child in running { child.process.waitUntilStopped() }
             throw error
         }
     }
@@ -55,6 +56,8 @@ struct DemoPlay {
         var folder = try ExchangeFolder(in: self.scene.exchangePath, request: self.scene.request)
         var seen = Seen()
         while true {
+            // Who has ended has written before: so ends are looked for first, and what they left afterwards.
+            let failed = Self.reap(&running)
             let files: [ExchangeFile]
             do throws(FileError) { files = try folder.changes(sinceAttempt: 0) } catch { throw folder.failure(error) }
             // Of what happened between two looks, people come first.
@@ -63,7 +66,7 @@ struct DemoPlay {
             let now = ContinuousClock.now
             if seen.noncesAt == nil, !seen.set.isEmpty, seen.nonces.isSuperset(of: seen.set) { seen.noncesAt = now }
             if seen.transaction != nil, seen.finalAt == nil { seen.finalAt = now }
-            if let failed = Self.reap(&running) { throw self.failure(of: failed.number, failed.code) }
+            if let failed { throw self.failure(of: failed.number, failed.code) }
             if running.isEmpty { break }
             guard !Interruption.isRequested else { throw .interrupted }
             try? await Task.sleep(for: .milliseconds(2))

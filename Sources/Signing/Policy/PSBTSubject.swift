@@ -1,4 +1,5 @@
 public import Bitcoin
+public import CryptoPrimitives
 internal import MuSig2
 public import Secp256k1
 
@@ -79,14 +80,22 @@ public struct PSBTSubject: Sendable {
     /// The sighash types that cover the whole transaction: all that a signer accepts unless told otherwise (BIP-174, "Signer").
     public static let usualSighashTypes: Set<SighashType> = [.default, .all]
 
-    /// The group's policy: at hand, or made from the leaf keys in the PSBT, or computed on all cores.
+    /// The group's policy: at hand, or computed on all cores.
+    ///
+    /// A policy's leaf keys may travel in the PSBT, but a stranger may have put one of his own among them. So they save the computation
+    /// only for a policy whose script this signer computed itself before.
+    ///
+    /// - Parameter computedBefore: scripts of policies that this signer computed, by the digest of their record.
     public func policy(
-        progress: (@Sendable (_ completed: Int, _ total: Int) -> Void)? = nil
+        computedBefore: [Bytes32: Script] = [:], progress: (@Sendable (_ completed: Int, _ total: Int) -> Void)? = nil
     ) async throws(DelegatedMultisigError) -> any SpendingPolicy {
         switch self.group {
         case .all(let group): return group
         case .delegated(let record):
-            if let policy = self.psbt.policyFromLeafKeys(record, coins: self.prevouts) { return policy }
+            if let script = computedBefore[record.digest], let policy = self.psbt.policyFromLeafKeys(record), policy.scriptPubKey == script
+            {
+                return policy
+            }
             return try await record.policy(progress: progress)
         }
     }

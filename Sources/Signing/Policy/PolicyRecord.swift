@@ -98,18 +98,13 @@ extension PSBT {
         self.proprietary[PolicyRecord.leafKeysKey] = policy.leafKeys.flatMap(\.bytes)
     }
 
-    /// The policy of the PSBT's record made from the leaf keys that travel with it, if it is the one of a coin that is spent here.
+    /// The policy of the PSBT's record made from the leaf keys that travel with it; `nil` where they are missing or too few.
     ///
-    /// The coin's script commits to every leaf, so equal scripts mean the same leaves. `nil` where the keys are missing or wrong: then
-    /// the policy has to be computed.
-    func policyFromLeafKeys(_ record: PolicyRecord, coins: [TransactionOutput]) -> DelegatedMultisig? {
+    /// Whoever made the PSBT chose the keys: only a script that was computed independently shows that they are right.
+    func policyFromLeafKeys(_ record: PolicyRecord) -> DelegatedMultisig? {
         guard let bytes = self.proprietary[PolicyRecord.leafKeysKey], bytes.count % 32 == 0 else { return nil }
         let keys = stride(from: 0, to: bytes.count, by: 32).compactMap { Bytes32(bytes[$0..<$0 + 32]) }
-        guard
-            let policy = try? DelegatedMultisig(
-                internalKey: record.internalKey, signers: record.signers, threshold: record.threshold, leafKeys: keys),
-            coins.contains(where: { $0.scriptPubKey == policy.scriptPubKey })
-        else { return nil }
-        return policy
+        return try? DelegatedMultisig(
+            internalKey: record.internalKey, signers: record.signers, threshold: record.threshold, leafKeys: keys)
     }
 }
