@@ -47,7 +47,8 @@ fuzz: setup  ## run the fuzzers, SECONDS=60 each
 
 bench: setup  ## run the benchmarks: tables, JSON and pictures in Benchmarks/results/
 	@[ -f Benchmarks/Package.swift ] || { echo "make bench: there is no Benchmarks package" >&2; exit 1; }
-	swift run $(RELEASE) --package-path Benchmarks --scratch-path .build/benchmarks Benchmarks $(ARGS)
+	swift build $(RELEASE) --package-path Benchmarks --scratch-path .build/benchmarks
+	.build/benchmarks/release/Benchmarks $(ARGS)
 
 lint:  ## check the formatting of Swift sources and the syntax of shell scripts
 	swift format lint --strict --parallel --recursive $(SWIFT_SOURCES)
