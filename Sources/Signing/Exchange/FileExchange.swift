@@ -36,6 +36,8 @@ public struct FileExchange: ~Copyable {
     var attempts: [UInt32: AttemptFiles] = [:]
     var excluded: Set<PublicKey> = []
     var current: CurrentAttempt?
+    /// The attempt that was the current one when this process left.
+    var lastAttempt: (number: UInt32, set: [PublicKey])?
     /// The attempt whose set this process is creating right now.
     var proposing: UInt32?
     var finalTransaction: Transaction?

@@ -82,6 +82,7 @@ extension FileExchange {
     /// Says goodbye: this process is about to leave the folder.
     public mutating func leave() -> [ExchangeAction] {
         self.outcome = .over
+        if let current = self.current { self.lastAttempt = (current.number, current.plan.signers) }
         self.current = nil
         // The presence file is the other process's.
         return self.isKeyInUseElsewhere ? [] : [.remove(.presence(self.signer))]
@@ -446,8 +447,8 @@ extension FileExchange {
         let isOver = self.finalTransaction != nil
         guard let current else {
             return ExchangeProgress(
-                stage: isOver ? .complete : .gatheringSigners, attempt: 0, set: self.fixedSet ?? [], missing: self.away(now: now),
-                isMember: false, hasSigned: false)
+                stage: isOver ? .complete : .gatheringSigners, attempt: self.lastAttempt?.number ?? 0,
+                set: self.lastAttempt?.set ?? self.fixedSet ?? [], missing: self.away(now: now), isMember: false, hasSigned: false)
         }
         let stage: ExchangeStage =
             if isOver { .complete } else if current.failure != nil { .gatheringSigners } else if current.session.missingNonces.isEmpty {
