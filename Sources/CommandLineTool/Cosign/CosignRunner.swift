@@ -22,81 +22,141 @@ struct CosignRunner {
     // How long to wait between two looks: short while something happens, long enough in the end that waiting for hours costs nothing.
     private static let pauseMin: Duration = .milliseconds(5)
     private static let pauseMax: Duration = .milliseconds(250)
+    /// How long to wait for a folder that is away just to put the finished transaction into it: others can make it themselves.
+    private static let finalPatience: Duration = .seconds(5)
 
     func run(_ keys: borrowing UnlockedKeys, _ folder: ExchangeFolder) async throws(CommandError) -> CosignResult {
         var folder = folder
         var machine = try await self.machine(for: keys)
-        let clock = ContinuousClock()
-        let start = clock.now
-        var clocks = ClockGuard()
-        var pause = Self.pauseMin
         let line = ProgressLine()
         defer { line.finish() }
-        var lastStage: ExchangeStage?
-        var isVanished = false
-
-        return try await Interruption.deferring { () async throws(CommandError) in
-            while true {
-                guard !Interruption.isRequested else {
-                    for case .remove(let path) in machine.leave() { folder.remove(path) }
-                    throw .interrupted
-                }
-                let now = clock.now - start
-                if clocks.hasJumped(wall: Self.time(CLOCK_REALTIME), running: Self.time(Self.runningClock)) { machine.discardNonces() }
-                var hasActed = false
-                do throws(FileError) {
-                    let attempt = machine.progress(now: now).attempt
-                    for file in try folder.changes(sinceAttempt: attempt) {
-                        hasActed = true
-                        machine.observe(file, now: now)
-                    }
-                    if isVanished { line.announce("The folder is back.") }
-                    isVanished = false
-                } catch {
-                    // A stick that was pulled out comes back, and the nonces must outlive that.
-                    guard case .notFound = error, now < self.configuration.timeLimit else { throw folder.failure(error) }
-                    if !isVanished { line.announce("The folder has vanished; waiting for it to come back.") }
-                    isVanished = true
-                }
-                if !isVanished {
-                    for action in machine.step(now: now, key: keys.key, identity: keys.identity) {
-                        switch action {
-                        case .write(let path, let bytes):
-                            try folder.write(bytes, to: path)
-                            if case .presence = path {} else { hasActed = true }
-                        case .create(let path, let bytes):
-                            machine.created(path, try folder.create(bytes, at: path))
-                            hasActed = true
-                        case .record(let record):
-                            do throws(JournalError) { try await self.journal.burn(record) } catch { throw .failed("\(error)".printable) }
-                            machine.recorded(record)
-                            hasActed = true
-                        case .remove(let path): folder.remove(path)
-                        case .say(let notice): self.say(notice, over: line)
-                        case .complete(let transaction):
-                            let progress = machine.progress(now: now)
-                            for case .remove(let path) in machine.leave() { folder.remove(path) }
-                            line.finish()
-                            return .complete(transaction, attempt: progress.attempt, set: progress.set)
-                        case .fail(let error):
-                            for case .remove(let path) in machine.leave() { folder.remove(path) }
-                            line.finish()
-                            throw self.failure(error, folder)
-                        }
-                    }
-                }
-                let progress = machine.progress(now: now)
-                if progress.hasSigned, !self.waitsForTheEnd, !hasActed {
-                    for case .remove(let path) in machine.leave() { folder.remove(path) }
-                    line.finish()
-                    return .left(attempt: progress.attempt)
-                }
-                if !isVanished { self.show(progress, after: now, on: line, isNew: progress.stage != lastStage) }
-                lastStage = progress.stage
-                pause = hasActed ? Self.pauseMin : min(Self.pauseMax, pause * 3 / 2)
-                if !hasActed { try? await Task.sleep(for: pause, clock: clock) }
+        let result = try await Interruption.deferring { () async throws(CommandError) -> Result<CosignResult, CommandError> in
+            do throws(CommandError) { return .success(try await self.run(&machine, keys, &folder, line)) } catch {
+                // Whatever ended it, nobody shall wait for a process that is gone.
+                Self.leave(&machine, folder)
+                return .failure(error)
             }
         }
+        return try result.get()
+    }
+
+    private func run(
+        _ machine: inout FileExchange, _ keys: borrowing UnlockedKeys, _ folder: inout ExchangeFolder, _ line: ProgressLine
+    ) async throws(CommandError) -> CosignResult {
+        let clock = ContinuousClock()
+        let start = clock.now
+        let deadline = start + self.configuration.timeLimit
+        var clocks = ClockGuard()
+        var pause = Self.pauseMin
+        var lastStage: ExchangeStage?
+        var isVanished = false
+        while true {
+            guard !Interruption.isRequested else { throw .interrupted }
+            let now = clock.now - start
+            if clocks.hasJumped(wall: Self.time(CLOCK_REALTIME), running: Self.time(Self.runningClock)) { machine.discardNonces() }
+            var hasActed = false
+            do throws(FileError) {
+                let attempt = machine.progress(now: now).attempt
+                for file in try folder.changes(sinceAttempt: attempt) {
+                    hasActed = true
+                    machine.observe(file, now: now)
+                }
+                if isVanished { line.note(Self.isBackText) }
+                isVanished = false
+            } catch {
+                // A stick that was pulled out comes back, and the nonces must outlive that.
+                guard case .notFound = error, now < self.configuration.timeLimit else { throw folder.failure(error) }
+                if !isVanished { line.note(Self.hasVanishedText) }
+                isVanished = true
+            }
+            if !isVanished {
+                for action in machine.step(now: now, key: keys.key, identity: keys.identity) {
+                    if let result = try await self.carryOut(action, of: &machine, folder, line, now: now, until: deadline, &hasActed) {
+                        return result
+                    }
+                }
+            }
+            let progress = machine.progress(now: now)
+            if progress.hasSigned, !self.waitsForTheEnd, !hasActed {
+                Self.leave(&machine, folder)
+                return .left(attempt: progress.attempt)
+            }
+            if !isVanished { self.show(progress, after: now, on: line, isNew: progress.stage != lastStage) }
+            lastStage = progress.stage
+            pause = hasActed ? Self.pauseMin : min(Self.pauseMax, pause * 3 / 2)
+            if !hasActed { try? await Task.sleep(for: pause, clock: clock) }
+        }
+    }
+
+    /// The result if this action was the last.
+    private func carryOut(
+        _ action: ExchangeAction, of machine: inout FileExchange, _ folder: ExchangeFolder, _ line: ProgressLine,
+        now: Duration, until deadline: ContinuousClock.Instant, _ hasActed: inout Bool
+    ) async throws(CommandError) -> CosignResult? {
+        switch action {
+        case .write(.final, let bytes):
+            // Who has the finished transaction in hand gets it, even where it cannot be put down for the others.
+            do throws(CommandError) {
+                try await self.whileThere(folder, line, until: .now + Self.finalPatience) { () throws(CommandError) in
+                    try folder.write(bytes, to: .final)
+                }
+            } catch {
+                guard error != .interrupted else { throw error }
+                line.note("\(error)")
+            }
+            hasActed = true
+        case .write(let path, let bytes):
+            try await self.whileThere(folder, line, until: deadline) { () throws(CommandError) in try folder.write(bytes, to: path) }
+            if case .presence = path { break }
+            hasActed = true
+        case .create(let path, let bytes):
+            let wasCreated = try await self.whileThere(folder, line, until: deadline) { () throws(CommandError) in
+                try folder.create(bytes, at: path)
+            }
+            machine.created(path, wasCreated)
+            hasActed = true
+        case .record(let record):
+            do throws(JournalError) { try await self.journal.burn(record) } catch { throw .failed("\(error)".printable) }
+            machine.recorded(record)
+            hasActed = true
+        case .remove(let path): folder.remove(path)
+        case .say(let notice): line.note("\(notice)".printable)
+        case .complete(let transaction):
+            let progress = machine.progress(now: now)
+            Self.leave(&machine, folder)
+            return .complete(transaction, attempt: progress.attempt, set: progress.set)
+        case .fail(let error): throw self.failure(error, folder)
+        }
+        return nil
+    }
+
+    /// Writes again what could not be written because the folder vanished that very moment: the nonces must outlive that.
+    private func whileThere<Value>(
+        _ folder: ExchangeFolder, _ line: ProgressLine, until deadline: ContinuousClock.Instant,
+        write: () throws(CommandError) -> Value
+    ) async throws(CommandError) -> Value {
+        var isVanished = false
+        while true {
+            do throws(CommandError) {
+                let value = try write()
+                if isVanished { line.note(Self.isBackText) }
+                return value
+            } catch {
+                guard case .missing = error, ContinuousClock.now < deadline else { throw error }
+                if !isVanished { line.note(Self.hasVanishedText) }
+                isVanished = true
+            }
+            guard !Interruption.isRequested else { throw .interrupted }
+            // By the time this is known the folder may be back.
+            if !folder.isReachable { try? await Task.sleep(for: Self.pauseMax) }
+        }
+    }
+
+    private static let hasVanishedText = "The folder has vanished; waiting for it to come back."
+    private static let isBackText = "The folder is back."
+
+    private static func leave(_ machine: inout FileExchange, _ folder: ExchangeFolder) {
+        for case .remove(let path) in machine.leave() { folder.remove(path) }
     }
 
     private func machine(for keys: borrowing UnlockedKeys) async throws(CommandError) -> FileExchange {
@@ -128,8 +188,6 @@ struct CosignRunner {
         }
         if isNew { line.announce(text()) } else { line.update(text) }
     }
-
-    private func say(_ notice: ExchangeNotice, over line: ProgressLine) { line.announce("\(notice)".printable + "\n") }
 
     private func failure(_ error: ExchangeError, _ folder: ExchangeFolder) -> CommandError {
         switch error {

@@ -64,8 +64,9 @@ struct ExchangeFolder {
     private mutating func changes(inAttemptFolder folder: String) throws(FileError) -> [ExchangeFile] {
         let names: [String]
         do throws(FileError) { names = try AtomicFile.names(in: "\(self.path)/\(folder)", countMax: Self.nameCountMax) } catch {
-            if case .notFound = error { return [] }
-            throw error
+            // A file, a link to nowhere, a folder closed to us: whoever put it there must not end our process.
+            guard error.isAboutOneNameOnly else { throw error }
+            return []
         }
         var files: [ExchangeFile] = []
         for name in names where ExchangePath("\(folder)/\(name)") != nil {
@@ -81,14 +82,11 @@ struct ExchangeFolder {
             self.stamps[name] = stamp
             return ExchangeFile(path: name, bytes: bytes)
         } catch {
-            switch error {
-            // Gone again, or not what a signer writes: no file of this exchange.
-            case .notFound: return nil
-            case .notARegularFile, .tooLarge:
-                self.stamps[name] = stamp
-                return ExchangeFile(path: name, bytes: [])
-            case .exists, .tooManyEntries, .system: throw error
-            }
+            if case .notFound = error { return nil }
+            // Not what a signer writes. It counts as a file without content, which the machine tells people of.
+            guard error.isAboutOneNameOnly else { throw error }
+            self.stamps[name] = stamp
+            return ExchangeFile(path: name, bytes: [])
         }
     }
 
@@ -100,7 +98,7 @@ struct ExchangeFolder {
 
     private static func stamp(of path: String) -> Stamp? {
         var status = stat()
-        guard lstat(path, &status) == 0, status.st_mode & S_IFMT != S_IFDIR else { return nil }
+        guard lstat(path, &status) == 0 else { return nil }
         #if canImport(Darwin)
         let modified = status.st_mtimespec
         #else
@@ -137,8 +135,13 @@ struct ExchangeFolder {
 
     func place(of path: ExchangePath) -> String { "\(self.path)/\(path)" }
 
+    /// `missing` exactly when the folder, or a part of the way to it, is or was not there.
     func failure(_ error: FileError) -> CommandError {
-        self.isReachable ? Files.failure(error) : Self.vanished(self.sharedPath)
+        switch error {
+        case .notFound, .system(_, _, ENOENT): Self.vanished(self.isReachable ? self.path : self.sharedPath)
+        case _ where !self.isReachable: Self.vanished(self.sharedPath)
+        case .exists, .notARegularFile, .tooLarge, .tooManyEntries, .system: Files.failure(error)
+        }
     }
 
     static func vanished(_ path: String) -> CommandError {
@@ -154,6 +157,7 @@ struct ExchangeFolder {
 
     private static func makeFolder(_ path: String) throws(CommandError) {
         guard mkdir(path, 0o777) == 0 || errno == EEXIST else {
+            if errno == ENOENT { throw Self.vanished(path) }
             throw .failed("the folder \(path.printable) cannot be made: \(SystemError.last)")
         }
     }
@@ -161,5 +165,16 @@ struct ExchangeFolder {
     private static func isFolder(_ path: String) -> Bool {
         var status = stat()
         return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    }
+}
+
+extension FileError {
+    /// Whether something stands under the name that no signer puts there, rather than the folder or the disk failing.
+    fileprivate var isAboutOneNameOnly: Bool {
+        switch self {
+        case .notFound, .notARegularFile, .tooLarge: true
+        case .system(_, _, let code): [ENOTDIR, ELOOP, EACCES, EPERM].contains(code)
+        case .exists, .tooManyEntries: false
+        }
     }
 }

@@ -53,6 +53,15 @@ final class ProgressLine: Sendable {
         }
     }
 
+    /// Tells something that stays, whole, above the line.
+    func note(_ text: String) {
+        self.state.withLock { state in
+            if state.isDrawn { try? FileDescriptor.standardError.write("\r\u{1b}[K") }
+            state.isDrawn = false
+            try? FileDescriptor.standardError.write(text + "\n")
+        }
+    }
+
     /// Takes the line away. Nothing is shown from now on.
     func finish() {
         self.state.withLock { state in
