@@ -19,7 +19,7 @@ import Testing
 
     @Test(arguments: [
         (["psbd"], "chorale: there is no command \"psbd\": did you mean psbt? (see: chorale --help)\n"),
-        (["psbt"], "chorale: psbt: say which command: show, combine, finalize, extract (see: chorale psbt --help)\n"),
+        (["psbt"], "chorale: psbt: say which command: create, show, combine, finalize, extract (see: chorale psbt --help)\n"),
         (["psbt", "shw"], "chorale: psbt: there is no command \"shw\": did you mean show? (see: chorale psbt --help)\n"),
         (
             ["multisig", "address", "--treshold", "2"],

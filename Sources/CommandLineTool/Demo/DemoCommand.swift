@@ -23,7 +23,7 @@ enum DemoCommand {
         "inputs", "M", default: 1, help: "how many coins the transaction spends", parse: Parsing.integer(1...1_000))
     private static let transport = Argument.option(
         "transport", "NAME", default: "folder", help: "what the signers share: folder", parse: Self.transportName)
-    private static let keep = Argument.flag("keep", help: "leave the temporary folder behind, to look at")
+    private static let keep = Argument.flag("keep", help: "leave the temporary folder behind, to look at and to sign in by hand")
 
     private static let transportName: TextParser<String> = { (text) throws(InvalidText) in
         guard text == "folder" else { throw InvalidText("the one transport there is today is folder") }
@@ -53,7 +53,7 @@ enum DemoCommand {
             throw arguments.refused(.inconsistent("\(threshold) of \(count) signers cannot be: choose --threshold up to --signers"))
         }
         let folder = try TemporaryFolder()
-        defer { if arguments[Self.keep] { console.note("Everything is left in \(folder.path).") } else { folder.remove() } }
+        defer { if arguments[Self.keep] { Self.noteWhatIsLeft(in: folder, on: console) } else { folder.remove() } }
         let start = ContinuousClock.now
         let scene = try await DemoScene(in: folder.path, signers: count, threshold: threshold, inputs: arguments[Self.inputs])
         try folder.makeFolder(scene.exchangePath)
@@ -69,6 +69,11 @@ enum DemoCommand {
             try narrator.conclude(play, isVerified: isVerified, timings)
         }
         guard isVerified else { throw .failed("the transaction that came out does not verify") }
+    }
+
+    private static func noteWhatIsLeft(in folder: TemporaryFolder, on console: Console) {
+        console.note("Everything is left in \(folder.path).")
+        console.note("The passphrase of its key files is in \(DemoScene.passphraseName): try chorale cosign with them by hand.")
     }
 
     private static func json(

@@ -19,6 +19,9 @@ struct DemoScene: Sendable {
 
     static let network = Network.regtest
 
+    /// The file of the kept folder that lets a person take a signer's part by hand.
+    static let passphraseName = "passphrase.txt"
+
     /// Makes everything in the folder.
     init(in folder: String, signers count: Int, threshold: Int, inputs: Int) async throws(CommandError) {
         self.passphrase = Hex.encode(SystemRandom.bytes(count: 16))
@@ -32,7 +35,13 @@ struct DemoScene: Sendable {
         self.signers = signers
         self.policy = try await Self.policy(of: signers.map { $0.key }, threshold: threshold)
         self.request = try Self.request(of: self.policy, inputs: inputs)
-        try Files.write(try Self.psbt(self.request, self.policy).serialized(), to: self.psbtPath, replacing: false)
+        let psbt: PSBT
+        do throws(PSBTError) {
+            psbt = try PSBT(asking: self.policy, toSign: self.request.transaction, spending: self.request.prevouts)
+        } catch { throw .failed("\(error)") }
+        try Files.write(psbt.serialized(), to: self.psbtPath, replacing: false)
+        try Files.write(
+            Array("\(self.passphrase)\n".utf8), to: "\(folder)/\(Self.passphraseName)", replacing: false, permissions: .ownerOnly)
     }
 
     private static func makeKey(at path: String, label: String, passphrase: String) throws(CommandError) -> PublicKey {
@@ -76,22 +85,6 @@ struct DemoScene: Sendable {
             ])
         do throws(SigningError) {
             return try SigningRequest(transaction: transaction, prevouts: coins, policyDigest: policy.digest)
-        } catch { throw .failed("\(error)") }
-    }
-
-    /// The PSBT that each signer is given: coins, and what the group's key is made of.
-    private static func psbt(_ request: SigningRequest, _ policy: any SpendingPolicy) throws(CommandError) -> PSBT {
-        do {
-            var psbt = try PSBT(unsignedTransaction: request.transaction)
-            for index in request.prevouts.indices {
-                psbt.inputs[index].witnessUTXO = request.prevouts[index]
-                if let group = policy as? SignerGroup {
-                    psbt.inputs[index].tapInternalKey = group.keys.untweakedKey.xOnly
-                    psbt.inputs[index].musig2Participants[group.keys.untweakedKey] = group.members
-                }
-            }
-            if let policy = policy as? DelegatedMultisig { psbt.addPolicy(policy) }
-            return psbt
         } catch { throw .failed("\(error)") }
     }
 }

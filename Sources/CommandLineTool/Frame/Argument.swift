@@ -98,6 +98,21 @@ extension Argument {
             })
     }
 
+    /// An option that may be given several times: its values, in the order of the command line.
+    static func repeated<Element: Sendable>(
+        _ name: String, _ placeholder: String, isRequired: Bool, help: String, parse: @escaping TextParser<Element>
+    ) -> Argument where Value == [Element] {
+        let dashed = "--\(name)"
+        return Argument(
+            declaration: ArgumentDeclaration(
+                name: dashed, form: .option(placeholder: placeholder), isRequired: isRequired, defaultText: nil, help: help
+            ) { (texts) throws(UsageError) in
+                var values: [Element] = []
+                for text in texts { values.append(try Self.parsing(text, of: dashed, parse)) }
+                return values
+            })
+    }
+
     fileprivate static func parsing<Parsed>(
         _ text: String, of name: String, _ parse: TextParser<Parsed>
     ) throws(UsageError) -> Parsed {

@@ -1,6 +1,7 @@
 import Bitcoin
 import CryptoPrimitives
 import Secp256k1
+import Signing
 
 /// What every `multisig` command takes to know the policy, and the policy made of it.
 enum MultisigArguments {
@@ -10,8 +11,17 @@ enum MultisigArguments {
         .argument(Self.allowLargeTree),
     ]
 
+    /// The same where the policy may as well be the group of all signers: nothing but the signers' file must be given.
+    static let itemsOfAnyGroup: [Command.Item] = [
+        .argument(Self.signers), .argument(Self.optionalThreshold), .argument(Self.owner), .argument(Self.ownerAggregate),
+        .argument(Self.ownerUnspendable), .argument(Self.allowLargeTree),
+    ]
+
     private static let threshold = Argument.required(
         "threshold", "K", help: "how many signers it takes to spend", parse: Parsing.integer(1...1_000_000))
+    private static let optionalThreshold = Argument.optional(
+        "threshold", "K", help: "how many signers it takes to spend; left away, all sign together with one key",
+        parse: Parsing.integer(1...1_000_000))
     private static let signers = Argument.required(
         "signers", "FILE", help: "the signers' public keys, one in hex a line; # begins a comment; - for standard input",
         parse: Parsing.path)
@@ -39,12 +49,44 @@ enum MultisigArguments {
 
     /// Computes the policy on all cores, and says how far it is.
     static func policy(_ arguments: Arguments) async throws(CommandError) -> DelegatedMultisig {
+        try await self.policy(arguments, threshold: arguments[self.threshold])
+    }
+
+    /// The policy of `itemsOfAnyGroup`.
+    static func policyOfAnyGroup(_ arguments: Arguments) async throws(CommandError) -> any SpendingPolicy {
+        let owners = [
+            (self.owner.declaration.name, arguments[self.owner] != nil),
+            (self.ownerAggregate.declaration.name, arguments[self.ownerAggregate]),
+            (self.ownerUnspendable.declaration.name, arguments[self.ownerUnspendable]),
+        ]
+        let given = owners.filter { $0.1 }.map { $0.0 }
+        guard given.count <= 1 else { throw arguments.refused(.moreThanOneOf(given)) }
+        if let threshold = arguments[self.optionalThreshold] {
+            guard given.count == 1 else { throw arguments.refused(.missingOneOf(owners.map { $0.0 })) }
+            return try await self.policy(arguments, threshold: threshold)
+        }
+        if let owner = given.first { throw arguments.refused(.inconsistent("\(owner) belongs to a k-of-n policy: add --threshold K")) }
+        let file = try SignersFile(readingFrom: arguments[self.signers])
+        if let (first, second) = self.duplicate(in: file.keys) { throw self.failure(.duplicateSigner(first, second), file) }
+        do throws(SigningError) { return try SignerGroup(file.keys) } catch { throw .failed("\(error)") }
+    }
+
+    /// Two places of a list that hold the same key.
+    private static func duplicate(in keys: [PublicKey]) -> (Int, Int)? {
+        var places: [PublicKey: Int] = [:]
+        for (place, key) in keys.enumerated() {
+            if let first = places.updateValue(place, forKey: key) { return (first, place) }
+        }
+        return nil
+    }
+
+    private static func policy(_ arguments: Arguments, threshold: Int) async throws(CommandError) -> DelegatedMultisig {
         let file = try SignersFile(readingFrom: arguments[self.signers])
         let progress = ProgressLine()
         defer { progress.finish() }
         do throws(DelegatedMultisigError) {
             return try await DelegatedMultisig.make(
-                internalKey: self.internalKey(arguments), signers: file.keys, threshold: arguments[self.threshold],
+                internalKey: self.internalKey(arguments), signers: file.keys, threshold: threshold,
                 allowingLargeTree: arguments[self.allowLargeTree]
             ) { progress.update("computing the keys of all sets of signers", done: $0, of: $1) }
         } catch {

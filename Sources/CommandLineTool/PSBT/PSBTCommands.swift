@@ -4,12 +4,12 @@ import CryptoPrimitives
 /// `chorale psbt`: transactions on their way to being signed.
 enum PSBTCommands {
     static let group = Command(
-        "psbt", summary: "look at, combine and finish transactions that are being signed",
+        "psbt", summary: "make, look at, combine and finish transactions that are being signed",
         discussion: """
             A PSBT (BIP-174) is the paper that travels between those who sign a transaction. Files may be binary or Base64; - is \
             standard input.
             """,
-        commands: [Self.show, Self.combine, Self.finalize, Self.extract])
+        commands: [PSBTCreation.command, Self.show, Self.combine, Self.finalize, Self.extract])
 
     private static let file = Argument.positional("FILE", help: "a PSBT, binary or Base64; - for standard input")
     private static let files = Argument.positionals("FILE", help: "PSBTs of one transaction, binary or Base64; - for standard input")

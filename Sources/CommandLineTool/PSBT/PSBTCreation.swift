@@ -1,0 +1,157 @@
+import Bitcoin
+import Signing
+
+/// `chorale psbt create`: a payment out of a group's coins, ready to be given to its signers.
+enum PSBTCreation {
+    private static let network = Argument.required("network", "NET", help: "mainnet, testnet4, signet or regtest", parse: Parsing.network)
+    private static let spend = Argument.repeated(
+        "spend", "TXID:OUTPUT:AMOUNT", isRequired: true,
+        help: "a coin of the group: transaction, number of the output, satoshi; give it once for each coin", parse: Self.coin)
+    private static let pay = Argument.repeated(
+        "pay", "ADDRESS:AMOUNT", isRequired: false, help: "pay so many satoshi to the address; may be given several times",
+        parse: Self.payment)
+    private static let feeRate = Argument.required(
+        "fee-rate", "RATE", help: "sat/vB, with up to three decimals",
+        parse: { (text) throws(InvalidText) in
+            do throws(FeeError) { return try FeeRate(parsing: text) } catch { throw InvalidText("\(error)") }
+        })
+    private static let change = Argument.optional(
+        "change", "ADDRESS", help: "where the rest goes (default: back to the group)", parse: Parsing.text)
+    private static let out = Argument.optional(
+        "out", "FILE", help: "write the PSBT to this file, in binary; else it is printed in Base64", parse: Parsing.path)
+
+    static let command = Command(
+        "create", summary: "make a payment out of a group's coins, for its signers to sign",
+        discussion: """
+            Makes the PSBT that each signer gives to chorale cosign. It spends all the coins you name, pays whom you name, and sends \
+            the rest back to the group, less the fee; a rest too small to be worth an output goes to the fee.
+
+            The coins must be at the group's own address, with exactly these amounts: signatures over other amounts are worth nothing. \
+            Nothing is looked up anywhere. Without --threshold all signers sign together, with one key; with it, any K of them do, \
+            and the fee is counted for the most expensive of their sets.
+            """,
+        items: [.argument(network), .argument(spend), .argument(pay), .argument(feeRate), .argument(change)]
+            + MultisigArguments.itemsOfAnyGroup + [.argument(out), .argument(Files.force), .argument(.json)],
+        examples: [
+            Command.Example(
+                "pay 50,000 sat out of one coin of 80,000, at 2.5 sat/vB",
+                "chorale psbt create --network signet --signers signers.txt \\\n"
+                    + "    --spend 4a5e1e4baab89f3a32518a88c31bc87f618f76673e2cc77ab2127b7afdeda33b:0:80000 \\\n"
+                    + "    --pay tb1p…:50000 --fee-rate 2.5 --out payment.psbt"),
+            Command.Example(
+                "bring a coin back to the group that any 2 of the signers can sign for",
+                "chorale psbt create --network signet --signers signers.txt --threshold 2 \\\n"
+                    + "    --owner-unspendable --fee-rate 2.5 --out payment.psbt \\\n"
+                    + "    --spend 4a5e1e4baab89f3a32518a88c31bc87f618f76673e2cc77ab2127b7afdeda33b:0:80000"),
+        ]
+    ) { (arguments, console) async throws(CommandError) in
+        let out = arguments[Self.out]
+        if let out { try Files.checkFree(out, replacing: arguments[Files.force]) }
+        // Words are checked before the work begins that a large policy takes.
+        let payments = try arguments[Self.pay].map { (payment) throws(CommandError) in
+            TransactionOutput(
+                amount: payment.amount, scriptPubKey: try Self.script(of: payment.address, given: Self.pay.declaration, arguments))
+        }
+        let changeScript = try arguments[Self.change].map { (text) throws(CommandError) in
+            try Self.script(of: text, given: Self.change.declaration, arguments)
+        }
+        let policy = try await MultisigArguments.policyOfAnyGroup(arguments)
+        let funded: FundedTransaction
+        let coins = try Self.coins(arguments[Self.spend], of: policy)
+        do throws(FeeError) {
+            funded = try FundedTransaction(
+                spending: coins, paying: payments, changeTo: changeScript ?? policy.scriptPubKey, feeRate: arguments[Self.feeRate])
+        } catch { throw .failed("\(error)") }
+        let psbt: PSBT
+        do throws(PSBTError) {
+            psbt = try PSBT(asking: policy, toSign: funded.transaction, spending: coins.map(\.output))
+        } catch { throw .failed("\(error)") }
+        if let out { try Files.write(psbt.serialized(), to: out, replacing: arguments[Files.force]) }
+        try Self.report(psbt, funded, policy, arguments, console)
+    }
+
+    private static func report(
+        _ psbt: PSBT, _ funded: FundedTransaction, _ policy: any SpendingPolicy, _ arguments: Arguments, _ console: Console
+    ) throws(CommandError) {
+        let out = arguments[Self.out]
+        let group = ScriptDescription.recipient(policy.scriptPubKey, on: arguments[Self.network])
+        guard !arguments[.json] else {
+            return try console.print(
+                .object([
+                    "txid": .string("\(funded.txid)"), "group_address": .string(group), "fee": .unsigned(funded.fee),
+                    "virtual_size": .integer(funded.size.virtualSize), "change_index": funded.changeIndex.map(JSONValue.integer) ?? .null,
+                    "psbt": .string(psbt.base64()), "out": .optional(out),
+                ]))
+        }
+        console.note("The group's address, where the coins must be: \(group)")
+        console.note(
+            "Fee: \(ScriptDescription.amount(funded.fee)), "
+                + "\(Amounts.feeRate(fee: funded.fee, virtualSize: funded.size.virtualSize)). "
+                + (funded.changeIndex == nil ? "Nothing is left for change." : "The rest is change."))
+        if let out {
+            console.note("wrote \(out.printable): each signer runs chorale cosign with it")
+        } else {
+            try console.print(psbt.base64())
+        }
+    }
+}
+
+// MARK: - Coins and payments
+
+extension PSBTCreation {
+    private struct Coin: Sendable {
+        let outPoint: OutPoint
+        let amount: UInt64
+    }
+
+    private struct Payment: Sendable {
+        let address: String
+        let amount: UInt64
+    }
+
+    private static let coin: TextParser<Coin> = { (text) throws(InvalidText) in
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        guard parts.count == 3 else { throw InvalidText("it must be TXID:OUTPUT:AMOUNT, as in 4a5e…a33b:0:80000") }
+        guard let txid = Txid(parts[0]) else { throw InvalidText("a transaction is named by 64 hex digits") }
+        guard let index = UInt32(Self.digits(parts[1])) else { throw InvalidText("the number of an output is from 0 to 4294967295") }
+        return Coin(outPoint: OutPoint(txid: txid, index: index), amount: try Self.amount(parts[2]))
+    }
+
+    private static let payment: TextParser<Payment> = { (text) throws(InvalidText) in
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        guard parts.count == 2 else { throw InvalidText("it must be ADDRESS:AMOUNT") }
+        return Payment(address: String(parts[0]), amount: try Self.amount(parts[1]))
+    }
+
+    private static func amount(_ text: Substring) throws(InvalidText) -> UInt64 {
+        guard let amount = UInt64(self.digits(text)), (1...TransactionOutput.amountMax).contains(amount) else {
+            throw InvalidText("an amount is a whole number of satoshi from 1 to \(Amounts.grouped(TransactionOutput.amountMax))")
+        }
+        return amount
+    }
+
+    /// Nothing but decimal digits: no sign, which an integer's own parser would allow.
+    private static func digits(_ text: Substring) -> String {
+        text.utf8.allSatisfy { (0x30...0x39).contains($0) } ? String(text) : ""
+    }
+
+    private static func script(
+        of address: String, given argument: ArgumentDeclaration, _ arguments: Arguments
+    ) throws(CommandError) -> Script {
+        do throws(AddressError) { return try Address(parsing: address, on: arguments[Self.network]).scriptPubKey } catch {
+            throw arguments.refused(.invalidValue(argument: argument.name, value: address, reason: "\(error)"))
+        }
+    }
+
+    private static func coins(_ coins: [Coin], of policy: any SpendingPolicy) throws(CommandError) -> [FundingCoin] {
+        var size = InputSize.taprootKeyPath()
+        if let policy = policy as? DelegatedMultisig {
+            // Who will sign is not known yet, so the fee is that of a leaf that lies deepest: the first always does.
+            do throws(DelegatedMultisigError) { size = try policy.inputSize(for: .leaf(0)) } catch { throw .failed("\(error)") }
+        }
+        return coins.map {
+            FundingCoin(
+                outPoint: $0.outPoint, output: TransactionOutput(amount: $0.amount, scriptPubKey: policy.scriptPubKey), inputSize: size)
+        }
+    }
+}

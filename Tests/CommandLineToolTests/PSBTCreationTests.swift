@@ -1,0 +1,97 @@
+import Bitcoin
+import Secp256k1
+import Signing
+import Testing
+
+@Suite struct PSBTCreationTests {
+    private static let txid = String(repeating: "ab", count: 32)
+
+    /// Three signers; the coins as words of the command line.
+    private static func run(_ more: [String], coins: [UInt64] = [100_000]) throws -> Transcript {
+        let spend = coins.enumerated().flatMap { ["--spend", "\(Self.txid):\($0):\($1)"] }
+        var tool = Tool(["psbt", "create", "--network", "regtest", "--signers", "-"] + spend + more)
+        tool.input = Array(Samples.signersFile(3).utf8)
+        return try tool.run()
+    }
+
+    private static func psbt(_ run: Transcript) throws -> PSBT {
+        try PSBT(base64: try #require(try run.json()["psbt"] as? String))
+    }
+
+    @Test func `a payment of all signers names them, the coins and the change, and each of them can sign it`() throws {
+        let address = try #require(Address(scriptPubKey: .payToTaproot(Samples.keys(4)[3].xOnly), network: .regtest))
+        let run = try Self.run(["--pay", "\(address):70000", "--fee-rate", "2.5", "--json"], coins: [60_000, 40_000])
+        let json = try run.json()
+        #expect(Set(json.keys) == ["txid", "group_address", "fee", "virtual_size", "change_index", "psbt", "out"])
+        let psbt = try Self.psbt(run)
+        let group = try SignerGroup(Samples.keys(3))
+        #expect(json["group_address"] as? String == Address(scriptPubKey: group.scriptPubKey, network: .regtest)?.text)
+        #expect(json["txid"] as? String == "\(psbt.unsignedTransaction.txid)")
+        #expect(try psbt.spentOutputs() == [60_000, 40_000].map { TransactionOutput(amount: $0, scriptPubKey: group.scriptPubKey) })
+        let fee = try #require(json["fee"] as? Int)
+        #expect(fee == (try #require(json["virtual_size"] as? Int) * 5 + 1) / 2)
+        #expect(
+            psbt.unsignedTransaction.outputs == [
+                TransactionOutput(amount: 70_000, scriptPubKey: address.scriptPubKey),
+                TransactionOutput(amount: UInt64(30_000 - fee), scriptPubKey: group.scriptPubKey),
+            ])
+        #expect("\(psbt.unsignedTransaction.inputs[1].previousOutput.txid)" == Self.txid)
+        #expect(psbt.unsignedTransaction.inputs.map(\.previousOutput.index) == [0, 1])
+        for key in Samples.keys(3) {
+            let subject = try PSBTSubject(psbt, for: key)
+            guard case .all(let found) = subject.group else { return #expect(Bool(false), "the signers' own group is expected") }
+            #expect(found.members == group.members)
+        }
+    }
+
+    @Test func `a payment of any two carries their policy, and its coins have the policy's script`() throws {
+        let run = try Self.run(["--threshold", "2", "--owner-aggregate", "--fee-rate", "1", "--json"])
+        let psbt = try Self.psbt(run)
+        let policy = try DelegatedMultisig(internalKey: .aggregate, signers: Samples.keys(3), threshold: 2)
+        #expect(try psbt.spentOutputs().map(\.scriptPubKey) == [policy.scriptPubKey])
+        guard case .delegated(let record) = try PSBTSubject(psbt, for: Samples.keys(3)[1]).group else {
+            return #expect(Bool(false), "a policy is expected")
+        }
+        #expect(record == PolicyRecord(policy))
+    }
+
+    @Test func `the rest goes where it is told, and to the fee where it is dust`() throws {
+        let elsewhere = try #require(Address(scriptPubKey: .payToTaproot(Samples.keys(4)[3].xOnly), network: .regtest))
+        let told = try Self.psbt(try Self.run(["--change", "\(elsewhere)", "--fee-rate", "1", "--json"]))
+        #expect(told.unsignedTransaction.outputs.map(\.scriptPubKey) == [elsewhere.scriptPubKey])
+        let run = try Self.run(["--pay", "\(elsewhere):99800", "--fee-rate", "1", "--json"])
+        #expect(try run.json()["fee"] as? Int == 200)
+        #expect(try Self.psbt(run).unsignedTransaction.outputs.count == 1)
+    }
+
+    @Test func `without --out the PSBT is printed in Base64, and what a person should check stands beside it`() throws {
+        let run = try Self.run(["--fee-rate", "1"])
+        #expect(run.exitCode == 0 && run.outputLines.count == 1)
+        #expect(try PSBT(base64: run.outputLines[0]).inputs.count == 1)
+        #expect(run.errors.contains("where the coins must be: bcrt1p") && run.errors.contains("The rest is change."))
+    }
+
+    @Test(arguments: [
+        (["--threshold", "2"], "--owner-unspendable"),
+        (["--owner-unspendable"], "add --threshold K"),
+        (["--threshold", "2", "--owner-unspendable", "--owner-aggregate"], "exclude each other"),
+        (["--pay", "bcrt1nonsense:1000"], "--pay cannot be"),
+        (["--pay", "1000"], "ADDRESS:AMOUNT"),
+        (["--spend", "ab:0:1"], "64 hex digits"),
+        (["--spend", "\(String(repeating: "cd", count: 32)):0:-1"], "whole number of satoshi"),
+        (["--spend", "\(String(repeating: "cd", count: 32)):4294967296:1"], "number of an output"),
+    ])
+    func `words that make no sense end with exit code 2`(_ words: [String], _ text: String) throws {
+        let run = try Self.run(words + ["--fee-rate", "1"])
+        #expect(run.exitCode == 2)
+        #expect(run.errors.contains(text), "\(run.errors)")
+        #expect(run.output.isEmpty)
+    }
+
+    @Test func `coins that do not pay for it end with exit code 1 and the numbers`() throws {
+        let address = try #require(Address(scriptPubKey: .payToTaproot(Samples.keys(4)[3].xOnly), network: .regtest))
+        let run = try Self.run(["--pay", "\(address):100000", "--fee-rate", "1"])
+        #expect(run.exitCode == 1)
+        #expect(run.errors.contains("the coins hold 100000 sat"))
+    }
+}
