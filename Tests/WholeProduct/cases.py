@@ -1,0 +1,47 @@
+"""The list of cases. A case's name is a sentence that is true."""
+
+import shutil
+
+from scenes import Scene, free_name
+
+ALL = []
+
+
+class Skipped(Exception):
+    """This machine cannot run the case; the text says why."""
+
+
+def case(group, sentence, slow=False):
+    """Registers a function that takes a `Context`. Slow cases are left out by --quick."""
+
+    def register(function):
+        ALL.append((group, sentence, function, slow))
+        return function
+
+    return register
+
+
+class Context:
+    """What a case works with, and what it wants to be known of it."""
+
+    def __init__(self, tool, keys, folder, seed, is_quick, spends):
+        self.tool, self.keys, self.folder, self.seed, self.is_quick = tool, keys, folder, seed, is_quick
+        self.spends = spends
+        self.remarks = []
+        self.counts = {}
+
+    def scene(self, **shape):
+        return Scene(self.tool, self.keys, free_name(self.folder, "scene"), **shape)
+
+    def remark(self, text):
+        self.remarks.append(text)
+
+    def count(self, what, number=1):
+        self.counts[what] = self.counts.get(what, 0) + number
+
+    def collect(self, scene, transaction=None):
+        """Gives a finished transaction to the independent consensus check at the end."""
+        self.spends.append(scene.spend(transaction))
+
+    def clean(self):
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""Tests the executable as people and their machines use it: real processes, a real folder, real kills.
+
+    run.py [--quick] [--only TEXT] [--seed N] [--jobs N] [--keep]
+
+CHORALE names the executable (default: .build/release/chorale). Prints one line a case, and exits with 1 when one failed.
+"""
+
+import argparse
+import concurrent.futures
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+
+import cases
+import crash_cases  # noqa: F401  (each registers its cases)
+import demo_cases  # noqa: F401
+import exchange_cases  # noqa: F401
+import input_cases  # noqa: F401
+from scenes import Keys
+from tool import Tool
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+KEY_COUNT = 6
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="leave slow cases out, and fewer rounds of the others")
+    parser.add_argument("--only", default="", help="only cases whose group or sentence holds this text")
+    parser.add_argument("--seed", type=int, default=2, help="what is random follows from it")
+    parser.add_argument("--jobs", type=int, default=max(3, (os.cpu_count() or 1) + 1), help="how many cases run at once")
+    parser.add_argument("--keep", action="store_true", help="leave the folders of cases that failed")
+    return parser.parse_args()
+
+
+class Runner:
+    def __init__(self, arguments, tool, keys, folder):
+        self.arguments, self.tool, self.keys, self.folder = arguments, tool, keys, folder
+        self.lock = threading.Lock()
+        self.spends, self.passed, self.failed, self.skipped = [], 0, 0, 0
+
+    def run(self, number, group, sentence, function):
+        started = time.monotonic()
+        context = cases.Context(
+            self.tool, self.keys, self.folder / f"case-{number}", self.arguments.seed, self.arguments.quick, self.spends
+        )
+        problem = skipped = None
+        try:
+            function(context)
+        except cases.Skipped as reason:
+            skipped = reason
+        except Exception:
+            problem = traceback.format_exc()
+        if not (problem and self.arguments.keep):
+            context.clean()
+        with self.lock:
+            word = "SKIPPED" if skipped else "FAILED" if problem else "ok"
+            remarks = "; ".join([f"{time.monotonic() - started:.1f} s", *context.remarks, *([str(skipped)] if skipped else [])])
+            print(f"{word:7} {group}: {sentence} ({remarks})", flush=True)
+            if problem:
+                print("".join(f"        {line}\n" for line in problem.splitlines()), end="", flush=True)
+            self.passed += word == "ok"
+            self.failed += word == "FAILED"
+            self.skipped += word == "SKIPPED"
+
+    def check_consensus(self):
+        """Every finished transaction before libbitcoinkernel."""
+        if not self.spends:
+            return
+        made = subprocess.run([ROOT / "scripts/python-environment", "consensus"], capture_output=True, text=True)
+        if made.returncode != 0:
+            self.skipped += 1
+            print(f"SKIPPED consensus: libbitcoinkernel accepts every finished transaction ({made.stderr.strip()})")
+            return
+        command = [made.stdout.strip(), pathlib.Path(__file__).with_name("verify_spends.py")]
+        done = subprocess.run(command, input=json.dumps(self.spends), capture_output=True, text=True)
+        self.passed += done.returncode == 0
+        self.failed += done.returncode != 0
+        word = "ok" if done.returncode == 0 else "FAILED"
+        print(f"{word:7} consensus: libbitcoinkernel accepts every finished transaction ({(done.stdout + done.stderr).strip()})")
+
+
+def main():
+    arguments = parse_arguments()
+    started = time.monotonic()
+    executable = pathlib.Path(os.environ.get("CHORALE", ROOT / ".build/release/chorale")).resolve()
+    if not os.access(executable, os.X_OK):
+        sys.exit(f"there is no executable {executable}: build it (make build), or name another one in CHORALE")
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="chorale-whole-"))
+    try:
+        tool = Tool(executable, folder)
+        runner = Runner(arguments, tool, Keys(tool, folder, KEY_COUNT), folder)
+        print(f"seed {arguments.seed}, {executable}", flush=True)
+        chosen = [
+            (number, group, sentence, function)
+            for number, (group, sentence, function, slow) in enumerate(cases.ALL)
+            if arguments.only in f"{group}: {sentence}" and not (slow and arguments.quick)
+        ]
+        with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+            for future in [pool.submit(runner.run, *entry) for entry in chosen]:
+                future.result()
+        runner.check_consensus()
+    finally:
+        if not arguments.keep:
+            shutil.rmtree(folder, ignore_errors=True)
+    skipped = f", {runner.skipped} skipped" if runner.skipped else ""
+    print(f"{runner.passed} passed, {runner.failed} failed{skipped} ({time.monotonic() - started:.0f} s)")
+    sys.exit(runner.failed > 0)
+
+
+main()

@@ -1,0 +1,126 @@
+"""Groups of signers with their keys, a payment to sign, and the folder that they share."""
+
+import hashlib
+import json
+import os
+import pathlib
+import re
+import shutil
+
+from psbt import PSBT
+from released import Released
+from tool import wait_until
+
+NETWORK = "regtest"
+
+
+class Keys:
+    """Key files with their public keys, made by a demo: its keys are cheap to unlock, and guard nothing."""
+
+    def __init__(self, tool, folder, count):
+        done = tool.run("demo", "--keep", "--signers", count, env={"TMPDIR": str(folder)}, timeout=120).expect(0, "Everything is left in")
+        self.folder = pathlib.Path(re.search(r"Everything is left in (\S+)\.", done.out + done.err)[1])
+        self.passphrase = (self.folder / "passphrase.txt").read_text().strip()
+        self.files = [self.folder / f"signer-{number}.key" for number in range(1, count + 1)]
+        self.public = [json.loads(tool.run("key", "show", file, "--json").expect(0).out)["public_key"] for file in self.files]
+
+
+class Scene:
+    """A group whose signers are numbered from 0, in a folder of its own.
+
+    `threshold` None means that all sign, by the key path.
+    """
+
+    def __init__(self, tool, keys, folder, signers, threshold=None, inputs=1, owner=None, first_key=0):
+        self.tool, self.folder, self.threshold = tool, pathlib.Path(folder), threshold
+        self.folder.mkdir(parents=True)
+        self.shared = self.folder / "shared"
+        self.shared.mkdir()
+        self.log = self.folder / "released"
+        self.log.mkdir()
+        self.passphrase = keys.passphrase
+        self.public = keys.public[first_key : first_key + signers]
+        self.key_files = []
+        for number in range(signers):
+            self.key_files.append(self.folder / f"{number}.key")
+            shutil.copy(keys.files[first_key + number], self.key_files[-1])
+        self.signers_file = self.folder / "signers.txt"
+        self.signers_file.write_text("".join(f"{key}\n" for key in self.public))
+        self.policy = ["--signers", self.signers_file]
+        if threshold:
+            self.policy += ["--threshold", threshold, *(["--owner", owner] if owner else ["--owner-unspendable"])]
+        self.psbt = self.folder / "payment.psbt"
+        self.created = self.create(self.psbt, inputs)
+
+    def create(self, path, inputs=1, *more):
+        coins = []
+        for number in range(inputs):
+            txid = hashlib.sha256(f"{path.name} {number}".encode()).hexdigest()
+            coins += ["--spend", f"{txid}:{number}:{100_000 + number}"]
+        words = ["psbt", "create", "--network", NETWORK, *self.policy, *coins, "--fee-rate", "2", "--out", path, "--json", *more]
+        return json.loads(self.tool.run(*words).expect(0).out)
+
+    def cosign(self, signer, *more, kill=None, passphrase=None, preload=True, time_limit=60, key=None, psbt=None, exchange=None, **options):
+        """Starts one signer; `kill` is (step, how) of kill_shim.c."""
+        env = {"CHORALE_PASSPHRASE": self.passphrase if passphrase is None else passphrase}
+        if preload and self.tool.shim:
+            env |= {"LD_PRELOAD": self.tool.shim, "RELEASE_LOG": str(self.log)}
+            if kill:
+                env |= {"KILL_AT": str(kill[0]), "KILL_HOW": kill[1]}
+        return self.tool.start(
+            "cosign", "--psbt", psbt or self.psbt, "--key", key or self.key_files[signer], "--exchange", exchange or self.shared, "--yes",
+            "--time-limit", time_limit, *more, env=env, **options,
+        )
+
+    @property
+    def request_folder(self):
+        """The folder of the request, `None` before anybody has made it."""
+        return next(iter(sorted(self.shared.glob("chorale-*"))), None)
+
+    def has(self, name):
+        """Whether a file whose name matches is in the exchange."""
+        return self.request_folder is not None and any(self.request_folder.glob(name))
+
+    def wait_for(self, name, timeout=30):
+        wait_until(lambda: self.has(name), timeout, f"the file {name}")
+
+    def wait_for_presence(self, signer):
+        self.wait_for(f"presence-{self.public[signer]}.chorale")
+
+    def final(self):
+        """The finished transaction in the folder, in hex."""
+        return (self.request_folder / "final.tx").read_text().strip()
+
+    def spend(self, transaction=None):
+        """What an independent implementation needs to judge the transaction."""
+        return {
+            "transaction": transaction or self.final(),
+            "prevouts": [{"amount": amount, "script_pubkey": script.hex()} for amount, script in PSBT(self.psbt.read_bytes()).prevouts()],
+        }
+
+    def released(self, is_whole=True):
+        """What was ever released; as a whole it is at least what lies in the folder now."""
+        if not is_whole:
+            return Released(self.log)
+        kept = {path.read_bytes() for path in self.log.iterdir()}
+        for path in self.request_folder.glob("attempt-*/*.psbt"):
+            assert path.read_bytes() in kept, f"{path} is not in the log of what was released"
+        return Released(self.log)
+
+    def check_folder_is_clean(self):
+        """Nothing half-written under any name of the protocol, and nobody claims to be here any more."""
+        left = [str(path.relative_to(self.shared)) for path in self.shared.rglob("*") if path.is_file()]
+        assert not [name for name in left if "presence-" in name], f"presence files were left: {left}"
+        assert not [name for name in left if name.endswith(".tmp")], f"half-written files were left: {left}"
+
+    def remove(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def free_name(folder, name):
+    """A path in the folder that no other case uses."""
+    number = 0
+    while (path := pathlib.Path(folder) / f"{name}-{number}").exists():
+        number += 1
+    os.makedirs(folder, exist_ok=True)
+    return path
