@@ -65,8 +65,8 @@ struct CosignRunner {
                 isVanished = false
             } catch {
                 // A stick that was pulled out comes back, and the nonces must outlive that.
-                guard case .notFound = error, now < self.configuration.timeLimit else { throw folder.failure(error) }
-                if !isVanished { line.note(Self.hasVanishedText) }
+                guard now < self.configuration.timeLimit else { throw folder.failure(error) }
+                if !isVanished { line.note(folder.isReachable ? "\(error)".printable + "; trying again." : Self.hasVanishedText) }
                 isVanished = true
             }
             if !isVanished {
@@ -77,7 +77,7 @@ struct CosignRunner {
                 }
             }
             let progress = machine.progress(now: now)
-            if progress.hasSigned, !self.waitsForTheEnd, !hasActed {
+            if progress.hasSigned, !self.waitsForTheEnd, !hasActed, !isVanished {
                 Self.leave(&machine, folder)
                 return .left(attempt: progress.attempt)
             }
@@ -105,9 +105,11 @@ struct CosignRunner {
                 line.note("\(error)")
             }
             hasActed = true
+        case .write(.presence(let signer), let bytes):
+            // A sign of life that is missing harms nobody; the next one follows.
+            do throws(CommandError) { try folder.write(bytes, to: .presence(signer)) } catch { break }
         case .write(let path, let bytes):
             try await self.whileThere(folder, line, until: deadline) { () throws(CommandError) in try folder.write(bytes, to: path) }
-            if case .presence = path { break }
             hasActed = true
         case .create(let path, let bytes):
             let wasCreated = try await self.whileThere(folder, line, until: deadline) { () throws(CommandError) in

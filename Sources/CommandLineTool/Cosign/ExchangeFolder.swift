@@ -37,7 +37,7 @@ struct ExchangeFolder {
         guard Self.isFolder(sharedPath) else {
             throw .missing("there is no folder \(sharedPath.printable): make it, or mount the drive, or check --exchange")
         }
-        try Self.makeFolder(self.path)
+        try self.makeFolder(self.path)
     }
 
     /// Whether the shared folder is there right now.
@@ -152,14 +152,18 @@ struct ExchangeFolder {
         let text = path.description
         guard let slash = text.firstIndex(of: "/") else { return }
         guard self.isReachable else { throw Self.vanished(self.sharedPath) }
-        try Self.makeFolder("\(self.path)/\(text[..<slash])")
+        try self.makeFolder("\(self.path)/\(text[..<slash])")
     }
 
-    private static func makeFolder(_ path: String) throws(CommandError) {
-        guard mkdir(path, 0o777) == 0 || errno == EEXIST else {
+    /// Makes a folder that lets in whom the shared folder lets in, whatever this process's own mask is.
+    private func makeFolder(_ path: String) throws(CommandError) {
+        guard mkdir(path, 0o777) == 0 else {
+            guard errno != EEXIST else { return }
             if errno == ENOENT { throw Self.vanished(path) }
             throw .failed("the folder \(path.printable) cannot be made: \(SystemError.last)")
         }
+        var status = stat()
+        if stat(self.sharedPath, &status) == 0 { _ = chmod(path, status.st_mode & 0o7777) }
     }
 
     private static func isFolder(_ path: String) -> Bool {

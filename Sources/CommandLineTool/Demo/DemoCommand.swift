@@ -52,10 +52,19 @@ enum DemoCommand {
         guard threshold <= count else {
             throw arguments.refused(.inconsistent("\(threshold) of \(count) signers cannot be: choose --threshold up to --signers"))
         }
+        guard count * arguments[Self.inputs] <= SigningPlan.nonceCountMax else {
+            throw arguments.refused(.inconsistent("signers × inputs is over \(Amounts.grouped(SigningPlan.nonceCountMax)): choose fewer"))
+        }
+        // Asked to stop, it first stops the signers and takes its folder away.
+        try await Interruption.deferring { () async throws(CommandError) in try await Self.play(arguments, threshold, console) }
+    }
+
+    private static func play(_ arguments: Arguments, _ threshold: Int, _ console: Console) async throws(CommandError) {
         let folder = try TemporaryFolder()
         defer { if arguments[Self.keep] { Self.noteWhatIsLeft(in: folder, on: console) } else { folder.remove() } }
         let start = ContinuousClock.now
-        let scene = try await DemoScene(in: folder.path, signers: count, threshold: threshold, inputs: arguments[Self.inputs])
+        let scene = try await DemoScene(
+            in: folder.path, signers: arguments[Self.signers], threshold: threshold, inputs: arguments[Self.inputs])
         try folder.makeFolder(scene.exchangePath)
         let setup = ContinuousClock.now - start
         let narrator = DemoNarrator(scene: scene, threshold: threshold, console: arguments[.json] ? nil : console)

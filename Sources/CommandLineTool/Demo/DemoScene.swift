@@ -29,6 +29,7 @@ struct DemoScene: Sendable {
         self.exchangePath = "\(folder)/shared"
         var signers: [(key: PublicKey, path: String)] = []
         for number in 1...count {
+            guard !Interruption.isRequested else { throw .interrupted }
             let path = "\(folder)/signer-\(number).key"
             signers.append((try Self.makeKey(at: path, label: "signer \(number)", passphrase: self.passphrase), path))
         }
