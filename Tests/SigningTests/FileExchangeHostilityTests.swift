@@ -262,6 +262,80 @@ import Testing
 
     // MARK: One key, two processes
 
+    /// Shows the process a presence file under its own key, and tells whether it stops because of it.
+    private func stops(_ signer: SimulatedSigner, _ simulation: ExchangeSimulation, seeing incarnation: UInt8, beat: UInt64) throws -> Bool {
+        let process = try #require(signer.process)
+        let statement = signer.says(
+            .presence(incarnation: Array(repeating: incarnation, count: 16), beat: beat), simulation.request.digest, attempt: 0)
+        let file = ExchangeFile(path: ExchangePath.presence(signer.publicKey).description, bytes: statement.serialized())
+        process.machine.observe(file, now: simulation.now)
+        return process.machine.step(now: simulation.now, key: signer.key, identity: signer.identity)
+            .contains(.fail(.keyInUseElsewhere(signer.publicKey)))
+    }
+
+    @Test func `a late or replayed presence of our own stops nobody, a process that goes on counting does`() throws {
+        let simulation = try ExchangeSimulation(.allOfThree, seed: 11)
+        let signer = simulation.signers[0]
+        try simulation.start(signer, incarnation: Array(repeating: 1, count: 16))
+        // What stands there before we write is from a process that we follow, however far it counted.
+        #expect(try !self.stops(signer, simulation, seeing: 7, beat: 3))
+        #expect(try !self.stops(signer, simulation, seeing: 7, beat: 9))
+        #expect(try !self.stops(signer, simulation, seeing: 8, beat: 5), "one file may have come late")
+        #expect(try !self.stops(signer, simulation, seeing: 8, beat: 5), "the same again")
+        #expect(try !self.stops(signer, simulation, seeing: 8, beat: 4), "an older one")
+        #expect(try !self.stops(signer, simulation, seeing: 9, beat: 6), "one of another process")
+        #expect(try self.stops(signer, simulation, seeing: 8, beat: 6))
+    }
+
+    @Test func `after a jump of the clocks a process does not take itself for another, but its copy it does`() throws {
+        for (incarnation, beat, isCopy) in [(UInt8(1), UInt64(1), false), (2, 2, false), (1, 2, true), (2, 3, true)] {
+            let simulation = try ExchangeSimulation(.allOfThree, seed: 12)
+            let signer = simulation.signers[0]
+            try simulation.start(signer, incarnation: Array(repeating: 1, count: 16))
+            let process = try #require(signer.process)
+            _ = process.machine.step(now: .zero, key: signer.key, identity: signer.identity)
+            process.machine.discardNonces(newIncarnation: Array(repeating: 2, count: 16))
+            let actions = process.machine.step(now: .milliseconds(1), key: signer.key, identity: signer.identity)
+            #expect(actions.contains { if case .write(.presence, _) = $0 { true } else { false } }, "it says at once who it is now")
+            #expect(try self.stops(signer, simulation, seeing: incarnation, beat: beat) == isCopy, "\(incarnation), beat \(beat)")
+        }
+    }
+
+    @Test(arguments: [true, false], UInt64(0)..<8)
+    func `two resumed copies give no two contents under one name, and one of them stops`(haveBothNoticed: Bool, seed: UInt64) throws {
+        let simulation = try ExchangeSimulation(.allOfThree, seed: seed)
+        let signer = simulation.signers[0]
+        try simulation.start(simulation.signers[1])
+        // Two processes that went the same way so far, as copies of one memory have.
+        var running: [(process: SimulatedProcess, journal: [BurnRecord])] = []
+        for place in 0..<2 {
+            try simulation.start(signer, incarnation: Array(repeating: 0xaa, count: 16))
+            let process = try #require(signer.process)
+            _ = process.machine.step(now: .zero, key: signer.key, identity: signer.identity)
+            if place == 0 || haveBothNoticed {
+                process.machine.discardNonces(newIncarnation: Array(repeating: UInt8(0xb0 + place), count: 16))
+            }
+            running.append((process, []))
+        }
+        var contents: [NonceName: Set<[[UInt8]]>] = [:]
+        var hasStopped = false
+        for _ in 0..<2_000 where !hasStopped {
+            _ = try simulation.turn(simulation.signers[1])
+            let place = Int.random(in: 0..<running.count, using: &simulation.random)
+            (signer.process, signer.journal) = (running[place].process, running[place].journal)
+            for case .nonces(let name, let items)? in running[place].process.pending.map({ $0.statement?.body }) {
+                contents[name, default: []].insert(items)
+            }
+            _ = try simulation.turn(signer)
+            running[place].journal = signer.journal
+            hasStopped = signer.failed == .keyInUseElsewhere(signer.publicKey)
+            simulation.now += .milliseconds(50)
+        }
+        #expect(hasStopped, "replay: seed \(seed)")
+        #expect(!contents.isEmpty && contents.values.allSatisfy { $0.count == 1 }, "replay: seed \(seed)")
+        #expect(simulation.violations == [], "replay: seed \(seed)")
+    }
+
     @Test(arguments: UInt64(0)..<10)
     func `of two processes with one key one stops, and no nonce serves two transcripts`(seed: UInt64) throws {
         let simulation = try ExchangeSimulation(.allOfThree, seed: seed)

@@ -159,7 +159,7 @@ import Testing
         try simulation.run(until: {
             simulation.signers[0].replica.files.keys.contains { $0.contains("nonces-\(simulation.signers[0].publicKey)") }
         })
-        simulation.signers[0].process?.machine.discardNonces()
+        simulation.signers[0].process?.machine.discardNonces(newIncarnation: Array(repeating: 0xcc, count: 16))
         try simulation.run()
         self.expectComplete(simulation, "discarded")
     }

@@ -53,7 +53,9 @@ struct CosignRunner {
         while true {
             guard !Interruption.isRequested else { throw .interrupted }
             let now = clock.now - start
-            if clocks.hasJumped(wall: Self.time(CLOCK_REALTIME), running: Self.time(Self.runningClock)) { machine.discardNonces() }
+            if clocks.hasJumped(wall: Self.time(CLOCK_REALTIME), running: Self.time(Self.runningClock)) {
+                machine.discardNonces(newIncarnation: SystemRandom.bytes(count: NonceName.incarnationByteCount))
+            }
             var hasActed = false
             do throws(FileError) {
                 let attempt = machine.progress(now: now).attempt

@@ -22,8 +22,8 @@ public struct FileExchange: ~Copyable {
     let policy: any SpendingPolicy
     let configuration: ExchangeConfiguration
     let enrolment: Enrolment
-    /// This process's start: the name of its nonces and of its presence.
-    let incarnation: [UInt8]
+    /// This process's start, or the last jump of its clocks: the name of its nonces and of its presence.
+    var incarnation: [UInt8]
 
     /// Decisions of this signer from before, by attempt.
     var records: [UInt32: BurnRecord]
@@ -52,6 +52,10 @@ public struct FileExchange: ~Copyable {
     var doubts: [PublicKey: Int] = [:]
     /// Incarnations of our own signer that stood in the folder before this process wrote there: it was started again.
     var ancestors: Set<[UInt8]> = []
+    /// Incarnations that this process had before its clocks jumped, and the last beat and nonces that it gave under each.
+    var retired: [[UInt8]: (beat: UInt64, nonceCounter: UInt32)] = [:]
+    /// The last beat seen of every other incarnation of our own signer.
+    var foreignBeats: [[UInt8]: UInt64] = [:]
     /// Whether another process with our key wrote to the folder after this one began to.
     var isKeyInUseElsewhere = false
     /// Our own files in which something else was found: they are written again, the same bytes.

@@ -27,7 +27,7 @@ extension FileExchange {
         guard case .presence(let incarnation, let beat) = statement.body else {
             return self.ignore(file, "its name and its content disagree")
         }
-        if signer == self.signer { self.noteOwn(incarnation) }
+        if signer == self.signer { self.noteOwnPresence(incarnation, beat) }
         guard var presence = self.presences[signer] else {
             self.presences[signer] = Presence(incarnation: incarnation, beat: beat, seenAt: now)
             return
@@ -42,16 +42,6 @@ extension FileExchange {
         presence.beat = beat
         presence.seenAt = now
         self.presences[signer] = presence
-    }
-
-    /// Our key wrote this. What stood there before our first own file is from a process that this one follows.
-    private mutating func noteOwn(_ incarnation: [UInt8]) {
-        guard incarnation != self.incarnation else { return }
-        if self.beatCount == 0 {
-            self.ancestors.insert(incarnation)
-        } else if !self.ancestors.contains(incarnation) {
-            self.isKeyInUseElsewhere = true
-        }
     }
 
     private mutating func observeSet(_ file: ExchangeFile, attempt: UInt32, now: Duration) {
@@ -87,7 +77,7 @@ extension FileExchange {
             return
         }
         guard case .nonces(let name, let items) = statement.body else { return self.ignore(file, "its name and its content disagree") }
-        if signer == self.signer { self.noteOwn(name.incarnation) }
+        if signer == self.signer { self.noteOwnNonces(statement, name) }
         let standing = self.attempts[attempt]?.nonces[signer] ?? []
         guard !standing.contains(statement) else { return }
         guard standing.count < AttemptFiles.statementCountMax else { return self.ignore(file, "its sender changed it too often") }

@@ -71,14 +71,6 @@ extension FileExchange {
         current.role = .signed
     }
 
-    /// Throws away the nonces that have not signed yet, and begins the next attempt: the machine's clocks jumped, so that a copy of
-    /// its memory may be running elsewhere.
-    public mutating func discardNonces() {
-        guard let current, current.role == .signing(isPublished: true) || current.role == .signing(isPublished: false) else { return }
-        current.session.close()
-        current.failure = "the clocks of this machine jumped, so its nonces were thrown away"
-    }
-
     /// Says goodbye: this process is about to leave the folder.
     public mutating func leave() -> [ExchangeAction] {
         self.outcome = .over
