@@ -54,11 +54,75 @@ import Testing
     @Test func `more bytes or statements than any evidence has are refused before they are looked at`() throws {
         let tooMany = [UInt8](repeating: 0, count: Evidence.byteCountMax + 1)
         #expect(throws: StatementError.tooLarge(byteCount: tooMany.count, limit: Evidence.byteCountMax)) { try Evidence(parsing: tooMany) }
+    }
+
+    @Test func `copies of statements are refused at once, however many there are`() throws {
         let evidence = try self.proof(seed: 4).evidence
+        let bytes = evidence.serialized()
+        let written = evidence.statements.map { $0.serialized() }
+        // Each stands behind its length in three bytes, all of them behind their count in one.
+        #expect(written.allSatisfy { (253..<65_536).contains($0.count) })
+        let head = bytes.dropLast(1 + written.reduce(0) { $0 + 3 + $1.count })
+        for count in [2, 7, 8, 70_000] {
+            var writer = ByteWriter()
+            writer.write(Array(head))
+            writer.writeCompactSize(count)
+            for _ in 0..<count { writer.writeVariableBytes(written[0]) }
+            #expect(writer.bytes.count < Evidence.byteCountMax)
+            let time = ContinuousClock().measure {
+                #expect(throws: StatementError.self, "\(count) copies") { try Evidence(parsing: writer.bytes) }
+            }
+            #expect(time < .seconds(1), "\(count) copies")
+        }
+        // What is composed here has none twice.
         let plan = try SigningPlan(request: evidence.request, signers: evidence.signers, paths: evidence.paths)
-        let statements = Array(repeating: evidence.statements[0], count: Evidence.statementCountMax + 1)
-        let large = Evidence(plan: plan, attempt: 1, statements: statements).serialized()
-        #expect(throws: StatementError.self) { try Evidence(parsing: large) }
+        let copies = Evidence(plan: plan, attempt: evidence.attempt, statements: evidence.statements + evidence.statements)
+        #expect(copies == evidence)
+    }
+
+    @Test func `one content signed in many ways is judged once`() throws {
+        let scene = try Scene(signers: 3, inputs: 300)
+        let parties = scene.processes()
+        try exchangeNonces(parties)
+        let partials = try parties.map { try $0.release() }
+        var statements: [Statement] = []
+        for party in parties {
+            let identity = try Ed25519.SecretKey.generate()
+            let enrolment = try Enrolment(network: .regtest, signer: party.signer.key, identity: identity)
+            let set = try party.nonces()
+            let digest = party.session.transcriptDigest
+            let transcript = try #require(digest)
+            let place = try #require(scene.plan.signers.firstIndex(of: party.key))
+            for body in [
+                Statement.Body.nonces(set.name, set.nonces.map(\.bytes)),
+                .partialSignatures(transcript: transcript, partials[place].map(\.bytes.bytes)),
+            ] {
+                statements.append(
+                    Statement(body, request: scene.plan.requestDigest, attempt: 1, enrolment: enrolment, identity: identity))
+            }
+        }
+        let clock = ContinuousClock()
+        let once = clock.measure {
+            guard case .nothingProved = Evidence(plan: scene.plan, attempt: 1, statements: statements).verdict() else {
+                Issue.record("honest statements prove something")
+                return
+            }
+        }
+        // Another enrolment of the same key signs the same content again.
+        let last = try #require(statements.last)
+        var again = statements
+        for _ in 0..<40 {
+            let identity = try Ed25519.SecretKey.generate()
+            let enrolment = try Enrolment(network: .regtest, signer: parties[2].signer.key, identity: identity)
+            again.append(Statement(last.body, request: last.request, attempt: 1, enrolment: enrolment, identity: identity))
+        }
+        let often = clock.measure {
+            guard case .nothingProved = Evidence(plan: scene.plan, attempt: 1, statements: again).verdict() else {
+                Issue.record("honest statements prove something")
+                return
+            }
+        }
+        #expect(often < once * 4, "\(once) once, \(often) with 40 more")
     }
 
     @Test(arguments: UInt64(0)..<12)

@@ -19,7 +19,8 @@ public struct Evidence: Hashable, Sendable {
         self.signers = plan.signers
         self.paths = Dictionary(uniqueKeysWithValues: plan.inputs.map { ($0.index, $0.path) })
         self.attempt = attempt
-        self.statements = statements
+        var seen: Set<Statement> = []
+        self.statements = statements.filter { seen.insert($0).inserted }
     }
 
     /// What the evidence shows.
@@ -104,17 +105,20 @@ public struct Evidence: Hashable, Sendable {
         let ordered = plan.signers.compactMap { sets[$0] }
         guard ordered.count == plan.signers.count, ordered.allSatisfy({ $0.nonces.count == plan.inputs.count }) else { return nil }
         let transcript = plan.transcript(attempt: attempt, nonceSets: ordered)
+        // The first that needs them pays for them; with 1,000 inputs they cost as much as a statement's verification.
+        lazy var contexts = plan.inputs.enumerated().map { place, input in
+            try? SigningContext(keys: input.keys, nonces: ordered.map { $0.nonces[place] }, message: input.message)
+        }
+        // One content can be signed in many ways.
+        var judged: [PublicKey: Set<Statement.Body>] = [:]
         for statement in statements where statement.attempt == attempt {
             // Who signed under another transcript saw other nonces; that is no fault of his.
             guard case .partialSignatures(transcript, _) = statement.body, let partials = try? statement.partialSignatures(),
-                let seat = plan.signers.firstIndex(of: statement.sender), partials.count == plan.inputs.count
+                let seat = plan.signers.firstIndex(of: statement.sender), partials.count == plan.inputs.count,
+                judged[statement.sender, default: []].insert(statement.body).inserted
             else { continue }
             for (place, input) in plan.inputs.enumerated() {
-                guard
-                    let context = try? SigningContext(
-                        keys: input.keys, nonces: ordered.map { $0.nonces[place] }, message: input.message),
-                    let isValid = try? context.isValid(partials[place], of: seat)
-                else { continue }
+                guard let context = contexts[place], let isValid = try? context.isValid(partials[place], of: seat) else { continue }
                 if !isValid { return .proved(signer: statement.sender, .invalidPartialSignature(input: input.index)) }
             }
         }
@@ -128,9 +132,9 @@ extension Evidence {
     /// Largest evidence file that is read, in bytes: a request of 1,000 inputs with its signers' statements.
     public static let byteCountMax = 32 << 20
 
-    /// Most statements in evidence: nonces and partial signatures of the largest set, and one that contradicts. Each costs three
-    /// signature verifications.
-    public static let statementCountMax = 2 * SigningPlan.signerCountMax + 1
+    /// Most statements in evidence: nonces and partial signatures of its set, and one that contradicts. Each costs three signature
+    /// verifications, and is then judged.
+    public static func statementCountMax(signers: Int) -> Int { 2 * signers + 1 }
 
     private static let magic = Array("chorale evidence 1\n".utf8)
 
@@ -201,8 +205,12 @@ extension Evidence {
         }
         let attempt = try reader.readUInt32("attempt")
         var statements: [Statement] = []
-        for _ in 0..<(try Self.readCount(&reader, "statements", minimumByteCount: Enrolment.byteCount, limit: Self.statementCountMax)) {
-            statements.append(try Statement(parsing: reader.readVariableBytes("statement")))
+        var seen: Set<[UInt8]> = []
+        let limit = Self.statementCountMax(signers: signers.count)
+        for _ in 0..<(try Self.readCount(&reader, "statements", minimumByteCount: Enrolment.byteCount, limit: limit)) {
+            let bytes = try reader.readVariableBytes("statement")
+            guard seen.insert(bytes).inserted else { throw StatementError.malformed("evidence: a statement stands in it twice") }
+            statements.append(try Statement(parsing: bytes))
         }
         try reader.finish()
         return Evidence(request: request, signers: signers, paths: paths, attempt: attempt, statements: statements)
