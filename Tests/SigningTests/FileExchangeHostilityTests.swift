@@ -102,6 +102,34 @@ import Testing
         #expect(simulation.violations == [], "replay: \(replay)")
     }
 
+    @Test(arguments: [Misdeed.tooFewNonces, .tooFewPartialSignatures, .signaturesForOtherNonces])
+    func `where all are needed, trouble that proves nothing excludes nobody`(misdeed: Misdeed) throws {
+        let simulation = try ExchangeSimulation(.allOfThree, seed: 7)
+        simulation.configuration.timeLimit = .seconds(60)
+        let troublemaker = simulation.signers[1]
+        self.corrupt(troublemaker, misdeed, in: simulation)
+        // Started again with a true program, it signs with the others: nothing is held against it.
+        let other = try ExchangeSimulation(.allOfThree, seed: 7)
+        self.corrupt(other.signers[1], misdeed, in: other)
+        try other.run(until: { other.signers[0].notices.contains { if case .doubted = $0 { true } else { false } } })
+        let mended = other.signers[1]
+        (mended.mangle, mended.completed, mended.failed, mended.process) = (nil, nil, nil, nil)
+        try other.run()
+        for signer in other.signers { #expect(signer.completed != nil, "\(misdeed): \(String(describing: signer.failed))") }
+
+        try simulation.run()
+        for signer in simulation.honest {
+            guard case .timedOut(_, [troublemaker.publicKey])? = signer.failed else {
+                Issue.record("\(misdeed): \(String(describing: signer.failed))")
+                continue
+            }
+            #expect(!signer.notices.contains { if case .excluded = $0 { true } else { false } })
+        }
+        let attempts = Set(simulation.signers[0].replica.files.keys.filter { $0.hasSuffix("set.psbt") })
+        #expect(attempts.count < 40, "an attempt a beat at most")
+        #expect(simulation.evidence().isEmpty && simulation.violations == [])
+    }
+
     @Test(arguments: UInt64(0)..<5)
     func `sets that cannot sign, or that name who is at fault, only cost time`(seed: UInt64) throws {
         let simulation = try ExchangeSimulation(.twoOfFour, seed: seed)
@@ -220,6 +248,23 @@ import Testing
         process.machine.observe(ExchangeFile(path: "final.tx", bytes: final), now: .zero)
         let actions = process.machine.step(now: .zero, key: late.key, identity: late.identity)
         #expect(actions.contains { if case .complete(let it) = $0 { it.inputs[0].witness.items.count == 3 } else { false } })
+    }
+
+    @Test func `from a final transaction only the witnesses of the group's own coins are taken`() throws {
+        let simulation = try ExchangeSimulation(.allOfThree, seed: 13, foreignInputs: 1)
+        try simulation.run()
+        var final = try #require(simulation.signers[0].completed)
+        #expect(final.inputs.last?.witness == Witness())
+        final.inputs[final.inputs.count - 1].witness = Witness([[1, 2, 3]])
+        let late = simulation.signers[2]
+        (late.completed, late.process) = (nil, nil)
+        try simulation.start(late)
+        let process = try #require(late.process)
+        process.machine.observe(ExchangeFile(path: "final.tx", bytes: Array(Hex.encode(final.serialized()).utf8)), now: .zero)
+        let actions = process.machine.step(now: .zero, key: late.key, identity: late.identity)
+        let completed = actions.compactMap { if case .complete(let it) = $0 { it } else { nil } }
+        #expect(completed.map(\.inputs.last?.witness) == [Witness()])
+        #expect(completed.first?.inputs[0].witness == final.inputs[0].witness)
     }
 
     @Test func `a path that can be taken but not read does not keep a process busy past its time limit`() throws {

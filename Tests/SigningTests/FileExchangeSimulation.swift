@@ -34,6 +34,8 @@ final class SimulatedSigner {
     let replica: FolderReplica
     /// What survives a kill.
     var journal: [BurnRecord] = []
+    /// The nonces that it put into the folder, by attempt.
+    var written: [UInt32: [NonceSet]] = [:]
     var process: SimulatedProcess?
     var completed: Transaction?
     var failed: ExchangeError?
@@ -132,10 +134,10 @@ final class ExchangeSimulation {
     /// What broke a promise.
     private(set) var violations: [String] = []
     private var writes = 0
-    /// Every nonce with the transcripts that it was used for.
-    private var transcripts: [PublicNonce: Set<Bytes32>] = [:]
+    /// Every nonce with the transcripts that it was used for, as the files say: no journal is asked.
+    private var transcripts: [[UInt8]: Set<Bytes32>] = [:]
 
-    init(_ kind: SimulatedPolicy, seed: UInt64, lagMax: Duration? = nil, inputs: Int = 2) throws {
+    init(_ kind: SimulatedPolicy, seed: UInt64, lagMax: Duration? = nil, inputs: Int = 2, foreignInputs: Int = 0) throws {
         self.random = ExchangeRandom(state: seed)
         self.lagMax = lagMax
         let drive = FolderReplica()
@@ -145,8 +147,12 @@ final class ExchangeSimulation {
         self.signers = try keys.map { try SimulatedSigner(replica: lagMax == nil ? drive : FolderReplica(), key: $0.take()) }
         let policy = try kind.policy(self.signers.map(\.publicKey))
         self.policy = policy
-        let coins = (0..<inputs).map { TransactionOutput(amount: 10_000 + UInt64($0), scriptPubKey: policy.scriptPubKey) }
-        let spent = (0..<inputs).map {
+        // Inputs of others stand last.
+        let foreign = Script([0x51, 0x20] + Array(repeating: 7, count: 32))
+        let coins = (0..<inputs + foreignInputs).map {
+            TransactionOutput(amount: 10_000 + UInt64($0), scriptPubKey: $0 < inputs ? policy.scriptPubKey : foreign)
+        }
+        let spent = (0..<inputs + foreignInputs).map {
             TransactionInput(previousOutput: OutPoint(txid: Txid(SHA256.hash([UInt8($0)])), index: UInt32($0)))
         }
         let transaction = Transaction(inputs: spent, outputs: [TransactionOutput(amount: 9_000, scriptPubKey: policy.scriptPubKey)])
@@ -217,6 +223,9 @@ final class ExchangeSimulation {
             // Exclusive on this machine; a synchronised folder does not see what others create meanwhile.
             let isNew = signer.replica.files[path.description] == nil
             if isNew { self.write(action, by: signer) }
+            if isNew, let statement = action.statement, let set = try statement.nonceSet() {
+                signer.written[statement.attempt, default: []].append(set)
+            }
             process.machine.created(path, isNew)
         case .record(let record):
             if self.journalDeaths > 0 {
@@ -275,7 +284,7 @@ final class ExchangeSimulation {
     /// A statement as it stands in a PSBT. Its own fields are left out, which changes nothing.
     func psbt(_ statement: Statement) throws -> [UInt8] {
         var psbt = try PSBT(unsignedTransaction: self.request.transaction)
-        psbt.proprietary[ExchangeAction.statementKey] = statement.serialized()
+        psbt.proprietary[ExchangeAction.statementKey(statement)] = statement.serialized()
         return psbt.serialized()
     }
 
@@ -283,10 +292,6 @@ final class ExchangeSimulation {
 
     private func burn(_ record: BurnRecord, _ signer: SimulatedSigner) {
         signer.journal.append(record)
-        for nonce in record.nonces {
-            self.transcripts[nonce, default: []].insert(record.transcript)
-            if self.transcripts[nonce]?.count != 1 { self.violations.append("a nonce serves two transcripts") }
-        }
         if Set(signer.journal.filter { $0.attempt == record.attempt }).count > 1 { self.violations.append("one attempt was decided twice") }
     }
 
@@ -299,6 +304,27 @@ final class ExchangeSimulation {
             $0.attempt == statement.attempt && $0.transcript == transcript && $0.partialSignatures.map(\.bytes.bytes) == items
         }
         if !isRecorded { self.violations.append("partial signatures left before their record was durable") }
+        let nonces = (signer.written[statement.attempt] ?? []).filter { self.fit($0, transcript, statement.attempt, signer) }
+        // Others' files may have been changed since; then the signer's own are told apart by nothing but their attempt.
+        for nonce in nonces.isEmpty ? signer.written[statement.attempt]?.last?.nonces ?? [] : nonces.flatMap(\.nonces) {
+            self.transcripts[nonce.bytes, default: []].insert(transcript)
+            if self.transcripts[nonce.bytes]?.count != 1 { self.violations.append("a nonce serves two transcripts") }
+        }
+        if signer.written[statement.attempt] == nil { self.violations.append("partial signatures without nonces") }
+    }
+
+    /// Whether these nonces of the signer, with those of the others that stand in its folder, make the transcript.
+    private func fit(_ own: NonceSet, _ transcript: Bytes32, _ attempt: UInt32, _ signer: SimulatedSigner) -> Bool {
+        func statement(_ path: ExchangePath) -> Statement? {
+            signer.replica.files[path.description].flatMap { ExchangeAction.write(path, $0).statement }
+        }
+        guard case .set(let set)? = statement(.set(attempt: attempt))?.body,
+            let plan = try? PSBTSubject.plan(self.request, under: self.policy, set: set)
+        else { return false }
+        let sets = set.compactMap { member in
+            member == signer.publicKey ? own : try? statement(.nonces(attempt: attempt, member))?.nonceSet()
+        }
+        return sets.count == set.count && plan.transcript(attempt: attempt, nonceSets: sets) == transcript
     }
 
     /// No honest signer is named in a file of evidence, excluded, or said to be at fault.
@@ -371,7 +397,16 @@ private final class SecretKeyBox {
 }
 
 extension ExchangeAction {
-    static let statementKey = PSBT.ProprietaryKey(identifier: Array("chorale".utf8), subtype: 1)
+    static func statementKey(_ statement: Statement) -> PSBT.ProprietaryKey {
+        let kind: UInt8 =
+            switch statement.body {
+            case .presence: 1
+            case .set: 2
+            case .nonces: 3
+            case .partialSignatures: 4
+            }
+        return PSBT.ProprietaryKey(identifier: Array("chorale".utf8), subtype: 1, keyData: [kind] + statement.sender.bytes)
+    }
 
     var file: (path: String, bytes: [UInt8])? {
         switch self {
@@ -402,9 +437,7 @@ extension ExchangeAction {
 
     /// The statement in a written PSBT.
     var statement: Statement? {
-        guard let (_, bytes) = self.file, let psbt = try? PSBT(parsing: bytes), let field = psbt.proprietary[Self.statementKey] else {
-            return nil
-        }
-        return try? Statement(parsing: field)
+        guard let (_, bytes) = self.file, let psbt = try? PSBT(parsing: bytes) else { return nil }
+        return psbt.proprietary.first { $0.key.subtype == 1 }.flatMap { try? Statement(parsing: $0.value) }
     }
 }

@@ -154,6 +154,69 @@ import Testing
         #expect(simulation.signers[0].journal.count > records.count)
     }
 
+    @Test(arguments: [false, true])
+    func `the files of an attempt can be put together and finished by any program`(hasTree: Bool) throws {
+        let simulation = try ExchangeSimulation(hasTree ? .twoOfThreeOrAll : .allOfThree, seed: 9)
+        simulation.configuration.set = simulation.signers.map(\.publicKey)
+        try simulation.run()
+        let files = simulation.signers[0].replica.files.filter { $0.key.hasPrefix("attempt-0001/") }
+        #expect(files.count == 7)
+        let combined = try PSBT(combining: files.sorted { $0.key < $1.key }.map { try PSBT(parsing: $0.value) })
+        var finished = simulation.request.transaction
+        for (index, input) in combined.inputs.enumerated() {
+            // With nothing but what stands there: BIP-373's and BIP-371's fields.
+            let internalKey = try #require(input.tapInternalKey)
+            let (aggregate, participants) = try #require(input.musig2Participants.first)
+            #expect(aggregate.xOnly == internalKey && (input.tapMerkleRoot != nil) == hasTree)
+            let keys = try KeyAggregation(participants).tweakedForTaproot(merkleRoot: input.tapMerkleRoot)
+            #expect(input.witnessUTXO?.scriptPubKey == .payToTaproot(keys.xOnlyKey))
+            func label(_ signer: PublicKey) -> PSBT.MuSig2Contribution {
+                PSBT.MuSig2Contribution(participant: signer, aggregateKey: keys.aggregateKey, leafHash: nil)
+            }
+            let nonces = try participants.map { try PublicNonce(parsing: input.musig2PublicNonces[label($0)] ?? []) }
+            let partials = try participants.map { try PartialSignature(parsing: input.musig2PartialSignatures[label($0)] ?? []) }
+            let message = try finished.taprootSighash(input: index, prevouts: simulation.request.prevouts, type: .default)
+            let signature = try SigningContext(keys: keys, nonces: nonces, message: message).finish(partials)
+            finished.inputs[index].witness = Witness([signature.bytes])
+        }
+        #expect(finished == simulation.signers[0].completed)
+    }
+
+    @Test func `waiting costs nothing: what was taken in once is not looked at again`() throws {
+        let signers = try (0..<20).map { _ in try SimulatedSigner(replica: FolderReplica(), key: try SecretKey.generate()) }
+        let group = try SignerGroup(signers.map(\.publicKey))
+        let (transaction, coins) = Scene.transaction(inputs: 300, script: group.scriptPubKey)
+        let request = try SigningRequest(transaction: transaction, prevouts: coins, policyDigest: group.digest)
+        let me = signers[0]
+        var machine = try FileExchange(
+            request: request, policy: group, enrolment: me.enrolment, incarnation: Array(repeating: 1, count: 16), records: [])
+        var nonces: [[UInt8]] = []
+        for _ in 0..<3 {
+            for case .create(let path, let bytes) in machine.step(now: .zero, key: me.key, identity: me.identity) {
+                machine.created(path, true)
+                if case .set = path { machine.observe(ExchangeFile(path: path.description, bytes: bytes), now: .zero) }
+                if case .nonces(_, let items)? = ExchangeAction.create(path, bytes).statement?.body { nonces = items }
+            }
+        }
+        #expect(nonces.count == 300)
+        // All but the last give nonces; whose they are does not matter here.
+        for signer in signers.dropFirst().dropLast() {
+            let name = NonceName(incarnation: Array(repeating: 2, count: 16), counter: 1)
+            let statement = signer.says(.nonces(name, nonces), request.digest, attempt: 1)
+            var psbt = try PSBT(unsignedTransaction: transaction)
+            psbt.proprietary[ExchangeAction.statementKey(statement)] = statement.serialized()
+            let path = ExchangePath.nonces(attempt: 1, signer.publicKey).description
+            machine.observe(ExchangeFile(path: path, bytes: psbt.serialized()), now: .zero)
+        }
+        let clock = ContinuousClock()
+        let first = clock.measure { _ = machine.step(now: .zero, key: me.key, identity: me.identity) }
+        #expect(machine.progress(now: .zero).missing == [signers[19].publicKey])
+        let idle = clock.measure {
+            for _ in 0..<50 { _ = machine.step(now: .zero, key: me.key, identity: me.identity) }
+        }
+        #expect(idle < first, "50 idle steps \(idle), the one that took the nonces in \(first)")
+    }
+
     @Test func `thrown away nonces cost an attempt and nothing else`() throws {
         let simulation = try ExchangeSimulation(.allOfThree, seed: 8)
         try simulation.run(until: {

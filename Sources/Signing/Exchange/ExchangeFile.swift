@@ -103,14 +103,21 @@ public enum ExchangePath: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// A statement in a PSBT: the BIP-373 fields that any wallet reads, and beside them, in a proprietary field of the global map
-/// (identifier `chorale`, subtype 1), the statement that proves who put them there.
+/// (identifier `chorale`, subtype 1, key data: the kind of statement and its sender), the statement that proves who put them there.
+///
+/// The key data sets the statements of one attempt apart, so that any combiner can put its files together.
 enum StatementPSBT {
-    static let psbtKey = PSBT.ProprietaryKey(identifier: Array("chorale".utf8), subtype: 1)
+    static func psbtKey(of statement: Statement) -> PSBT.ProprietaryKey {
+        PSBT.ProprietaryKey(identifier: Self.identifier, subtype: Self.subtype, keyData: [statement.body.kind] + statement.sender.bytes)
+    }
+
+    private static let identifier = Array("chorale".utf8)
+    private static let subtype: UInt64 = 1
 
     /// The statement's contributions under the labels of the plan.
     static func encode(_ statement: Statement, plan: SigningPlan) throws(PSBTError) -> [UInt8] {
         var psbt = try Self.contributions(of: statement, plan: plan)
-        psbt.proprietary[Self.psbtKey] = statement.serialized()
+        psbt.proprietary[Self.psbtKey(of: statement)] = statement.serialized()
         return psbt.serialized()
     }
 
@@ -119,8 +126,12 @@ enum StatementPSBT {
     static func decode(_ bytes: [UInt8]) throws(StatementError) -> Statement {
         let psbt: PSBT
         do { psbt = try PSBT(parsing: bytes) } catch { throw .malformed("\(error)") }
-        guard let field = psbt.proprietary[Self.psbtKey] else { throw .malformed("the PSBT holds no statement of Chorale") }
-        return try Statement(parsing: field)
+        let fields = psbt.proprietary.filter { $0.key.identifier == Self.identifier && $0.key.subtype == Self.subtype }
+        guard let field = fields.first else { throw .malformed("the PSBT holds no statement of Chorale") }
+        guard fields.count == 1 else { throw .malformed("the PSBT holds more than one statement: it was combined") }
+        let statement = try Statement(parsing: field.value)
+        guard field.key == Self.psbtKey(of: statement) else { throw .malformed("the PSBT's statement stands under another name") }
+        return statement
     }
 
     private static func contributions(of statement: Statement, plan: SigningPlan) throws(PSBTError) -> PSBT {
@@ -137,6 +148,12 @@ enum StatementPSBT {
             case .set:
                 psbt.inputs[input.index].witnessUTXO = plan.request.prevouts[input.index]
                 psbt.inputs[input.index].musig2Participants[input.keys.untweakedKey] = plan.signers
+                // What a finalizer needs to find the group's key in the output's (BIP-371), and the signatures' type.
+                if case .keyPath(let merkleRoot) = input.path {
+                    psbt.inputs[input.index].tapInternalKey = input.keys.untweakedKey.xOnly
+                    psbt.inputs[input.index].tapMerkleRoot = merkleRoot
+                }
+                if input.sighashType != .default { psbt.inputs[input.index].sighashType = UInt32(input.sighashType.rawValue) }
                 if let leaf = input.leaf { psbt.inputs[input.index].tapLeafScripts[leaf.controlBlock] = TapLeaf(script: leaf.script) }
             case .nonces, .partialSignatures, .presence: break
             }

@@ -97,6 +97,8 @@ public enum ExchangeNotice: Hashable, Sendable, CustomStringConvertible {
     case attemptBegun(UInt32, reason: String)
     case repeatedRecordedSignatures(attempt: UInt32)
     case excluded(PublicKey, reason: String)
+    /// An attempt failed by what this signer gave, and that proves nothing against it.
+    case doubted(PublicKey, reason: String)
 
     public var description: String {
         switch self {
@@ -105,6 +107,8 @@ public enum ExchangeNotice: Hashable, Sendable, CustomStringConvertible {
         case .repeatedRecordedSignatures(let attempt):
             "attempt \(attempt) was signed before this process started: the recorded signatures are given again"
         case .excluded(let signer, let reason): "going on without signer \(signer): \(reason)"
+        case .doubted(let signer, let reason):
+            "what signer \(signer) gave cannot be used: \(reason). That proves no fault; another attempt follows"
         }
     }
 }

@@ -45,7 +45,7 @@ public struct FileExchange: ~Copyable {
     var notices: [ExchangeNotice] = []
     var faults: [Fault] = []
     /// What the excluded did, and where the proof of it lies.
-    var problems: [PublicKey: (text: String, file: String?)] = [:]
+    var problems: [PublicKey: (text: String, file: String)] = [:]
     /// Nonce statements under one name with two contents, until the plan that they belong to is known.
     var contradictions: [(first: Statement, second: Statement)] = []
     /// How often a signer spoilt or held up an attempt without anything being proved: who did so less often is chosen first.
@@ -68,8 +68,6 @@ public struct FileExchange: ~Copyable {
         let proof: Proof
 
         enum Proof {
-            /// It spoils the attempt, and proves nothing to others.
-            case none
             case found(Evidence)
             /// Another process wrote it down.
             case standsInFolder
@@ -130,8 +128,12 @@ public struct FileExchange: ~Copyable {
         /// The signed nonces that the session holds, and the signed partial signatures that count: what evidence is made of.
         var usedNonces: [PublicKey: Statement] = [:]
         var usedPartials: [PublicKey: Statement] = [:]
+        /// How many of the nonce statements that the folder gave of a signer were looked at: each is, once.
+        var takenNonceCounts: [PublicKey: Int] = [:]
         /// Set once this attempt can lead nowhere.
         var failure: String?
+        /// Not before this does the next attempt begin.
+        var nextAttemptAt: Duration = .zero
         /// How many contributions were awaited when that last changed, and when it did.
         var awaitedCount = Int.max
         var progressedAt: Duration

@@ -4,17 +4,28 @@ internal import Secp256k1
 // Whose contribution is bad, and what follows from it. Only what a signer itself signed is held against it.
 
 extension FileExchange {
-    /// Holds a signed contribution against its signer. It is excluded here in any case, and proof is written down where there is some.
+    /// Holds a signed contribution against its signer: with proof that convinces others it is excluded, without it is doubted.
     mutating func blame(_ signer: PublicKey, _ problem: String, _ current: CurrentAttempt, statements: [Statement]) {
+        let evidence = Evidence(plan: current.plan, attempt: current.number, statements: statements)
+        guard self.accuse(signer, problem, evidence) else { return self.distrust(signer, problem, current) }
         current.failure = "signer \(signer): \(problem)"
-        self.accuse(signer, problem, Evidence(plan: current.plan, attempt: current.number, statements: statements))
     }
 
-    private mutating func accuse(_ signer: PublicKey, _ problem: String, _ evidence: Evidence) {
-        guard signer != self.signer else { return }
-        // What others would not be convinced by is not called proof.
-        let isProof = if case .proved(signer, _) = evidence.verdict() { true } else { false }
-        self.faults.append(Fault(signer: signer, problem: problem, proof: isProof ? .found(evidence) : .none))
+    /// Whether the evidence convinces. What it does not convince others of is held against nobody.
+    private mutating func accuse(_ signer: PublicKey, _ problem: String, _ evidence: Evidence) -> Bool {
+        guard signer != self.signer, case .proved(signer, _) = evidence.verdict() else { return false }
+        self.faults.append(Fault(signer: signer, problem: problem, proof: .found(evidence)))
+        return true
+    }
+
+    /// The attempt is spoilt, and nothing is proved: the signer may be at fault, or the folder, or whoever gave it other files.
+    mutating func distrust(_ signer: PublicKey, _ problem: String, _ current: CurrentAttempt) {
+        guard current.failure == nil else { return }
+        current.failure = "signer \(signer): \(problem)"
+        self.doubt(signer)
+        self.notices.append(.doubted(signer, reason: problem))
+        // Where others can sign they begin at once; the same set again, not faster than a beat.
+        if self.fixedSet != nil { current.nextAttemptAt = self.lastStepAt + self.configuration.beat }
     }
 
     /// Two contents under one name prove the fault, in whichever attempt; a plan with the signer in it makes the evidence complete.
@@ -27,7 +38,7 @@ extension FileExchange {
                 open.append((first, second))
                 continue
             }
-            self.accuse(
+            _ = self.accuse(
                 first.sender, "it gave two different sets of nonces under one name",
                 Evidence(plan: plan, attempt: first.attempt, statements: [first, second]))
         }
@@ -45,7 +56,6 @@ extension FileExchange {
         for fault in faults where self.excluded.insert(fault.signer).inserted {
             let path = ExchangePath.evidence(fault.signer)
             switch fault.proof {
-            case .none: self.problems[fault.signer] = (fault.problem, nil)
             case .standsInFolder: self.problems[fault.signer] = (fault.problem, path.description)
             case .found(let evidence):
                 self.problems[fault.signer] = (fault.problem, path.description)

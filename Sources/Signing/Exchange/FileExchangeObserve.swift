@@ -109,7 +109,12 @@ extension FileExchange {
         guard self.request.isSatisfied(by: transaction, spending: self.policy.scriptPubKey) else {
             return self.ignore(file, "it is not this request's transaction with valid signatures")
         }
-        self.finalTransaction = transaction
+        // Witnesses of others' inputs were not judged: they are not taken over.
+        var own = self.request.transaction
+        for (index, coin) in self.request.prevouts.enumerated() where coin.scriptPubKey == self.policy.scriptPubKey {
+            own.inputs[index].witness = transaction.inputs[index].witness
+        }
+        self.finalTransaction = own
     }
 
     /// What another process proved holds here too, once it is checked: the statements in it need not be in the folder any more.

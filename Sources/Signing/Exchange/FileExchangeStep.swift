@@ -146,7 +146,7 @@ extension FileExchange {
         self.spoilt = []
         actions += self.takeFaults()
         guard self.finalTransaction == nil else { return }
-        if current.failure != nil || self.isStuck(current, now: now) {
+        if current.failure != nil ? now >= current.nextAttemptAt : self.isStuck(current, now: now) {
             actions += try self.propose(standing.next, now: now, identity: identity)
         }
     }
@@ -314,8 +314,11 @@ extension FileExchange {
     }
 
     private mutating func takeNonces(_ current: CurrentAttempt) {
+        guard let files = self.attempts[current.number]?.nonces else { return }
         for signer in current.plan.signers where !(current.session.localSigners.contains(signer)) {
-            for statement in self.attempts[current.number]?.nonces[signer] ?? [] {
+            let statements = files[signer] ?? []
+            let takenCount = current.takenNonceCounts.updateValue(statements.count, forKey: signer) ?? 0
+            for statement in statements.dropFirst(takenCount) {
                 do {
                     guard let set = try statement.nonceSet() else { continue }
                     switch try current.session.add(set, from: signer) {
@@ -339,8 +342,7 @@ extension FileExchange {
             // The first that fits counts: no later one can spoil what is already here.
             guard let statement = statements.first(where: { $0.isPartialSignature(under: transcript) }) else {
                 // It saw other nonces than we, or says so: whose doing that is, nobody can tell from here.
-                if current.failure == nil { self.doubt(signer) }
-                current.failure = "signer \(signer) signed for other nonces than those in the folder"
+                self.distrust(signer, "it signed for other nonces than those in the folder", current)
                 continue
             }
             do {
@@ -366,10 +368,13 @@ extension FileExchange {
     }
 
     private mutating func publishPartials(_ current: CurrentAttempt, identity: borrowing Ed25519.SecretKey) -> [ExchangeAction] {
-        guard let partials = current.ownPartials, let transcript = current.session.transcriptDigest else { return [] }
+        guard current.usedPartials[self.signer] == nil, let partials = current.ownPartials,
+            let transcript = current.session.transcriptDigest
+        else { return [] }
         let statement = Statement(
             .partialSignatures(transcript: transcript, partials), request: self.requestDigest, attempt: current.number,
             enrolment: self.enrolment, identity: identity)
+        current.usedPartials[self.signer] = statement
         guard self.attempts[current.number]?.partials[self.signer]?.contains(statement) != true else { return [] }
         self.attempts[current.number, default: AttemptFiles()].partials[self.signer, default: []].append(statement)
         // Replacing is harmless: the bytes are the same whenever they are written.
@@ -384,9 +389,7 @@ extension FileExchange {
             actions.append(.write(nonces, Self.encoded(statement, current.plan)))
         }
         let partials = ExchangePath.partialSignatures(attempt: current.number, self.signer)
-        if current.role == .signed, self.spoilt.contains(partials),
-            let statement = self.attempts[current.number]?.partials[self.signer]?.last
-        {
+        if current.role == .signed, self.spoilt.contains(partials), let statement = current.usedPartials[self.signer] {
             actions.append(.write(partials, Self.encoded(statement, current.plan)))
         }
     }
@@ -455,7 +458,10 @@ extension FileExchange {
     /// Who could sign and does not seem to be here.
     private func away(now: Duration) -> [PublicKey] {
         let present = self.present(now: now)
-        return (self.fixedSet ?? self.policy.members).filter { !present.contains($0) && !self.excluded.contains($0) }
+        let needed = self.fixedSet ?? self.policy.members
+        let away = needed.filter { !present.contains($0) && !self.excluded.contains($0) }
+        // When all are here, those are awaited whose contributions could not be used.
+        return away.isEmpty ? needed.filter { self.doubts[$0] != nil && !self.excluded.contains($0) } : away
     }
 }
 

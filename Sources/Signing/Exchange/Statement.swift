@@ -17,6 +17,16 @@ public struct Statement: Hashable, Sendable {
         case nonces(NonceName, [[UInt8]])
         /// Round 2: the transcript T1, and 32 bytes for each signed input.
         case partialSignatures(transcript: Bytes32, [[UInt8]])
+
+        /// The number of its kind in the encoding.
+        var kind: UInt8 {
+            switch self {
+            case .presence: 1
+            case .set: 2
+            case .nonces: 3
+            case .partialSignatures: 4
+            }
+        }
     }
 
     /// T0 of the request that it is about.
@@ -71,22 +81,19 @@ extension Statement {
         writer.write(enrolment.serialized())
         writer.write(request)
         writer.writeUInt32(attempt)
+        writer.writeUInt8(body.kind)
         switch body {
         case .presence(let incarnation, let beat):
-            writer.writeUInt8(1)
             writer.writeVariableBytes(incarnation)
             writer.writeUInt64(beat)
         case .set(let keys):
-            writer.writeUInt8(2)
             writer.writeCompactSize(keys.count)
             for key in keys { writer.write(key.bytes) }
         case .nonces(let name, let nonces):
-            writer.writeUInt8(3)
             name.write(to: &writer)
             writer.writeCompactSize(nonces.count)
             for nonce in nonces { writer.writeVariableBytes(nonce) }
         case .partialSignatures(let transcript, let partials):
-            writer.writeUInt8(4)
             writer.write(transcript)
             writer.writeCompactSize(partials.count)
             for partial in partials { writer.writeVariableBytes(partial) }
