@@ -221,6 +221,51 @@ import Testing
         #expect(notices.allSatisfy { $0.contains("more than any file of an exchange has") })
     }
 
+    @Test func `a path tells what is read of a file, before anything is`() throws {
+        let simulation = try ExchangeSimulation(.twoOfFour, seed: 14)
+        let signer = simulation.signers[0]
+        let member = simulation.signers[1].publicKey
+        let stranger = try SecretKey.generate().publicKey
+        try simulation.start(signer)
+        let process = try #require(signer.process)
+        func limit(_ path: ExchangePath) -> Int? { process.machine.wants(path.description) }
+        #expect(limit(.presence(member)) == Statement.byteCountMax)
+        #expect(limit(.final) == 8_000_002)
+        #expect(limit(.nonces(attempt: 1, member)) == 8 << 20 && limit(.evidence(member)) == 8 << 20)
+        for path in [
+            ExchangePath.presence(stranger), .nonces(attempt: 1, stranger), .partialSignatures(attempt: 1, stranger), .evidence(stranger),
+            .evidence(signer.publicKey),
+        ] {
+            #expect(limit(path) == nil, "\(path)")
+        }
+        #expect(process.machine.wants("notes.txt") == nil)
+        // Attempts far ahead are not read until those before them are known.
+        let ahead = FileExchange.attemptLookahead + 1
+        #expect(limit(.set(attempt: ahead)) == nil && limit(.nonces(attempt: ahead, member)) == nil)
+        #expect(limit(.set(attempt: ahead - 1)) != nil)
+        let path = ExchangePath.set(attempt: 1).description
+        process.machine.observe(ExchangeFile(path: path, bytes: [1]), now: .zero)
+        #expect(limit(.set(attempt: ahead)) != nil, "one more is known")
+    }
+
+    @Test(arguments: UInt64(0)..<5)
+    func `who comes late finds the newest of many attempts`(seed: UInt64) throws {
+        let simulation = try ExchangeSimulation(.allOfThree, seed: seed)
+        let late = simulation.signers[2]
+        late.comesAt = .seconds(100)
+        // The second is started again and again, each time a new attempt.
+        let restarted = simulation.signers[1]
+        simulation.stranger = { simulation in
+            guard simulation.now < .seconds(95), simulation.random.happens(oneIn: 5) else { return }
+            restarted.process = nil
+        }
+        try simulation.run()
+        for signer in simulation.signers { #expect(signer.completed != nil, "\(String(describing: signer.failed)) replay: seed \(seed)") }
+        let sets = simulation.signers[0].replica.files.keys.filter { $0.hasSuffix("set.psbt") }
+        #expect(sets.count > 2 * Int(FileExchange.attemptLookahead), "\(sets.count) attempts")
+        #expect(simulation.violations == [], "replay: seed \(seed)")
+    }
+
     @Test func `a false final transaction is not believed, and is replaced`() throws {
         let finished = try ExchangeSimulation(.allOfThree, seed: 2)
         try finished.run()

@@ -207,8 +207,9 @@ final class ExchangeSimulation {
             changed.append(again)
         }
         for path in changed {
+            guard let limit = process.machine.wants(path) else { continue }
             process.seen[path] = signer.replica.versions[path]
-            guard let bytes = signer.replica.files[path] else { continue }
+            guard let bytes = signer.replica.files[path], bytes.count <= limit else { continue }
             process.machine.observe(ExchangeFile(path: path, bytes: bytes), now: self.now)
         }
         return hasSeen

@@ -59,7 +59,7 @@ struct CosignRunner {
             var hasActed = false
             do throws(FileError) {
                 let attempt = machine.progress(now: now).attempt
-                for file in try folder.changes(sinceAttempt: attempt) {
+                for file in try folder.changes(sinceAttempt: attempt, upTo: { machine.wants($0) }) {
                     hasActed = true
                     machine.observe(file, now: now)
                 }

@@ -45,23 +45,30 @@ struct ExchangeFolder {
 
     // MARK: Reading
 
-    /// The files of the exchange that are new or have changed since the last call.
+    /// The files of the exchange that are new or have changed since they were last read.
     ///
-    /// - Parameter attempt: the newest attempt that is known; earlier ones are done with.
-    mutating func changes(sinceAttempt attempt: UInt32) throws(FileError) -> [ExchangeFile] {
+    /// - Parameters:
+    ///   - attempt: the newest attempt that is known; earlier ones are done with.
+    ///   - byteCountMax: how much of a file to read at most; `nil` for one that is not to be read now, and asked about again.
+    mutating func changes(
+        sinceAttempt attempt: UInt32,
+        upTo byteCountMax: (_ name: String) -> Int? = { ExchangePath($0).map { _ in ExchangeFile.byteCountMax } }
+    ) throws(FileError) -> [ExchangeFile] {
         self.firstAttempt = max(self.firstAttempt, attempt)
         var files: [ExchangeFile] = []
         for name in try AtomicFile.names(in: self.path, countMax: Self.nameCountMax) {
-            if ExchangePath(name) != nil {
-                if let file = try self.changedFile(name) { files.append(file) }
-            } else if let number = Self.attemptNumber(name), number >= self.firstAttempt {
-                files += try self.changes(inAttemptFolder: name)
+            if let number = Self.attemptNumber(name) {
+                if number >= self.firstAttempt { files += try self.changes(inAttemptFolder: name, upTo: byteCountMax) }
+            } else if let file = try self.changedFile(name, upTo: byteCountMax) {
+                files.append(file)
             }
         }
         return files
     }
 
-    private mutating func changes(inAttemptFolder folder: String) throws(FileError) -> [ExchangeFile] {
+    private mutating func changes(
+        inAttemptFolder folder: String, upTo byteCountMax: (_ name: String) -> Int?
+    ) throws(FileError) -> [ExchangeFile] {
         let names: [String]
         do throws(FileError) { names = try AtomicFile.names(in: "\(self.path)/\(folder)", countMax: Self.nameCountMax) } catch {
             // A file, a link to nowhere, a folder closed to us: whoever put it there must not end our process.
@@ -69,16 +76,18 @@ struct ExchangeFolder {
             return []
         }
         var files: [ExchangeFile] = []
-        for name in names where ExchangePath("\(folder)/\(name)") != nil {
-            if let file = try self.changedFile("\(folder)/\(name)") { files.append(file) }
+        for name in names {
+            if let file = try self.changedFile("\(folder)/\(name)", upTo: byteCountMax) { files.append(file) }
         }
         return files
     }
 
-    private mutating func changedFile(_ name: String) throws(FileError) -> ExchangeFile? {
-        guard let stamp = Self.stamp(of: "\(self.path)/\(name)"), self.stamps[name] != stamp else { return nil }
+    private mutating func changedFile(_ name: String, upTo byteCountMax: (_ name: String) -> Int?) throws(FileError) -> ExchangeFile? {
+        guard let stamp = Self.stamp(of: "\(self.path)/\(name)"), self.stamps[name] != stamp, let limit = byteCountMax(name) else {
+            return nil
+        }
         do throws(FileError) {
-            let bytes = try AtomicFile.read("\(self.path)/\(name)", byteCountMax: ExchangeFile.byteCountMax, followingLinks: false)
+            let bytes = try AtomicFile.read("\(self.path)/\(name)", byteCountMax: limit, followingLinks: false)
             self.stamps[name] = stamp
             return ExchangeFile(path: name, bytes: bytes)
         } catch {
@@ -92,7 +101,7 @@ struct ExchangeFolder {
 
     /// The number in `attempt-0001`.
     private static func attemptNumber(_ name: String) -> UInt32? {
-        guard case .set(let number)? = ExchangePath("\(name)/set.psbt") else { return nil }
+        guard name.hasPrefix("attempt-"), case .set(let number)? = ExchangePath("\(name)/set.psbt") else { return nil }
         return number
     }
 

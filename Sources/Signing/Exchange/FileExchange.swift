@@ -20,6 +20,8 @@ public struct FileExchange: ~Copyable {
     public let signer: PublicKey
 
     let policy: any SpendingPolicy
+    /// The policy's members, to look up: every file asks whether its signer is one.
+    let members: Set<PublicKey>
     let configuration: ExchangeConfiguration
     let enrolment: Enrolment
     /// This process's start, or the last jump of its clocks: the name of its nonces and of its presence.
@@ -34,6 +36,8 @@ public struct FileExchange: ~Copyable {
     var nonceCounter: UInt32 = 0
     var presences: [PublicKey: Presence] = [:]
     var attempts: [UInt32: AttemptFiles] = [:]
+    /// So many attempts follow each other from the first without a gap, each with a file that names its set.
+    var attemptCount: UInt32 = 0
     var excluded: Set<PublicKey> = []
     var current: CurrentAttempt?
     /// The attempt that was the current one when this process left.
@@ -164,6 +168,7 @@ public struct FileExchange: ~Copyable {
         self.requestDigest = request.digest
         self.signer = enrolment.signer
         self.policy = policy
+        self.members = Set(policy.members)
         self.configuration = configuration
         self.enrolment = enrolment
         self.incarnation = incarnation

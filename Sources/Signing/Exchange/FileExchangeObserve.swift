@@ -6,10 +6,35 @@ internal import Secp256k1
 // those changes nothing here.
 
 extension FileExchange {
-    /// Takes in a file that is new or has changed since it was last given. What cannot be used is ignored, with a notice.
+    /// Most attempts ahead of the ones that are known whose files are kept: a file may come before the one that names its set.
+    public static let attemptLookahead: UInt32 = 16
+
+    /// How much of a file to read, in bytes; `nil` for one that is not to be read at all: no member's, or of an attempt that is over or
+    /// too far ahead.
+    ///
+    /// Costs no more than reading the path. Ask again at every look: the attempts become known one after the other.
+    public func wants(_ path: String) -> Int? { ExchangePath(path).flatMap { self.byteCountMax(of: $0) } }
+
+    private func byteCountMax(of path: ExchangePath) -> Int? {
+        switch path {
+        case .presence(let signer): self.members.contains(signer) ? Statement.byteCountMax : nil
+        case .set(let attempt): self.isWithinReach(attempt) ? ExchangeFile.byteCountMax : nil
+        case .nonces(let attempt, let signer), .partialSignatures(let attempt, let signer):
+            self.members.contains(signer) && self.isWithinReach(attempt) && !self.isForgotten(attempt) ? ExchangeFile.byteCountMax : nil
+        // In hex, with an end of line.
+        case .final: 2 * Transaction.byteCountMax + 2
+        case .evidence(let signer):
+            self.members.contains(signer) && signer != self.signer && !self.excluded.contains(signer) ? ExchangeFile.byteCountMax : nil
+        }
+    }
+
+    private func isWithinReach(_ attempt: UInt32) -> Bool { attempt <= self.attemptCount + Self.attemptLookahead }
+
+    /// Takes in a file that is new or has changed since it was last given. What cannot be used is ignored, with a notice; what is not
+    /// wanted (`wants`) is not looked at, and to be given again once it is.
     public mutating func observe(_ file: ExchangeFile, now: Duration) {
-        guard let path = ExchangePath(file.path) else { return }
-        guard file.bytes.count <= ExchangeFile.byteCountMax else {
+        guard let path = ExchangePath(file.path), let limit = self.byteCountMax(of: path) else { return }
+        guard file.bytes.count <= limit else {
             return self.ignore(file, "\(file.bytes.count) bytes are more than any file of an exchange has")
         }
         switch path {
@@ -60,6 +85,11 @@ extension FileExchange {
             return self.markUnusable(attempt, isSigned: false, now: now)
         }
         self.attempts[attempt, default: AttemptFiles()].set = .chosen(keys)
+        self.countAttempts()
+    }
+
+    private mutating func countAttempts() {
+        while self.attempts[self.attemptCount + 1]?.set != nil { self.attemptCount += 1 }
     }
 
     mutating func markUnusable(_ attempt: UInt32, isSigned: Bool, now: Duration) {
@@ -69,6 +99,7 @@ extension FileExchange {
             self.attempts[attempt, default: AttemptFiles()].set = .unusable(since: since, isSigned: isSigned || wasSigned)
         case nil: self.attempts[attempt, default: AttemptFiles()].set = .unusable(since: now, isSigned: isSigned)
         }
+        self.countAttempts()
     }
 
     private mutating func observeNonces(_ file: ExchangeFile, attempt: UInt32, signer: PublicKey) {
@@ -119,7 +150,6 @@ extension FileExchange {
 
     /// What another process proved holds here too, once it is checked: the statements in it need not be in the folder any more.
     private mutating func observeEvidence(_ file: ExchangeFile, against signer: PublicKey) {
-        guard self.policy.members.contains(signer), signer != self.signer, !self.excluded.contains(signer) else { return }
         let evidence: Evidence
         do { evidence = try Evidence(parsing: file.bytes) } catch { return self.ignore(file, "\(error)") }
         guard evidence.request == self.request, case .proved(signer, let fault) = evidence.verdict() else {
@@ -141,7 +171,7 @@ extension FileExchange {
             self.ignore(file, "it is about another request or attempt")
             return nil
         }
-        guard self.policy.members.contains(statement.sender), signer.map({ $0 == statement.sender }) ?? true else {
+        guard self.members.contains(statement.sender), signer.map({ $0 == statement.sender }) ?? true else {
             self.ignore(file, "it is from signer \(statement.sender), who has no place here")
             return nil
         }

@@ -257,15 +257,17 @@ extension FileExchange {
         self.current = current
         if number > 1 || failure != nil { actions.append(.say(.attemptBegun(number, reason: failure ?? "fresh nonces"))) }
         if role == .replaying, failure == nil { actions.append(.say(.repeatedRecordedSignatures(attempt: number))) }
-        self.forgetContributions(before: number)
+        self.forgetContributions()
     }
 
     /// Attempts whose contributions are kept beside the newest, for contradictions that arrive late.
     private static let keptAttemptCount: UInt32 = 8
 
-    private mutating func forgetContributions(before number: UInt32) {
-        guard number > Self.keptAttemptCount else { return }
-        for old in self.attempts.keys where old < number - Self.keptAttemptCount {
+    /// Whether the attempt was over so long ago that nothing of it is kept.
+    func isForgotten(_ attempt: UInt32) -> Bool { attempt + Self.keptAttemptCount < self.current?.number ?? 0 }
+
+    private mutating func forgetContributions() {
+        for old in self.attempts.keys where self.isForgotten(old) {
             self.attempts[old]?.nonces = [:]
             self.attempts[old]?.partials = [:]
         }
