@@ -205,6 +205,28 @@ import Testing
         }
     }
 
+    @Test func `a transaction heavier than nodes relay, and change that nobody could spend, are refused`() throws {
+        let coins = (0..<1_738).map { index in
+            var coin = Self.coin(10_000)
+            coin.outPoint = OutPoint(txid: coin.outPoint.txid, index: UInt32(index))
+            return coin
+        }
+        let rate = try FeeRate(1)
+        // 230 units each coin, and the rest of the transaction besides.
+        let heaviest = try FundedTransaction(spending: coins.dropLast(), paying: [], changeTo: Self.taproot, feeRate: rate)
+        #expect(heaviest.size.weight == 399_732)
+        let error = FeeError.tooHeavy(weight: 399_732 + 230, limit: Transaction.relayedWeightMax)
+        #expect(error == .tooHeavy(weight: 399_962, limit: 400_000))
+        #expect(throws: FeeError.tooHeavy(weight: 400_134, limit: 400_000)) {
+            try FundedTransaction(spending: coins, paying: [Self.payment(1_000)], changeTo: Self.taproot, feeRate: rate)
+        }
+        for script in [Script([0x6a]), Script([UInt8](repeating: 0x51, count: 10_001))] {
+            #expect(throws: FeeError.unspendableChange) {
+                try FundedTransaction(spending: [Self.coin(5_000)], paying: [Self.payment(1_000)], changeTo: script, feeRate: rate)
+            }
+        }
+    }
+
     @Test func `what no node relays and what cannot be is refused with the numbers`() throws {
         let rate = try FeeRate(1)
         func fund(_ coins: [FundingCoin], _ payments: [TransactionOutput]) throws -> FundedTransaction {

@@ -114,6 +114,18 @@ import Testing
         #expect(throws: PSBTError.utxoMissing(input: 0)) { try psbt.finalize() }
     }
 
+    @Test func `a witness script longer than consensus lets run is not looked into`() throws {
+        let limit = 10_000
+        for (count, obstacle) in [
+            (limit, PSBT.FinalizingObstacle.unsupportedScript), (limit + 1, .scriptTooLong(byteCount: limit + 1, limit: limit)),
+        ] {
+            let script = Script([UInt8](repeating: 0x61, count: count))
+            var psbt = try self.psbt(paying: self.witnessScript(SHA256.hash(script.bytes).bytes), isWitness: true)
+            psbt.inputs[0].witnessScript = script
+            #expect(throws: PSBTError.notFinalizable(input: 0, obstacle)) { try psbt.finalize() }
+        }
+    }
+
     // MARK: Taproot
 
     private func leaf(_ key: XOnlyPublicKey) -> TapLeaf {

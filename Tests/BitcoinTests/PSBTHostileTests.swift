@@ -110,6 +110,37 @@ struct PSBTHostileTests {
         }
     }
 
+    @Test func `witness items of all inputs together are bounded`() throws {
+        let input = TransactionInput(previousOutput: OutPoint(txid: Txid(Bytes32()), index: 0))
+        var psbt = try PSBT(unsignedTransaction: Transaction(inputs: [input, input], outputs: []))
+        psbt.inputs[0].finalScriptWitness = Witness([[UInt8]](repeating: [], count: PSBT.itemCountMax - 10))
+        psbt.inputs[1].finalScriptWitness = Witness([[UInt8]](repeating: [], count: 10))
+        #expect(try PSBT(parsing: psbt.serialized()) == psbt)
+        psbt.inputs[1].finalScriptWitness?.items.append([])
+        let tooMany = ByteDecodingError.tooLarge(
+            field: "count of all witness items", offset: 0, value: UInt64(PSBT.itemCountMax) + 1, limit: UInt64(PSBT.itemCountMax))
+        #expect(throws: PSBTError.invalidField(.input(1), .input(.finalScriptWitness), .malformedValue(tooMany))) {
+            try PSBT(parsing: psbt.serialized())
+        }
+    }
+
+    @Test func `a tree's leaves are bounded before they are kept`() {
+        let leaf: [UInt8] = [1, 0xc0, 0]
+        let bytes = [[UInt8]](repeating: leaf, count: TaprootTree.leafCountMax + 1).flatMap { $0 }
+        #expect(throws: TaprootError.tooManyLeaves(limit: TaprootTree.leafCountMax)) { try TaprootTree(parsing: bytes) }
+        #expect(throws: TaprootError.misplacedLeaf(leaf: 2, depth: 1)) { try TaprootTree(parsing: bytes.dropLast(3)) }
+    }
+
+    @Test func `an error shows no more of a stranger's key than a key is long`() {
+        let error = PSBTError.duplicateKey(.global, .unknown(keyType: 7), keyData: [UInt8](repeating: 0xab, count: 1_000_000))
+        #expect("\(error)".count < 250)
+        #expect("\(error)".contains(String(repeating: "ab", count: 40) + "… of 1000000 bytes"))
+    }
+
+    @Test func `a PSBT without inputs is not complete`() throws {
+        #expect(try !PSBT(unsignedTransaction: Transaction(inputs: [], outputs: [])).isComplete)
+    }
+
     @Test func `a transaction that is signed already makes no PSBT`() {
         var input = TransactionInput(previousOutput: OutPoint(txid: Txid(Bytes32()), index: 0))
         input.witness = Witness([[1]])

@@ -72,11 +72,41 @@ struct PSBTMuSig2Tests {
 
     @Test func `partial signatures for the output key make a signature that spends`() throws {
         var psbt = try self.psbt("spend, output key", "all partial signatures")
-        #expect(throws: PSBTError.notFinalizable(input: 0, .signaturesMissing(found: 0, needed: 1))) { try psbt.finalize() }
         let signature = try self.signature(of: psbt, keys: KeyAggregation(self.participants))
-        psbt.inputs[0].tapKeySignature = PSBT.TapSignature(signature)
         try psbt.finalize()
         #expect(psbt.inputs[0].finalScriptWitness == Witness([signature.bytes]))
+    }
+
+    @Test func `a signer whose partial signature is wrong is named, and so is one whose signature is none`() throws {
+        var psbt = try self.psbt("spend, output key", "all partial signatures")
+        let input = psbt.inputs[0]
+        let (label, right) = try #require(input.musig2PartialSignatures.first { $0.key.participant == self.participants[1] })
+        func finalize(with partial: [UInt8]?) throws {
+            psbt.removeMuSig2Contributions()
+            for (label, nonce) in input.musig2PublicNonces { try psbt.addMuSig2PublicNonce(nonce, for: label, toInput: 0) }
+            for (other, value) in input.musig2PartialSignatures where other != label {
+                try psbt.addMuSig2PartialSignature(value, for: other, toInput: 0)
+            }
+            if let partial { try psbt.addMuSig2PartialSignature(partial, for: label, toInput: 0) }
+            try psbt.finalize()
+        }
+        #expect(throws: PSBTError.notFinalizable(input: 0, .invalidPartialSignatures(signers: [self.participants[1]]))) {
+            try finalize(with: right.dropLast() + [right[31] ^ 1])
+        }
+        let error = try #require(throws: PSBTError.self) { try finalize(with: [UInt8](repeating: 0xff, count: 32)) }
+        guard case .notFinalizable(0, .malformedContribution(self.participants[1], _)) = error else { throw error }
+        #expect(throws: PSBTError.notFinalizable(input: 0, .signaturesMissing(found: 0, needed: 1))) { try finalize(with: nil) }
+        try finalize(with: right)
+        #expect(psbt.isComplete)
+    }
+
+    @Test func `partial signatures whose message is not known, for want of a UTXO, are not added up, and the input is named`() throws {
+        let psbt = try self.psbt("spend, output key", "all partial signatures")
+        var transaction = psbt.unsignedTransaction
+        transaction.inputs.append(TransactionInput(previousOutput: OutPoint(txid: Txid(Bytes32()), index: 0)))
+        var wider = try PSBT(unsignedTransaction: transaction)
+        wider.inputs[0] = psbt.inputs[0]
+        #expect(throws: PSBTError.utxoMissing(input: 1)) { try wider.finalizeInput(0) }
     }
 
     @Test func `partial signatures for the internal key make the PSBT's own signature`() throws {

@@ -1,5 +1,6 @@
 import Bitcoin
 import CryptoPrimitives
+import Secp256k1
 import TestVectors
 import Testing
 
@@ -85,6 +86,42 @@ struct PSBTSignerCheckTests {
         let block = try #require(psbt.inputs[0].tapLeafScripts.keys.first)
         wrongLeaf.inputs[0].tapLeafScripts[block] = TapLeaf(script: Script([0x51]))
         #expect(throws: PSBTError.notSignable(input: 0, .leafScriptMismatch)) { try wrongLeaf.checkSignable() }
+    }
+
+    @Test func `internal key and root are compared with the control blocks, each on its own`() throws {
+        let vector = try #require(try PSBTVectorFile.load(371).valid.first { $0.why.hasPrefix("script-path input: leaf") })
+        let psbt = try vector.psbt()
+        let internalKey = try #require(psbt.inputs[0].tapInternalKey)
+        let output = try psbt.spentOutput(ofInput: 0)
+        guard case .payToTaproot(let outputKey) = output.scriptPubKey.kind else { throw PSBTError.notAPSBT }
+
+        var onlyRoot = psbt
+        onlyRoot.inputs[0].tapInternalKey = nil
+        try onlyRoot.checkSignable()
+        onlyRoot.inputs[0].tapMerkleRoot = Bytes32()
+        #expect(throws: PSBTError.notSignable(input: 0, .merkleRootMismatch)) { try onlyRoot.checkSignable() }
+
+        var onlyKey = psbt
+        onlyKey.inputs[0].tapMerkleRoot = nil
+        #expect(onlyKey.inputs[0].tapInternalKey == internalKey)
+        try onlyKey.checkSignable()
+        onlyKey.inputs[0].tapInternalKey = try XOnlyPublicKey(outputKey)
+        #expect(throws: PSBTError.notSignable(input: 0, .internalKeyMismatch)) { try onlyKey.checkSignable() }
+    }
+
+    @Test func `a signature that covers less than everything is refused where the PSBT does not ask for it`() throws {
+        let roles = try #require(try PSBTVectorFile.load(174).roles)
+        var psbt = try roles.signer1.result.psbt()
+        let (key, signature) = try #require(psbt.inputs[0].partialSignatures.first)
+        let none = try PSBT.ECDSASignature(parsing: signature.bytes.dropLast() + [2])
+        psbt.inputs[0].sighashType = nil
+        try psbt.checkSignable()
+        psbt.inputs[0].partialSignatures[key] = none
+        let error = PSBTError.notSignable(input: 0, .signatureOfUnusualSighashType(actual: 2))
+        #expect(throws: error) { try psbt.checkSignable() }
+        #expect(throws: error) { try psbt.finalizeInput(0) }
+        psbt.inputs[0].sighashType = 2
+        try psbt.checkSignable(input: 0, allowing: [2])
     }
 
     @Test func `UTXO fields that disagree are refused`() throws {

@@ -146,6 +146,13 @@ import Testing
         #expect((all["cheapest"] as? [String: Any])?["path"] as? String == "aggregate")
     }
 
+    @Test func `a spend too heavy for nodes to relay is called that`() throws {
+        let heavy = try Self.run("size", "--threshold", "3", "--owner-aggregate", "--inputs", "2000")
+        #expect(heavy.output.contains("nodes relay at most 400,000 weight units; spend fewer coins at once"))
+        let light = try Self.run("size", "--threshold", "3", "--owner-aggregate", "--inputs", "900")
+        #expect(!light.output.contains("nodes relay"))
+    }
+
     @Test func `sizes agree with a transaction that is signed`() throws {
         let json = try Self.run(
             "size", "--threshold", "3", "--owner-unspendable", "--sighash-all", "--inputs", "3", "--outputs", "1", "--json"

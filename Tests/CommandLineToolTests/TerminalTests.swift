@@ -127,6 +127,22 @@ private final class Terminal {
         #expect(try folder.names() == [])
     }
 
+    @Test func `no other key and no signal leaves the terminal without its echo`() throws {
+        let folder = try TemporaryFolder()
+        let terminal = try Terminal("key", "new", "--network", "signet", "--out", folder.path("a.key"))
+        try terminal.waitFor("New passphrase")
+        // Ctrl-Z and its signal are passed over, and Ctrl-\\ ends like Ctrl-C, without a core file.
+        terminal.type("half\u{1a}")
+        terminal.send(SIGTSTP)
+        usleep(50_000)
+        #expect(!terminal.echoes)
+        terminal.type(" a pass\u{1c}")
+        try terminal.waitFor("chorale: interrupted")
+        #expect(try terminal.wait().exitCode == 4)
+        #expect(terminal.echoes)
+        #expect(try folder.names() == [])
+    }
+
     @Test func `messages are coloured on a terminal, unless NO_COLOR is set`() throws {
         let coloured = try Terminal("nonsense")
         try coloured.waitFor("see: chorale --help")

@@ -22,15 +22,33 @@ extension DelegatedMultisig {
     /// The leaf at a position, with its control block. Takes up to some 250 hashes (127 leaves and their branches), whatever the
     /// size of the policy.
     public func leaf(at index: Int) throws(DelegatedMultisigError) -> Leaf {
-        try self.check(leaf: index)
-        // A policy that was computed here has none such; one whose leaf keys were given may.
-        guard let key = try? XOnlyPublicKey(self.leafKeys[index]) else { throw .invalidLeafKey(index) }
+        let key = try self.key(ofLeaf: index)
         return Leaf(
             index: index, signers: self.sets.subset(at: index), key: key, tapLeaf: Self.leaf(key: self.leafKeys[index]),
             controlBlock: ControlBlock(
                 leafVersion: TapLeaf.tapscriptVersion, outputKeyIsOdd: self.output.outputKeyIsOdd,
                 internalKey: self.output.internalKey,
                 merklePath: self.tree.merklePath(ofLeafAt: index) { Self.leaf(key: self.leafKeys[$0]).hash.hash }))
+    }
+
+    /// The aggregate key of a leaf, without its control block.
+    public func key(ofLeaf index: Int) throws(DelegatedMultisigError) -> XOnlyPublicKey {
+        try self.check(leaf: index)
+        // A policy that was computed here has none such; one whose leaf keys were given may.
+        guard let key = try? XOnlyPublicKey(self.leafKeys[index]) else { throw .invalidLeafKey(index) }
+        return key
+    }
+
+    /// What names a leaf in signature hashes and in PSBTs, without its control block.
+    public func leafHash(ofLeaf index: Int) throws(DelegatedMultisigError) -> TapLeafHash {
+        try self.check(leaf: index)
+        return Self.leaf(key: self.leafKeys[index]).hash
+    }
+
+    /// How many branches lie above a leaf, without building its control block.
+    public func depth(ofLeaf index: Int) throws(DelegatedMultisigError) -> Int {
+        try self.check(leaf: index)
+        return self.tree.depth(ofLeafAt: index)
     }
 
     func check(leaf index: Int) throws(DelegatedMultisigError) {

@@ -17,6 +17,10 @@ public enum FeeError: Error, Equatable, Sendable {
     case dustPayment(index: Int, amount: UInt64, limit: UInt64)
     /// `payments` holds the least change too where there would be no output without it.
     case insufficientFunds(available: UInt64, payments: UInt64, fee: UInt64)
+    /// Signed, the transaction would weigh more than nodes relay; `limit` is `Transaction.relayedWeightMax`.
+    case tooHeavy(weight: Int, limit: Int)
+    /// Nobody could spend the change.
+    case unspendableChange
 }
 
 extension FeeError: CustomStringConvertible {
@@ -41,6 +45,11 @@ extension FeeError: CustomStringConvertible {
         case .insufficientFunds(let available, let payments, let fee):
             "the coins hold \(available) sat, and \(payments) sat of payments with \(fee) sat of fee are needed: add coins, or lower "
                 + "the payments or the fee rate"
+        case .tooHeavy(let weight, let limit):
+            "signed, the transaction would weigh \(weight) units, and nodes relay at most \(limit): spend fewer coins or pay fewer "
+                + "outputs at once"
+        case .unspendableChange:
+            "nobody could spend the change: its script begins with OP_RETURN, or is too long to run; give an address of your own"
         }
     }
 }

@@ -49,6 +49,7 @@ public struct FundedTransaction: Hashable, Sendable {
         fee: (TransactionSize) -> UInt64
     ) throws(FeeError) {
         try Self.check(coins, payments)
+        guard !changeScript.isUnspendable else { throw .unspendableChange }
         let available = try Self.sum(coins.lazy.map(\.output.amount))
         let paid = try Self.sum(payments.lazy.map(\.amount))
         let inputSizes = coins.map(\.inputSize)
@@ -74,6 +75,9 @@ public struct FundedTransaction: Hashable, Sendable {
             self.fee = available - paid
             self.changeIndex = nil
             self.size = size
+        }
+        guard self.size.weight <= Transaction.relayedWeightMax else {
+            throw .tooHeavy(weight: self.size.weight, limit: Transaction.relayedWeightMax)
         }
         self.transaction = Transaction(
             inputs: coins.map { TransactionInput(previousOutput: $0.outPoint, sequence: $0.sequence) }, outputs: outputs,

@@ -37,9 +37,9 @@ extension PSBT.Input {
         let merger = FieldMerger(map: .input(index))
         try self.mergeNonWitnessUTXO(other, merger)
         try merger.merge(&self.witnessUTXO, other.witnessUTXO, .input(.witnessUTXO))
-        try merger.mergeContributions(&self.partialSignatures, other.partialSignatures, .partialSignature) {
-            (keyData: $0.bytes, signer: $0.bytes)
-        }
+        // A key may sign ECDSA twice with different nonces and harm nobody; a combiner may choose (BIP-174), and chooses so that the
+        // order of the PSBTs does not matter.
+        self.partialSignatures.merge(other.partialSignatures) { $0.bytes.lexicographicallyPrecedes($1.bytes) ? $0 : $1 }
         try merger.merge(&self.sighashType, other.sighashType, .input(.sighashType))
         try merger.merge(&self.redeemScript, other.redeemScript, .input(.redeemScript))
         try merger.merge(&self.witnessScript, other.witnessScript, .input(.witnessScript))

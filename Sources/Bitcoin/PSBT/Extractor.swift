@@ -3,8 +3,8 @@ import CryptoPrimitives
 // MARK: - Extracting
 
 extension PSBT {
-    /// Whether every input is final.
-    public var isComplete: Bool { self.inputs.allSatisfy(\.isFinal) }
+    /// Whether every input is final, and there is one: without inputs there is no transaction for the network.
+    public var isComplete: Bool { !self.inputs.isEmpty && self.inputs.allSatisfy(\.isFinal) }
 
     /// The transaction for the network (BIP-174, "Transaction Extractor").
     ///
@@ -61,7 +61,16 @@ extension PSBT {
     /// - Throws: `utxoMissing` and `utxosDisagree`; `amountsTooLarge` when a sum exceeds all bitcoin there will be;
     ///   `outputsExceedInputs`.
     public func fee() throws(PSBTError) -> UInt64 {
-        let spent = try Self.sum(try self.spentOutputs())
+        try self.fee(spending: try self.spentOutputs())
+    }
+
+    /// The same with what all inputs have in common at hand.
+    package func fee(using context: SpendingContext) throws(PSBTError) -> UInt64 {
+        try self.fee(spending: try context.spentOutputs())
+    }
+
+    private func fee(spending outputs: [TransactionOutput]) throws(PSBTError) -> UInt64 {
+        let spent = try Self.sum(outputs)
         let paid = try Self.sum(self.unsignedTransaction.outputs)
         guard paid <= spent else { throw .outputsExceedInputs(spent: spent, paid: paid) }
         return spent - paid

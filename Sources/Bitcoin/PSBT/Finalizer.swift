@@ -1,4 +1,5 @@
 import CryptoPrimitives
+import MuSig2
 import Secp256k1
 
 extension PSBT {
@@ -10,20 +11,32 @@ extension PSBT {
         case invalidSignature(XOnlyPublicKey)
         /// Only single keys and bare multisig can be finalized here; in Taproot, the key path and leaves of one key.
         case unsupportedScript
+        /// Consensus lets no script of this length run. Both count bytes.
+        case scriptTooLong(byteCount: Int, limit: Int)
+        /// The participants that the PSBT lists under this aggregate key do not make it.
+        case otherAggregate(PublicKey)
+        /// What this signer gave is no public nonce, or no partial signature (BIP-327).
+        case malformedContribution(signer: PublicKey, MuSig2Error)
+        /// The partial signatures of these signers do not verify.
+        case invalidPartialSignatures(signers: [PublicKey])
+        /// Partial signatures do not add up, though no signer can be named.
+        case aggregationFailed(MuSig2Error)
     }
 
     /// Makes every input final: builds scriptSig and witness from the signatures, then drops all that was needed for them
     /// (BIP-174, "Input Finalizer"). After an error nothing has changed.
     ///
+    /// MuSig2 partial signatures are added up where all participants have given theirs (BIP-373, "Finalizer").
     /// UTXOs, proprietary and unknown fields stay. Taproot signatures are verified when every input's UTXO is known; ECDSA
     /// signatures are not. A Taproot input is spent by the key path if it has that signature, else by the leaf that costs least.
     ///
     /// - Throws: `notFinalizable` or `notSignable`, which name the input and the obstacle; `utxoMissing`; `utxosDisagree`.
     public mutating func finalize() throws(PSBTError) {
-        var finalized = self
-        let sighashes = self.sighashes
-        for index in self.inputs.indices { try finalized.finalizeInput(index, sighashes) }
-        self = finalized
+        let context = SpendingContext(self)
+        var finalized: [Input] = []
+        finalized.reserveCapacity(self.inputs.count)
+        for index in self.inputs.indices { finalized.append(try self.finalizedInput(index, using: context)) }
+        self.inputs = finalized
     }
 
     /// Makes one input final; one that is final stays as it is.
@@ -31,23 +44,29 @@ extension PSBT {
     /// - Throws: As `finalize()`; `noSuchMap`.
     public mutating func finalizeInput(_ index: Int) throws(PSBTError) {
         try self.checkInput(index)
-        try self.finalizeInput(index, self.sighashes)
+        try self.finalizeInput(index, using: SpendingContext(self))
     }
 
-    /// `nil` while the UTXO of some input is not known.
-    private var sighashes: SighashCache? {
-        guard let outputs = try? self.spentOutputs() else { return nil }
-        return try? SighashCache(self.unsignedTransaction, prevouts: outputs)
+    /// The same with what all inputs have in common at hand: for many inputs, one after another.
+    package mutating func finalizeInput(_ index: Int, using context: SpendingContext) throws(PSBTError) {
+        try self.checkInput(index)
+        self.inputs[index] = try self.finalizedInput(index, using: context)
     }
 
-    private mutating func finalizeInput(_ index: Int, _ sighashes: SighashCache?) throws(PSBTError) {
-        let input = self.inputs[index]
-        if input.isFinal { return }
-        let scripts = try self.scripts(ofInput: index)
+    /// An input as it is once it is final; nothing is copied but the input.
+    package func finalizedInput(_ index: Int, using context: SpendingContext) throws(PSBTError) -> Input {
+        try self.checkInput(index)
+        var input = self.inputs[index]
+        if input.isFinal { return input }
+        let scripts = try self.scripts(ofInput: index, using: context)
+        var fault: PSBTError?
+        if case .taproot(let outputKey) = scripts { fault = input.addMuSig2Signatures(index, outputKey: outputKey, using: context) }
         let (scriptSig, witness): (Script, Witness)
         do throws(Obstruction) {
-            (scriptSig, witness) = try input.satisfy(scripts, TapVerifier(sighashes: sighashes, input: index))
+            (scriptSig, witness) = try input.satisfy(scripts, TapVerifier(sighashes: context.sighashes, input: index))
         } catch {
+            // A faulty MuSig2 signature does no harm where another one suffices, and is the reason where none does.
+            if case .signaturesMissing = error.obstacle, let fault { throw fault }
             throw .notFinalizable(input: index, error.obstacle)
         }
 
@@ -58,7 +77,7 @@ extension PSBT {
         final.finalScriptWitness = witness.isEmpty ? nil : witness
         final.proprietary = input.proprietary
         final.unknown = input.unknown
-        self.inputs[index] = final
+        return final
     }
 }
 
@@ -103,6 +122,10 @@ extension PSBT.Input {
     /// The stack that satisfies a script of the legacy or segwit v0 kind.
     private func satisfyScript(_ script: Script) throws(Obstruction) -> [[UInt8]] {
         if case .payToPublicKeyHash(let hash) = script.kind { return try self.satisfyKeyHash(hash) }
+        // Each byte may be a piece of its own, and a piece takes some fifty bytes of memory.
+        guard script.bytes.count <= Script.spendableByteCountMax else {
+            throw Obstruction(.scriptTooLong(byteCount: script.bytes.count, limit: Script.spendableByteCountMax))
+        }
         guard let multisig = BareMultisig(script) else { throw Obstruction(.unsupportedScript) }
         let signatures = multisig.keys.compactMap { self.partialSignatures[$0]?.bytes }
         guard signatures.count >= multisig.threshold else {
@@ -225,6 +248,19 @@ extension PSBT.FinalizingObstacle: CustomStringConvertible {
             its script is not one that can be finalized here: single keys, bare multisig, and in Taproot the key path and \
             leaves of one key
             """
+        case .scriptTooLong(let count, let limit):
+            "its script has \(count) bytes, and none above \(limit) can run; the output cannot be spent"
+        case .otherAggregate(let key):
+            "the participants listed for the key \(key) aggregate to another key; ask for the PSBT again"
+        case .malformedContribution(let signer, let error):
+            "what signer \(signer) gave cannot be used: \(error)"
+        case .invalidPartialSignatures(let signers):
+            """
+            the partial signature of \(signers.map { "\($0)" }.joined(separator: " and ")) does not sign this transaction with these \
+            nonces; start again with fresh nonces
+            """
+        case .aggregationFailed(let error):
+            "its partial signatures do not add up: \(error)"
         }
     }
 }

@@ -37,6 +37,13 @@ public struct PSBT: Hashable, Sendable {
     /// Source: Chorale's own bound; 20,000 signers × inputs with ten fields each.
     public static let fieldCountMax = 200_000
 
+    /// Most witness items and leaves of trees that are read, in all maps together.
+    ///
+    /// One takes as little as one byte and, decoded, up to 80; without this bound a PSBT of 16 MiB would take a gigabyte.
+    ///
+    /// Source: Chorale's own bound; 10,000 inputs whose previous transactions have 100 witness items each.
+    public static let itemCountMax = 1_000_000
+
     /// The transaction to be signed, without scriptSigs and witnesses (PSBT_GLOBAL_UNSIGNED_TX). It names the PSBT.
     public let unsignedTransaction: Transaction
 

@@ -15,15 +15,16 @@ extension PSBT {
         var reader = ByteReader(bytes.dropFirst(Self.magic.count))
 
         var allowance = Self.fieldCountMax
+        var items = ItemAllowance(Self.itemCountMax)
         try self.init(global: try KeyMap(from: &reader, as: .global, allowance: &allowance))
         for index in self.inputs.indices {
             let map = try KeyMap(from: &reader, as: .input(index), allowance: &allowance)
             self.inputs[index] = try Input(
-                map, index: index, spending: self.unsignedTransaction.inputs[index].previousOutput)
+                map, index: index, spending: self.unsignedTransaction.inputs[index].previousOutput, items: &items)
         }
         for index in self.outputs.indices {
             let map = try KeyMap(from: &reader, as: .output(index), allowance: &allowance)
-            self.outputs[index] = try Output(map, index: index)
+            self.outputs[index] = try Output(map, index: index, items: &items)
         }
         guard reader.isAtEnd else { throw .trailingBytes(count: reader.remainingCount) }
     }

@@ -97,7 +97,7 @@ extension PSBTError: CustomStringConvertible {
             "\(map): \(field)\(Self.named(keyData)) has two different values; find out which one is right and drop the other"
         case .conflictingContributions(let signer, let input, let field):
             """
-            input \(input): signer \(Hex.encode(signer)) gave two different values of \(field.name); \
+            input \(input): signer \(Self.hex(signer)) gave two different values of \(field.name); \
             start again with fresh contributions of this signer
             """
         case .differentTransactions(let first, let second):
@@ -123,7 +123,12 @@ extension PSBTError: CustomStringConvertible {
         }
     }
 
-    private static func named(_ keyData: [UInt8]) -> String { keyData.isEmpty ? "" : " (key \(Hex.encode(keyData)))" }
+    private static func named(_ keyData: [UInt8]) -> String { keyData.isEmpty ? "" : " (key \(Self.hex(keyData)))" }
+
+    /// Bytes that a stranger may have chosen, and as many as the stranger liked: their first 40, more than a key has.
+    private static func hex(_ bytes: [UInt8]) -> String {
+        bytes.count <= 40 ? Hex.encode(bytes) : Hex.encode(bytes.prefix(40)) + "… of \(bytes.count) bytes"
+    }
 }
 
 extension PSBT {

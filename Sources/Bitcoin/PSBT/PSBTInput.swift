@@ -85,14 +85,14 @@ extension PSBT {
 // MARK: - Decoding
 
 extension PSBT.Input {
-    init(_ map: KeyMap, index: Int, spending outPoint: OutPoint) throws(PSBTError) {
+    init(_ map: KeyMap, index: Int, spending outPoint: OutPoint, items: inout ItemAllowance) throws(PSBTError) {
         for record in map.records {
             guard let field = PSBT.InputField(rawValue: record.keyType) else {
                 self.unknown[PSBT.UnknownKey(keyType: record.keyType, keyData: Array(record.keyData))] = Array(record.value)
                 continue
             }
             do throws(PSBT.Flaw) {
-                try self.read(record, as: field, spending: outPoint)
+                try self.read(record, as: field, spending: outPoint, items: &items)
             } catch {
                 throw .invalidField(.input(index), .input(field), error)
             }
@@ -101,11 +101,11 @@ extension PSBT.Input {
 
     // Keys are unique within a map, and every key has one decoded form; so no assignment below overwrites another.
     private mutating func read(
-        _ record: KeyMap.Record, as field: PSBT.InputField, spending outPoint: OutPoint
+        _ record: KeyMap.Record, as field: PSBT.InputField, spending outPoint: OutPoint, items: inout ItemAllowance
     ) throws(PSBT.Flaw) {
         switch field {
         case .nonWitnessUTXO:
-            let transaction = try PSBT.Flaw.transaction(try record.valueOfBareKey())
+            let transaction = try PSBT.Flaw.transaction(try record.valueOfBareKey(), items: &items)
             try PSBT.Flaw.check(transaction, spentBy: outPoint)
             self.nonWitnessUTXO = transaction
         case .witnessUTXO:
@@ -127,7 +127,9 @@ extension PSBT.Input {
             self.finalScriptSig = try record.scriptOfBareKey()
         case .finalScriptWitness:
             let value = Array(try record.valueOfBareKey())
-            self.finalScriptWitness = try PSBT.Flaw.inValue { () throws(ByteDecodingError) in try Witness(parsing: value) }
+            self.finalScriptWitness = try PSBT.Flaw.inValue { () throws(ByteDecodingError) in
+                try Witness(parsing: value, items: &items)
+            }
         case .proofOfReservesCommitment:
             self.proofOfReservesCommitment = Array(try record.valueOfBareKey())
         case .ripemd160:

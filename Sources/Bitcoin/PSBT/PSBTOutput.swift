@@ -30,21 +30,23 @@ extension PSBT {
 // MARK: - Decoding
 
 extension PSBT.Output {
-    init(_ map: KeyMap, index: Int) throws(PSBTError) {
+    init(_ map: KeyMap, index: Int, items: inout ItemAllowance) throws(PSBTError) {
         for record in map.records {
             guard let field = PSBT.OutputField(rawValue: record.keyType) else {
                 self.unknown[PSBT.UnknownKey(keyType: record.keyType, keyData: Array(record.keyData))] = Array(record.value)
                 continue
             }
             do throws(PSBT.Flaw) {
-                try self.read(record, as: field)
+                try self.read(record, as: field, items: &items)
             } catch {
                 throw .invalidField(.output(index), .output(field), error)
             }
         }
     }
 
-    private mutating func read(_ record: KeyMap.Record, as field: PSBT.OutputField) throws(PSBT.Flaw) {
+    private mutating func read(
+        _ record: KeyMap.Record, as field: PSBT.OutputField, items: inout ItemAllowance
+    ) throws(PSBT.Flaw) {
         switch field {
         case .redeemScript:
             self.redeemScript = try record.scriptOfBareKey()
@@ -57,7 +59,11 @@ extension PSBT.Output {
             self.tapInternalKey = try record.xOnlyKeyOfBareKey()
         case .tapTree:
             let value = Array(try record.valueOfBareKey())
-            do throws(TaprootError) { self.tapTree = try TaprootTree(parsing: value) } catch { throw .invalidTaproot(error) }
+            do throws(TaprootError) {
+                self.tapTree = try TaprootTree(parsing: value, leaves: &items)
+            } catch {
+                throw .invalidTaproot(error)
+            }
         case .tapBIP32Derivation:
             let key = try PSBT.Flaw.xOnlyPublicKey(try record.keyData(byteCount: XOnlyPublicKey.byteCount))
             self.tapBIP32Derivations[key] = try PSBT.TapKeyOrigin(parsing: record.value)

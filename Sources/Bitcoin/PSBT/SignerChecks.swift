@@ -16,8 +16,12 @@ extension PSBT {
         case sighashTypeNotAllowed(UInt32)
         /// A signature covers something else than the PSBT asks for.
         case signatureOfOtherSighashType(stated: UInt32, actual: UInt8)
-        /// Internal key and Merkle root do not give the output key.
+        /// The input states no sighash type, and a signature does not cover the whole transaction.
+        case signatureOfUnusualSighashType(actual: UInt8)
+        /// Internal key and Merkle root do not give the output key, or a control block has another internal key.
         case internalKeyMismatch
+        /// A control block and its leaf lead to another Merkle root than the PSBT states.
+        case merkleRootMismatch
         /// A control block does not lead from its leaf to the output key.
         case leafScriptMismatch
     }
@@ -31,17 +35,36 @@ extension PSBT {
     /// - Throws: `notSignable`, which names the input and the obstacle; `utxoMissing`; `utxosDisagree`;
     ///   `invalidField` for a previous transaction of another txid.
     public func checkSignable(allowing sighashTypes: Set<UInt32> = Self.usualSighashTypes) throws(PSBTError) {
-        for index in self.inputs.indices { try self.checkSignable(input: index, allowing: sighashTypes) }
+        let context = SpendingContext(self)
+        for index in self.inputs.indices { try self.checkSignable(input: index, allowing: sighashTypes, using: context) }
     }
 
     /// The same for one input. A final one passes.
     public func checkSignable(
         input index: Int, allowing sighashTypes: Set<UInt32> = Self.usualSighashTypes
     ) throws(PSBTError) {
+        try self.checkSignable(
+            input: index, allowing: sighashTypes,
+            scripts: { () throws(PSBTError) in
+                try self.scripts(ofInput: index, spending: try self.spentOutput(ofInput: index))
+            })
+    }
+
+    /// The same with what all inputs have in common at hand.
+    package func checkSignable(
+        input index: Int, allowing sighashTypes: Set<UInt32>, using context: SpendingContext
+    ) throws(PSBTError) {
+        try self.checkSignable(
+            input: index, allowing: sighashTypes, scripts: { () throws(PSBTError) in try self.scripts(ofInput: index, using: context) })
+    }
+
+    private func checkSignable(
+        input index: Int, allowing sighashTypes: Set<UInt32>, scripts: () throws(PSBTError) -> SpendingScripts
+    ) throws(PSBTError) {
         try self.checkInput(index)
         let input = self.inputs[index]
         if input.isFinal { return }
-        let scripts = try self.scripts(ofInput: index)
+        let scripts = try scripts()
         if let type = input.sighashType, !sighashTypes.contains(type) || (type == 0 && !scripts.isTaproot) {
             throw .notSignable(input: index, .sighashTypeNotAllowed(type))
         }
@@ -76,9 +99,12 @@ enum SpendingScripts {
 
 extension PSBT {
     /// Finds the scripts of an input and proves every one that the PSBT holds.
-    func scripts(ofInput index: Int) throws(PSBTError) -> SpendingScripts {
+    func scripts(ofInput index: Int, using context: SpendingContext) throws(PSBTError) -> SpendingScripts {
+        try self.scripts(ofInput: index, spending: try context.spentOutput(ofInput: index))
+    }
+
+    private func scripts(ofInput index: Int, spending spent: TransactionOutput) throws(PSBTError) -> SpendingScripts {
         let input = self.inputs[index]
-        let spent = try self.spentOutput(ofInput: index)
         do throws(Obstruction) {
             let scripts = try input.scripts(spending: spent.scriptPubKey)
             try input.checkSignatureTypes()
@@ -145,15 +171,29 @@ extension PSBT.Input {
             guard block.leafVersion == leaf.version, block.proves(leaf.script, for: outputKey) else {
                 throw Obstruction(.leafScriptMismatch)
             }
+            // The output proves the block, so what the PSBT states beside it must be the same.
+            guard self.tapInternalKey == nil || self.tapInternalKey == block.internalKey else {
+                throw Obstruction(.internalKeyMismatch)
+            }
+            guard self.tapMerkleRoot == nil || self.tapMerkleRoot == block.merkleRoot(for: leaf.hash) else {
+                throw Obstruction(.merkleRootMismatch)
+            }
         }
     }
 
     /// Signatures must be of the type that the input states (BIP-174, PSBT_IN_SIGHASH_TYPE).
+    ///
+    /// BIP-174 lets signers choose where it states none. But a signature that covers less than the whole transaction lets others
+    /// change the rest, so whoever wants one must say so in the PSBT, where all signers see it.
     fileprivate func checkSignatureTypes() throws(Obstruction) {
-        guard let stated = self.sighashType else { return }
-        let tapSignatures = [self.tapKeySignature].compactMap { $0 } + self.tapScriptSignatures.values
-        let types = self.partialSignatures.values.map(\.sighashType) + tapSignatures.map { $0.sighashType ?? 0 }
-        if let other = types.filter({ UInt32($0) != stated }).min() {
+        let ecdsaTypes = self.partialSignatures.values.map(\.sighashType)
+        let tapTypes = ([self.tapKeySignature].compactMap { $0 } + self.tapScriptSignatures.values).map { $0.sighashType ?? 0 }
+        guard let stated = self.sighashType else {
+            let unusual = ecdsaTypes.filter { $0 != SighashType.all.rawValue } + tapTypes.filter { $0 > SighashType.all.rawValue }
+            if let type = unusual.min() { throw Obstruction(.signatureOfUnusualSighashType(actual: type)) }
+            return
+        }
+        if let other = (ecdsaTypes + tapTypes).filter({ UInt32($0) != stated }).min() {
             throw Obstruction(.signatureOfOtherSighashType(stated: stated, actual: other))
         }
     }
@@ -179,8 +219,15 @@ extension PSBT.SigningObstacle: CustomStringConvertible {
             PSBT_IN_SIGHASH_TYPE asks for type 0x\(String(stated, radix: 16)), and a signature is of type \
             0x\(String(actual, radix: 16)); drop that signature
             """
+        case .signatureOfUnusualSighashType(let actual):
+            """
+            a signature is of type 0x\(String(actual, radix: 16)), which does not cover the whole transaction, and the PSBT does not \
+            ask for that type; drop that signature, or state the type in PSBT_IN_SIGHASH_TYPE
+            """
         case .internalKeyMismatch:
-            "PSBT_IN_TAP_INTERNAL_KEY and PSBT_IN_TAP_MERKLE_ROOT do not give the key in the output"
+            "PSBT_IN_TAP_INTERNAL_KEY, with PSBT_IN_TAP_MERKLE_ROOT if there is one, does not give the key in the output"
+        case .merkleRootMismatch:
+            "a control block of PSBT_IN_TAP_LEAF_SCRIPT leads to another root than PSBT_IN_TAP_MERKLE_ROOT; somebody changed one of them"
         case .leafScriptMismatch:
             "a control block of PSBT_IN_TAP_LEAF_SCRIPT does not lead from its script to the key in the output"
         }

@@ -7,6 +7,9 @@ public enum TaprootError: Error, Equatable, Sendable {
     case invalidLeafVersion(UInt8)
     /// A tree has at least one leaf.
     case emptyTree
+    /// An encoded tree has more leaves than are read; `limit` is less than `TaprootTree.leafCountMax` where other trees and
+    /// witnesses of the same PSBT have used up what it may hold (`PSBT.itemCountMax`).
+    case tooManyLeaves(limit: Int)
     /// A leaf, counted from 0, lies deeper than 128 branches.
     case tooDeep(leaf: Int, depth: Int)
     /// In a list of leaves by depth, this leaf cannot stand where it stands: an earlier branch still lacks its second half, or
@@ -29,6 +32,8 @@ extension TaprootError: CustomStringConvertible {
             "0x\(String(version, radix: 16)) is no leaf version: it must be even and not 0x50; tapscript is 0xc0"
         case .emptyTree:
             "a Taproot tree needs at least one leaf; leave the tree away for an output without scripts"
+        case .tooManyLeaves(let limit):
+            "the tree has more than the \(limit) leaves that may be read here; ask for the output without its tree"
         case .tooDeep(let leaf, let depth):
             "leaf \(leaf) lies at depth \(depth), and 128 is the deepest"
         case .misplacedLeaf(let leaf, let depth):

@@ -108,14 +108,31 @@ extension TaprootTree {
     /// Source: the limit on a whole PSBT, which such a tree comes in.
     public static let byteCountMax = 16 << 20
 
+    /// Most leaves of an encoded tree that are read.
+    ///
+    /// A leaf takes three bytes at least and, decoded, some hundred with its hashes.
+    ///
+    /// Source: Chorale's own bound; more than the 19,600 leaves of 47 of 50 signers.
+    public static let leafCountMax = 100_000
+
     /// Parses the value of PSBT_OUT_TAP_TREE: for each leaf its depth, version and script, depth first.
+    ///
+    /// - Throws: `TaprootError`; `tooManyLeaves` above `leafCountMax`.
     public init(parsing bytes: [UInt8]) throws(TaprootError) {
+        var allowance = ItemAllowance.unlimited
+        try self.init(parsing: bytes, leaves: &allowance)
+    }
+
+    /// The same, its leaves taken off an allowance.
+    init(parsing bytes: [UInt8], leaves allowance: inout ItemAllowance) throws(TaprootError) {
         guard bytes.count <= Self.byteCountMax else {
             throw .malformed(.tooLarge(field: "tree", offset: 0, value: UInt64(bytes.count), limit: UInt64(Self.byteCountMax)))
         }
         var reader = ByteReader(bytes)
         var placed: [PlacedLeaf] = []
         while !reader.isAtEnd {
+            guard placed.count < Self.leafCountMax else { throw .tooManyLeaves(limit: Self.leafCountMax) }
+            guard allowance.take(1) else { throw .tooManyLeaves(limit: placed.count) }
             let (depth, version, script) = try Self.readLeaf(from: &reader)
             placed.append(PlacedLeaf(depth: Int(depth), leaf: try TapLeaf(version: version, script: script)))
         }

@@ -38,6 +38,11 @@ extension Transaction {
     /// Source: a block weighs at most 4,000,000 units (BIP-141) and each byte at least one.
     public static let byteCountMax = 4_000_000
 
+    /// Most weight units of a transaction that nodes pass on; a miner may still take a heavier one.
+    ///
+    /// Source: `MAX_STANDARD_TX_WEIGHT` in Bitcoin Core's `policy/policy.h`.
+    public static let relayedWeightMax = 400_000
+
     /// Length in bytes without witness.
     public var baseByteCount: Int {
         4 + CompactSize.byteCount(self.inputs.count) + self.inputs.reduce(0) { $0 + $1.baseByteCount }
@@ -96,6 +101,12 @@ extension Transaction {
     ///
     /// Encoding the result gives the same bytes again. Amounts and scripts are taken as they are.
     public init(parsing bytes: [UInt8]) throws(TransactionError) {
+        var allowance = ItemAllowance.unlimited
+        try self.init(parsing: bytes, items: &allowance)
+    }
+
+    /// The same, its witnesses' items taken off an allowance.
+    init(parsing bytes: [UInt8], items allowance: inout ItemAllowance) throws(TransactionError) {
         var reader = try Self.reader(for: bytes)
         let (version, flag) = try Self.decoding { () throws(ByteDecodingError) in
             let version = try reader.readUInt32("version")
@@ -107,7 +118,7 @@ extension Transaction {
         guard flag != 0 else { throw .noInputs }
         if let flag, flag != Self.witnessFlag { throw .unknownFlag(flag) }
         self = try Self.decoding { () throws(ByteDecodingError) in
-            try Transaction(bodyFrom: &reader, version: version, hasWitness: flag != nil)
+            try Transaction(bodyFrom: &reader, version: version, hasWitness: flag != nil, items: &allowance)
         }
         guard !self.inputs.isEmpty else { throw .noInputs }
         guard flag == nil || self.hasWitness else { throw .superfluousWitness }
@@ -118,14 +129,17 @@ extension Transaction {
     /// A PSBT's unsigned transaction is written so (BIP-174); it may still have no inputs.
     public init(parsingWithoutWitness bytes: [UInt8]) throws(TransactionError) {
         var reader = try Self.reader(for: bytes)
+        var allowance = ItemAllowance(0)
         self = try Self.decoding { () throws(ByteDecodingError) in
             let version = try reader.readUInt32("version")
-            return try Transaction(bodyFrom: &reader, version: version, hasWitness: false)
+            return try Transaction(bodyFrom: &reader, version: version, hasWitness: false, items: &allowance)
         }
     }
 
     /// Reads all that follows version, marker and flag, to the end of the bytes.
-    private init(bodyFrom reader: inout ByteReader, version: UInt32, hasWitness: Bool) throws(ByteDecodingError) {
+    private init(
+        bodyFrom reader: inout ByteReader, version: UInt32, hasWitness: Bool, items allowance: inout ItemAllowance
+    ) throws(ByteDecodingError) {
         self.version = version
 
         let inputCount = try reader.readCount("input count", minimumByteCount: TransactionInput.byteCountMin)
@@ -139,7 +153,7 @@ extension Transaction {
         for _ in 0..<outputCount { self.outputs.append(try TransactionOutput(from: &reader)) }
 
         if hasWitness {
-            for index in self.inputs.indices { self.inputs[index].witness = try Witness(from: &reader) }
+            for index in self.inputs.indices { self.inputs[index].witness = try Witness(from: &reader, items: &allowance) }
         }
         self.lockTime = try reader.readUInt32("lock time")
         try reader.finish()

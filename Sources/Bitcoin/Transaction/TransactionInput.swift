@@ -15,11 +15,17 @@ extension Witness {
     ///
     /// - Throws: `ByteDecodingError` for anything but one whole witness, its length limit `Transaction.byteCountMax`.
     public init(parsing bytes: [UInt8]) throws(ByteDecodingError) {
+        var allowance = ItemAllowance.unlimited
+        try self.init(parsing: bytes, items: &allowance)
+    }
+
+    /// The same, its items taken off an allowance.
+    init(parsing bytes: [UInt8], items allowance: inout ItemAllowance) throws(ByteDecodingError) {
         guard bytes.count <= Transaction.byteCountMax else {
             throw .tooLarge(field: "witness", offset: 0, value: UInt64(bytes.count), limit: UInt64(Transaction.byteCountMax))
         }
         var reader = ByteReader(bytes)
-        try self.init(from: &reader)
+        try self.init(from: &reader, items: &allowance)
         try reader.finish()
     }
 
@@ -34,8 +40,13 @@ extension Witness {
         self.items.reduce(CompactSize.byteCount(self.items.count)) { $0 + CompactSize.byteCountWithLength($1.count) }
     }
 
-    init(from reader: inout ByteReader) throws(ByteDecodingError) {
+    init(from reader: inout ByteReader, items allowance: inout ItemAllowance) throws(ByteDecodingError) {
+        let offset = reader.offset
         let count = try reader.readCount("witness item count", minimumByteCount: 1)
+        guard allowance.take(count) else {
+            let value = UInt64(clamping: allowance.takenCount) + UInt64(clamping: count)
+            throw .tooLarge(field: "count of all witness items", offset: offset, value: value, limit: UInt64(allowance.countMax))
+        }
         var items: [[UInt8]] = []
         for _ in 0..<count { items.append(try reader.readVariableBytes("witness item")) }
         self.items = items

@@ -1,5 +1,6 @@
 import Bitcoin
 import CryptoPrimitives
+import Secp256k1
 
 /// `chorale multisig`: outputs that any k of n signers can spend.
 enum MultisigCommands {
@@ -107,9 +108,9 @@ extension MultisigCommands {
                     argument: Self.from.declaration.name, value: "\(first)",
                     reason: "there are \(Amounts.count(policy.leafCount, "leaf")), numbered from 0"))
         }
-        var leaves: [DelegatedMultisig.Leaf] = []
+        var leaves: [ListedLeaf] = []
         do throws(DelegatedMultisigError) {
-            for index in first..<min(policy.leafCount, first + arguments[Self.limit]) { leaves.append(try policy.leaf(at: index)) }
+            for index in first..<min(policy.leafCount, first + arguments[Self.limit]) { leaves.append(try ListedLeaf(index, of: policy)) }
         } catch {
             throw .failed("\(error)")
         }
@@ -117,7 +118,24 @@ extension MultisigCommands {
         try console.print(Self.report(policy, leaves, style: console.style).lines)
     }
 
-    private static func report(_ policy: DelegatedMultisig, _ leaves: [DelegatedMultisig.Leaf], style: Style) -> Report {
+    /// What the list says of a leaf. Its control block, which takes hundreds of hashes, is not among it.
+    private struct ListedLeaf {
+        let index: Int
+        let depth: Int
+        let signers: [Int]
+        let key: XOnlyPublicKey
+        let hash: TapLeafHash
+
+        init(_ index: Int, of policy: DelegatedMultisig) throws(DelegatedMultisigError) {
+            self.index = index
+            self.depth = try policy.depth(ofLeaf: index)
+            self.signers = try policy.signers(ofLeaf: index)
+            self.key = try policy.key(ofLeaf: index)
+            self.hash = try policy.leafHash(ofLeaf: index)
+        }
+    }
+
+    private static func report(_ policy: DelegatedMultisig, _ leaves: [ListedLeaf], style: Style) -> Report {
         var report = Report(style: style)
         report.heading("Signers, sorted")
         for (index, key) in policy.signers.enumerated() { report.line("\(index)".leftPadded(to: 5) + "  \(key)") }
@@ -127,7 +145,7 @@ extension MultisigCommands {
         let width = max(4, "\(lastLeaf.index)".count)
         report.line(style.dim("leaf".leftPadded(to: width) + "  depth  signers"), indent: 2)
         for leaf in leaves {
-            let head = "\(leaf.index)".leftPadded(to: width) + "  " + "\(leaf.controlBlock.merklePath.count)".leftPadded(to: 5) + "  "
+            let head = "\(leaf.index)".leftPadded(to: width) + "  " + "\(leaf.depth)".leftPadded(to: 5) + "  "
             let signers = TextLayout.lines(of: leaf.signers.map { "\($0)" }, width: HelpText.columnCountMax - 2 - head.count)
             for (row, line) in signers.enumerated() {
                 report.line((row == 0 ? head : String(repeating: " ", count: head.count)) + line, indent: 2)
@@ -142,16 +160,16 @@ extension MultisigCommands {
         return report
     }
 
-    private static func json(_ policy: DelegatedMultisig, _ leaves: [DelegatedMultisig.Leaf]) -> JSONValue {
+    private static func json(_ policy: DelegatedMultisig, _ leaves: [ListedLeaf]) -> JSONValue {
         .object([
             "threshold": .integer(policy.threshold), "signers": .array(policy.signers.map { .string("\($0)") }),
             "key_path": policy.keyPath.map { .string($0.name) } ?? .null, "leaves": .integer(policy.leafCount),
             "paths": .array(
                 leaves.map { leaf in
                     .object([
-                        "leaf": .integer(leaf.index), "depth": .integer(leaf.controlBlock.merklePath.count),
+                        "leaf": .integer(leaf.index), "depth": .integer(leaf.depth),
                         "signers": .array(leaf.signers.map(JSONValue.integer)), "key": .string("\(leaf.key)"),
-                        "leaf_hash": .string("\(leaf.tapLeaf.hash)"),
+                        "leaf_hash": .string("\(leaf.hash)"),
                     ])
                 }),
         ])

@@ -149,13 +149,6 @@ extension MultisigCommands {
     }
 }
 
-extension DelegatedMultisig {
-    /// How many branches lie above a leaf.
-    fileprivate func depth(ofLeaf index: Int) throws(DelegatedMultisigError) -> Int {
-        try self.leaf(at: index).controlBlock.merklePath.count
-    }
-}
-
 // MARK: - Showing
 
 extension MultisigCommands {
@@ -188,6 +181,11 @@ extension MultisigCommands {
             }
             let line = cells.joined(separator: "  ")
             report.line(index == 0 ? style.dim(line) : line, indent: 2)
+        }
+        if let heaviest = estimates.map(\.size.weight).max(), heaviest > Transaction.relayedWeightMax {
+            report.line(
+                style.red("nodes relay at most \(Amounts.grouped(Transaction.relayedWeightMax)) weight units; spend fewer coins at once"),
+                indent: 2)
         }
         if let cheapest {
             report.heading("Cheapest for those who are there")

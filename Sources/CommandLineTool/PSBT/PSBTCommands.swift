@@ -110,12 +110,9 @@ extension PSBTCommands {
             """,
         items: [.argument(file), .argument(psbtOut), .argument(Files.force), .argument(.json)],
         examples: [Command.Example("finish in one line", "chorale psbt finalize payment.psbt | chorale psbt extract -")]
-    ) { (arguments, console) async throws(CommandError) in
+    ) { (arguments, console) throws(CommandError) in
         try Self.checkFree(arguments[Self.psbtOut], arguments)
         var psbt = try TransactionFiles.psbt(at: arguments[Self.file])
-        do throws(MuSig2Aggregation.Failure) { psbt = try await MuSig2Aggregation.adding(to: psbt) } catch {
-            throw .failed("\(Files.shownName(arguments[Self.file])): \(error)")
-        }
         do throws(PSBTError) { try psbt.finalize() } catch { throw Self.failure(error, of: arguments[Self.file]) }
         try Self.deliver(psbt, by: arguments, on: console)
     }

@@ -33,16 +33,17 @@ struct PSBTSummary {
 
     init(_ psbt: PSBT) {
         self.psbt = psbt
-        let states = Self.states(of: psbt)
+        let context = PSBT.SpendingContext(psbt)
+        let states = Self.states(of: psbt, context)
         self.inputs = psbt.inputs.indices.map { index in
             let transactionInput = psbt.unsignedTransaction.inputs[index]
             return Input(
                 outPoint: transactionInput.previousOutput, sequence: transactionInput.sequence,
-                spent: try? psbt.spentOutput(ofInput: index), state: states[index],
+                spent: try? context.spentOutput(ofInput: index), state: states[index],
                 signings: MuSig2Signing.all(of: psbt.inputs[index]), sighashType: psbt.inputs[index].sighashType)
         }
-        self.fee = Result { () throws(PSBTError) in try psbt.fee() }
-        self.virtualSize = Self.virtualSize(of: psbt)
+        self.fee = Result { () throws(PSBTError) in try psbt.fee(using: context) }
+        self.virtualSize = Self.virtualSize(of: psbt, context)
     }
 
     var isComplete: Bool { self.psbt.isComplete }
@@ -61,38 +62,21 @@ struct PSBTSummary {
 // MARK: - States
 
 extension PSBTSummary {
-    /// Most inputs whose signatures are verified one by one.
-    ///
-    /// Source: each takes a hash over the whole transaction, so a stranger's PSBT with 10,000 would take minutes.
-    private static let checkedInputCountMax = 500
-
-    private static func states(of psbt: PSBT) -> [State] {
-        // Whole PSBTs that are ready take one pass, whatever their size.
-        var finalized = psbt
-        let isReady = (try? finalized.finalize()) != nil
-        return psbt.inputs.indices.map { index in
-            if psbt.inputs[index].isFinal { return .final }
-            if isReady { return .finalizable }
-            guard index < self.checkedInputCountMax else { return .unfinished("not looked at: it is one of very many inputs") }
-            return self.state(ofInput: index, of: psbt)
-        }
+    private static func states(of psbt: PSBT, _ context: PSBT.SpendingContext) -> [State] {
+        psbt.inputs.indices.map { psbt.inputs[$0].isFinal ? .final : self.state(ofInput: $0, of: psbt, context) }
     }
 
-    private static func state(ofInput index: Int, of psbt: PSBT) -> State {
+    private static func state(ofInput index: Int, of psbt: PSBT, _ context: PSBT.SpendingContext) -> State {
         do throws(PSBTError) {
             // Whether to accept an unusual sighash type is the signer's question; here it is only shown.
-            try psbt.checkSignable(input: index, allowing: Set(SighashType.allCases.map { UInt32($0.rawValue) }))
+            try psbt.checkSignable(input: index, allowing: Set(SighashType.allCases.map { UInt32($0.rawValue) }), using: context)
         } catch {
             return .flawed(self.reason(error, input: index))
         }
         do throws(PSBTError) {
-            var finalized = psbt
-            try finalized.finalizeInput(index)
+            _ = try psbt.finalizedInput(index, using: context)
             return .finalizable
         } catch .notFinalizable(_, .signaturesMissing(let found, let needed)) {
-            if MuSig2Signing.all(of: psbt.inputs[index]).contains(where: \.isComplete) {
-                return .unfinished("every partial signature is there; chorale psbt finalize adds them up")
-            }
             return .unfinished(needed == 1 ? "not signed yet" : "\(found) of \(needed) signatures")
         } catch .notFinalizable(_, .unsupportedScript) {
             return .unfinished("a script that cannot be finalized here")
@@ -116,17 +100,17 @@ extension PSBTSummary {
 // MARK: - Size
 
 extension PSBTSummary {
-    private static func virtualSize(of psbt: PSBT) -> Int? {
+    private static func virtualSize(of psbt: PSBT, _ context: PSBT.SpendingContext) -> Int? {
         var sizes: [InputSize] = []
         for index in psbt.inputs.indices {
-            guard let size = self.inputSize(ofInput: index, of: psbt) else { return nil }
+            guard let size = self.inputSize(ofInput: index, of: psbt, context) else { return nil }
             sizes.append(size)
         }
         return TransactionSize(inputs: sizes, outputs: psbt.unsignedTransaction.outputs).virtualSize
     }
 
     /// The input's size once it is signed, where that is known to the byte.
-    private static func inputSize(ofInput index: Int, of psbt: PSBT) -> InputSize? {
+    private static func inputSize(ofInput index: Int, of psbt: PSBT, _ context: PSBT.SpendingContext) -> InputSize? {
         let input = psbt.inputs[index]
         var signed = psbt.unsignedTransaction.inputs[index]
         if input.isFinal {
@@ -134,7 +118,7 @@ extension PSBTSummary {
             signed.witness = input.finalScriptWitness ?? Witness()
             return InputSize(of: signed)
         }
-        guard let spent = try? psbt.spentOutput(ofInput: index), case .payToTaproot = spent.scriptPubKey.kind else { return nil }
+        guard let spent = try? context.spentOutput(ofInput: index), case .payToTaproot = spent.scriptPubKey.kind else { return nil }
         guard let type = try? input.sighashType.map({ (value) in try SighashType(parsing: value) }) ?? .default else { return nil }
         let leaves = Set(input.musig2PublicNonces.keys.compactMap(\.leafHash) + input.tapScriptSignatures.keys.map(\.leafHash))
         if input.tapKeySignature != nil || leaves.isEmpty && (input.tapLeafScripts.isEmpty || !input.musig2PublicNonces.isEmpty) {

@@ -32,8 +32,13 @@ enum Echo {
         silent.c_lflag &= ~tcflag_t(ECHO)
         // The line's end still shows, so that the person sees it was taken.
         silent.c_lflag |= tcflag_t(ECHONL) | tcflag_t(ICANON) | tcflag_t(ISIG)
+        // Ctrl-Z would give the terminal back to the shell without its echo; whoever wants to stop presses Ctrl-C.
+        let suspended = signal(SIGTSTP, SIG_IGN)
         Self.silenced.store(terminal.number, ordering: .releasing)
-        defer { Self.restore() }
+        defer {
+            Self.restore()
+            _ = signal(SIGTSTP, suspended)
+        }
         guard tcsetattr(terminal.number, TCSAFLUSH, &silent) == 0 else { throw .unreadable("the terminal", SystemError.last) }
         return try body()
     }

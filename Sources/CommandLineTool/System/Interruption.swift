@@ -8,7 +8,7 @@ internal import Musl
 internal import Darwin
 #endif
 
-/// Ctrl-C and requests to stop: SIGINT, SIGTERM, SIGHUP.
+/// Ctrl-C, Ctrl-\ and requests to stop: SIGINT, SIGQUIT, SIGTERM, SIGHUP. None leaves a core file, which would hold secrets.
 ///
 /// As a rule the process ends at once, with exit code 4 and the terminal's echo back on; the system takes back all memory, secrets
 /// included. Work that must not be cut in two says so with `deferring`, or asks `isRequested` between its steps. A second request
@@ -20,13 +20,13 @@ enum Interruption {
     /// Whether somebody asked to stop while that was put off.
     static var isRequested: Bool { self.requested.load(ordering: .acquiring) }
 
-    /// Takes over the three signals, unless whoever started the process had them ignored, as nohup does.
+    /// Takes over the four signals, unless whoever started the process had them ignored, as nohup does.
     static func install() {
         // Everything that the handler touches is made before it can run.
         _ = Self.deferrals.load(ordering: .relaxed)
         _ = Self.requested.load(ordering: .relaxed)
         Echo.prepare()
-        for number in [SIGINT, SIGTERM, SIGHUP] {
+        for number in [SIGINT, SIGQUIT, SIGTERM, SIGHUP] {
             let previous = signal(number, Self.handle)
             if unsafeBitCast(previous, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self) { _ = signal(number, SIG_IGN) }
         }

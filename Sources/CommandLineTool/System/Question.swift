@@ -21,6 +21,8 @@ enum Question {
         defer { close(number) }
         let terminal = FileDescriptor(number: number)
         do throws(SystemError) {
+            // What was typed before the question is no answer to it.
+            _ = tcflush(number, TCIFLUSH)
             try terminal.write(text)
             let answer = String(decoding: try terminal.read(atMost: 256), as: UTF8.self).lowercased().filter { !$0.isWhitespace }
             return answer == "y" || answer == "yes" ? .yes : .no

@@ -62,17 +62,31 @@ public enum AtomicFile {
     /// The names in a folder, sorted by their UTF-8 bytes. Files that are still being written are left out, and so are names
     /// that are not UTF-8.
     ///
+    /// What a killed process left half-written is removed, once it is an hour old.
+    ///
     /// - Throws: `tooManyEntries` when there are more than `countMax`.
     public static func names(in folder: String, countMax: Int) throws(FileError) -> [String] {
-        try Folder.names(in: folder, countMax: countMax)
-            .filter { !Self.isTemporary($0) }
-            .sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        var temporaries: [String] = []
+        let names = try Folder.names(in: folder, countMax: countMax) { name in
+            guard Self.isTemporary(name) else { return true }
+            if temporaries.count < Self.staleCountMax { temporaries.append(name) }
+            return false
+        }
+        for name in temporaries { Folder.remove(folder + "/" + name, ifUntouchedFor: Self.staleSeconds) }
+        return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }
 
     // MARK: - Steps
 
     private static let temporaryPrefix = ".chorale-"
     private static let temporarySuffix = ".tmp"
+
+    /// How old a temporary file is that no living process still writes, in seconds: an hour.
+    ///
+    /// Source: Chorale's own bound. Writing takes seconds, and clocks across a network differ by minutes.
+    private static let staleSeconds = 3_600
+    /// Most temporary files that one listing looks at, so that a folder full of them does not hold it up.
+    private static let staleCountMax = 1_000
 
     private static func isTemporary(_ name: String) -> Bool {
         name.hasPrefix(Self.temporaryPrefix) && name.hasSuffix(Self.temporarySuffix)

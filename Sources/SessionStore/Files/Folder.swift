@@ -50,10 +50,18 @@ enum Folder {
         #endif
         if result == 0 { return .linked }
         switch errno {
-        case EEXIST: return .nameTaken
+        // Over a network a link can be made, its answer lost, and the call made again by the system: then the name that is taken is ours.
+        case EEXIST: return Self.areTheOneFile(path, newPath) ? .linked : .nameTaken
         case EPERM, ENOTSUP, EOPNOTSUPP, EMLINK, ENOSYS: return .notSupported
         case let code: return .failed(.system(path: newPath, action: .create, code: code))
         }
+    }
+
+    /// Whether both names, and no third one, are of one file.
+    private static func areTheOneFile(_ path: String, _ other: String) -> Bool {
+        var (first, second) = (stat(), stat())
+        guard lstat(path, &first) == 0, lstat(other, &second) == 0 else { return false }
+        return first.st_dev == second.st_dev && first.st_ino == second.st_ino && first.st_nlink == 2
     }
 
     enum LinkOutcome {
@@ -66,8 +74,23 @@ enum Folder {
     /// Removes a file of ours, if it is there.
     static func remove(_ path: String) { _ = unlink(path) }
 
-    /// The names in a folder without `.` and `..`, in no particular order. Names that are not UTF-8 are left out.
-    static func names(in folder: String, countMax: Int) throws(FileError) -> [String] {
+    /// Removes a file of ours that nobody has written to for so many seconds.
+    static func remove(_ path: String, ifUntouchedFor seconds: Int) {
+        var status = stat()
+        guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_uid == geteuid() else { return }
+        #if canImport(Darwin)
+        let written = Int(status.st_mtimespec.tv_sec)
+        #else
+        let written = Int(status.st_mtim.tv_sec)
+        #endif
+        if time(nil) - written > seconds { Self.remove(path) }
+    }
+
+    /// The names in a folder without `.` and `..`, in no particular order. Names that are not UTF-8 are left out, and so are those
+    /// that `isCounted` does not count.
+    static func names(
+        in folder: String, countMax: Int, counting isCounted: (String) -> Bool = { _ in true }
+    ) throws(FileError) -> [String] {
         guard !folder.utf8.contains(0) else { throw .system(path: folder, action: .open, code: EINVAL) }
         guard let stream = opendir(folder) else {
             throw errno == ENOENT ? .notFound(path: folder) : .system(path: folder, action: .open, code: errno)
@@ -85,7 +108,7 @@ enum Folder {
                     String(validatingCString: $0)
                 }
             }
-            guard let name, name != ".", name != ".." else { continue }
+            guard let name, name != ".", name != "..", isCounted(name) else { continue }
             guard names.count < countMax else { throw .tooManyEntries(path: folder, countMax: countMax) }
             names.append(name)
         }

@@ -82,8 +82,12 @@ extension PSBT {
 // MARK: - Reading
 
 extension PSBT.Flaw {
-    static func transaction(_ bytes: ArraySlice<UInt8>) throws(PSBT.Flaw) -> Transaction {
-        do throws(TransactionError) { return try Transaction(parsing: Array(bytes)) } catch { throw .malformedTransaction(error) }
+    static func transaction(_ bytes: ArraySlice<UInt8>, items allowance: inout ItemAllowance) throws(PSBT.Flaw) -> Transaction {
+        do throws(TransactionError) {
+            return try Transaction(parsing: Array(bytes), items: &allowance)
+        } catch {
+            throw .malformedTransaction(error)
+        }
     }
 
     /// A PSBT's own transaction, for which the encoding with witnesses is no choice.

@@ -1,22 +1,21 @@
-import Bitcoin
 import CryptoPrimitives
 import Secp256k1
 
 /// One MuSig2 signature in the making, as a PSBT's input tells it: who takes part and who has given what (BIP-373).
-struct MuSig2Signing {
+package struct MuSig2Signing {
     /// The key that is signed for, as it stands in the output or in the leaf; `nil` before the first nonce has named it.
-    var signedKey: PublicKey?
+    package var signedKey: PublicKey?
     /// The leaf that is signed, or `nil` for the key path.
-    var leafHash: TapLeafHash?
+    package var leafHash: TapLeafHash?
     /// The aggregate of the participants' keys, if the PSBT lists them.
-    var aggregateKey: PublicKey?
+    package var aggregateKey: PublicKey?
     /// In the order of aggregation; without a list, those who have given something.
-    var participants: [PublicKey]
-    var nonces: Set<PublicKey> = []
-    var partialSignatures: Set<PublicKey> = []
+    package var participants: [PublicKey]
+    package var nonces: Set<PublicKey> = []
+    package var partialSignatures: Set<PublicKey> = []
 
     /// All signatures of the input that the PSBT knows participants or contributions of, in a fixed order.
-    static func all(of input: PSBT.Input) -> [MuSig2Signing] {
+    package static func all(of input: PSBT.Input) -> [MuSig2Signing] {
         var byLabel: [Label: MuSig2Signing] = [:]
         for contribution in input.musig2PublicNonces.keys {
             byLabel[Label(contribution), default: MuSig2Signing(contribution)].nonces.insert(contribution.participant)
@@ -42,6 +41,11 @@ struct MuSig2Signing {
             signings.append(MuSig2Signing(aggregateKey: aggregate, participants: keys))
         }
         return signings
+    }
+
+    /// Whether every listed participant has given a nonce and a partial signature.
+    package var isComplete: Bool {
+        self.aggregateKey != nil && self.participants.allSatisfy { self.nonces.contains($0) && self.partialSignatures.contains($0) }
     }
 
     private init(aggregateKey: PublicKey, participants: [PublicKey]) {
