@@ -85,7 +85,9 @@ class PSBT:
         ]
 
     def statement(self):
-        return Statement(self.globals[STATEMENT_KEY])
+        # Behind the subtype the key names the kind of statement and its sender.
+        (value,) = [value for key, value in self.globals.items() if key.startswith(STATEMENT_KEY)]
+        return Statement(value)
 
 
 class Statement:
