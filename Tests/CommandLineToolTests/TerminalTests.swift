@@ -131,7 +131,7 @@ private final class Terminal {
         let folder = try TemporaryFolder()
         let terminal = try Terminal("key", "new", "--network", "signet", "--out", folder.path("a.key"))
         try terminal.waitFor("New passphrase")
-        // Ctrl-Z and its signal are passed over, and Ctrl-\\ ends like Ctrl-C, without a core file.
+        // Ctrl-Z and its signal are passed over, and Ctrl-\ ends like Ctrl-C, without a core file.
         terminal.type("half\u{1a}")
         terminal.send(SIGTSTP)
         usleep(50_000)
