@@ -19,7 +19,7 @@ public enum SigningError: Error, Equatable, Sendable {
     case conflictingNonces(signer: PublicKey, name: NonceName)
     /// Two different sets of partial signatures in one attempt.
     case conflictingPartialSignatures(signer: PublicKey)
-    /// One contribution for each signed input is needed.
+    /// One contribution for each signed input is needed. No proof: its signer may have sent them for other inputs.
     case wrongCount(Contribution, signer: PublicKey, expected: Int, actual: Int)
     /// Somebody else gave nonces in the name of a signer of this process.
     case ownNoncesFromOutside(signer: PublicKey)
@@ -27,6 +27,10 @@ public enum SigningError: Error, Equatable, Sendable {
     case ownPartialSignaturesFromOutside(signer: PublicKey)
     /// Partial signatures that rest on other nonces than ours: no fault of their signer, who may have seen a third one's other nonces.
     case differentTranscript(signer: PublicKey)
+    /// Nonces for another request: no fault of their signer, whom the caller may have mistaken.
+    case differentRequest(signer: PublicKey)
+    /// Nonces for another attempt at this request.
+    case differentAttempt(signer: PublicKey, expected: UInt32, actual: UInt32)
     /// A signer renamed its nonces too often; a new attempt is needed.
     case tooManyNonceNames(signer: PublicKey, limit: Int)
     /// This partial signature does not verify: proof against the signer that signed the message it came in.
@@ -39,10 +43,10 @@ public enum SigningError: Error, Equatable, Sendable {
     case missingPartialSignatures([PublicKey])
     /// This signer has no nonces of its own here: they were never made, or are spent or wiped.
     case noOwnNonces(signer: PublicKey)
-    /// Partial signatures came before this process fixed its transcript by signing.
-    case notYetSigning
     /// This signer decided the attempt before, under other nonces: begin the next attempt.
     case attemptDecided(attempt: UInt32, signer: PublicKey)
+    /// The request's time is over: nothing new is signed for it.
+    case expired(UInt64)
     case closed
     case noSuchSession
     case tooManySessions(limit: Int)
@@ -58,11 +62,10 @@ public enum SigningError: Error, Equatable, Sendable {
         switch self {
         case .conflictingNonces(let signer, _), .conflictingPartialSignatures(let signer), .invalidPartialSignature(let signer, _):
             signer
-        case .wrongCount(_, let signer, _, _): signer
         case .musig(.invalid, let signer, _), .musig(.wrongByteCount, let signer, _): signer
         case .transaction, .scriptDoesNotMatch, .sighash, .tooLarge, .notASigner, .ownNoncesFromOutside,
-            .ownPartialSignaturesFromOutside, .differentTranscript, .tooManyNonceNames, .musig, .signatureDoesNotVerify, .missingNonces,
-            .missingPartialSignatures, .noOwnNonces, .notYetSigning, .attemptDecided, .closed,
+            .ownPartialSignaturesFromOutside, .wrongCount, .differentTranscript, .differentRequest, .differentAttempt, .tooManyNonceNames, .musig, .signatureDoesNotVerify, .missingNonces,
+            .missingPartialSignatures, .noOwnNonces, .attemptDecided, .expired, .closed,
             .noSuchSession, .tooManySessions, .journal:
             nil
         }
@@ -89,6 +92,10 @@ extension SigningError: CustomStringConvertible {
             "other partial signatures came in the name of our own signer \(signer): is its key in use in another process?"
         case .differentTranscript(let signer):
             "signer \(signer) signed over other nonces than ours: begin a new attempt, in which all see the same nonces"
+        case .differentRequest(let signer):
+            "signer \(signer) sent nonces for another request: agree on the transaction, its policy and the request's id first"
+        case .differentAttempt(let signer, let expected, let actual):
+            "signer \(signer) sent nonces for attempt \(actual), and this is attempt \(expected)"
         case .tooManyNonceNames(let signer, let limit): "signer \(signer) renamed its nonces over \(limit) times: begin a new attempt"
         case .invalidPartialSignature(let signer, let input):
             "the partial signature of signer \(signer) for input \(input) does not verify: begin a new attempt without it"
@@ -96,9 +103,9 @@ extension SigningError: CustomStringConvertible {
         case .missingNonces(let signers): "nonces are missing from \(Self.list(signers))"
         case .missingPartialSignatures(let signers): "partial signatures are missing from \(Self.list(signers))"
         case .noOwnNonces(let signer): "signer \(signer) has no nonces in this session: they are spent or were never made"
-        case .notYetSigning: "partial signatures came before the transcript was fixed: sign first, or wait for all nonces"
         case .attemptDecided(let attempt, let signer):
             "signer \(signer) signed attempt \(attempt) before, under other nonces: begin attempt \(attempt &+ 1)"
+        case .expired(let expiry): "the request expired at second \(expiry) since 1970: ask the signers for a new one"
         case .closed: "the session is closed"
         case .noSuchSession: "there is no such session: it was closed, it expired, or this process has restarted"
         case .tooManySessions(let limit): "\(limit) sessions are open, which is the limit: close finished ones"

@@ -262,8 +262,7 @@ struct `A journal in a file` {
         let count = BurnRecord.inputCountMax
         let record = BurnRecord(
             request: largest.request, attempt: 1, signer: largest.signer, transcript: largest.transcript,
-            nonces: Array(repeating: largest.nonces[0], count: count),
-            partialSignatures: Array(repeating: largest.partialSignatures[0], count: count))
+            contributions: Array(repeating: (largest.nonces[0], largest.partialSignatures[0]), count: count))
         let encoded = JournalFormat.encode(.burn(record))
         #expect(encoded.count <= JournalFormat.payloadByteCountMax)
         let file = JournalFormat.header + JournalFormat.frame(encoded, at: JournalFormat.header.count)

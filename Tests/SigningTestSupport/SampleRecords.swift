@@ -26,8 +26,10 @@ public enum Sample {
         let name = "\(request) \(attempt) \(signer) \(transcript)"
         return BurnRecord(
             request: Self.digest(request), attempt: attempt, signer: try Self.signer(signer), transcript: Self.digest(name),
-            nonces: try (0..<inputs).map { try Self.nonce("\(nonces ?? name) \($0)") },
-            // Any number below the order will do, and one with a leading zero always is.
-            partialSignatures: try (0..<inputs).map { try PartialSignature(parsing: [0] + Self.digest("\(name) \($0)").bytes.dropFirst()) })
+            contributions: try (0..<inputs).map { input in
+                // Any number below the order will do, and one with a leading zero always is.
+                let partial = try PartialSignature(parsing: [0] + Self.digest("\(name) \(input)").bytes.dropFirst())
+                return (nonce: try Self.nonce("\(nonces ?? name) \(input)"), partialSignature: partial)
+            })
     }
 }

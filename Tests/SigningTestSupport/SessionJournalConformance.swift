@@ -95,8 +95,8 @@ public struct SessionJournalConformance<Journal: SessionJournal>: Sendable {
         let rival = try Sample.record(request: "a", attempt: 7, transcript: "another")
         // The same transcript and nonces, another signature: what a faulty machine makes.
         let faulty = BurnRecord(
-            request: record.request, attempt: record.attempt, signer: record.signer, transcript: record.transcript, nonces: record.nonces,
-            partialSignatures: rival.partialSignatures)
+            request: record.request, attempt: record.attempt, signer: record.signer, transcript: record.transcript,
+            contributions: Array(zip(record.nonces, rival.partialSignatures)))
         try await journal.burn(record)
         for _ in 0..<2 {
             for other in [rival, faulty] {
@@ -142,8 +142,7 @@ public struct SessionJournalConformance<Journal: SessionJournal>: Sendable {
         let sound = try Sample.record(request: "a", inputs: 2)
         let doubled = BurnRecord(
             request: sound.request, attempt: 1, signer: sound.signer, transcript: sound.transcript,
-            nonces: [sound.nonces[0], sound.nonces[0]],
-            partialSignatures: sound.partialSignatures)
+            contributions: sound.partialSignatures.map { (sound.nonces[0], $0) })
         try await self.expectRefusal(.nonceServedAlready(sound.nonces[0])) { try await journal.burn(doubled) }
         try await journal.burn(sound)
     }

@@ -57,7 +57,7 @@ import Testing
                 sets = [action.file, instead(.nonces(name, items.reversed()), of: statement)?.file].compactMap(\.self)
                 return action
             case (.otherNoncesForOthers, .nonces(let name, let items)) where recipient % 2 == 1:
-                let other = NonceName(incarnation: name.incarnation, counter: name.counter + 1_000)
+                let other = NonceName(known: name.incarnation, counter: name.counter + 1_000)
                 return instead(.nonces(other, items.reversed()), of: statement)
             case (.garbage, .nonces), (.garbage, .partialSignatures):
                 return action.file.flatMap { file in ExchangePath(file.path).map { .write($0, Array(file.bytes.dropLast(9))) } }
@@ -173,7 +173,7 @@ import Testing
         case 3:
             // A true statement of the member, about another request or another attempt.
             let isOtherRequest = simulation.random.happens(oneIn: 2)
-            let name = NonceName(incarnation: Array(repeating: 9, count: 16), counter: 1)
+            let name = NonceName(known: Array(repeating: 9, count: 16), counter: 1)
             bytes = try simulation.psbt(
                 victim.says(.nonces(name, [[], []]), isOtherRequest ? SHA256.hash([7]) : request, attempt: isOtherRequest ? attempt : 77))
         case 4: bytes = files[ExchangePath.nonces(attempt: attempt, other.publicKey).description] ?? [1]

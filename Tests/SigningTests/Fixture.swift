@@ -97,7 +97,7 @@ final class Party {
     }
 
     static func name(_ incarnation: UInt8, _ counter: UInt32 = 1) -> NonceName {
-        NonceName(incarnation: Array(repeating: incarnation, count: NonceName.incarnationByteCount), counter: counter)
+        NonceName(known: Array(repeating: incarnation, count: NonceName.incarnationByteCount), counter: counter)
     }
 
     func nonces() throws(SigningError) -> NonceSet {
@@ -109,15 +109,34 @@ final class Party {
         try self.session.add(set, from: signer)
     }
 
+    /// Takes partial signatures as if their sender had named our own transcript.
     @discardableResult
     func add(_ partials: [PartialSignature], from signer: PublicKey) throws(SigningError) -> SigningSession.Outcome {
-        try self.session.add(partials, from: signer)
+        let transcript = self.session.transcriptDigest ?? Bytes32()
+        return try self.session.add(SignatureShares(transcript: transcript, partialSignatures: partials), from: signer)
+    }
+
+    @discardableResult
+    func add(_ shares: SignatureShares, from signer: PublicKey) throws(SigningError) -> SigningSession.Outcome {
+        try self.session.add(shares, from: signer)
     }
 
     func sign() throws(SigningError) -> BurnRecord { try self.session.sign(with: self.signer.key) }
 
     /// Signs as if a journal had made the record durable.
-    func release() throws(SigningError) -> [PartialSignature] { try self.session.release(try self.sign()) }
+    func release() throws(SigningError) -> [PartialSignature] { try self.session.release(try self.sign()).partialSignatures }
+}
+
+extension NonceSet {
+    /// A set for the first attempt at a plan's request.
+    init(_ plan: SigningPlan, name: NonceName, nonces: [PublicNonce]) {
+        self.init(request: plan.requestDigest, attempt: 1, name: name, nonces: nonces)
+    }
+
+    /// The same with another name or other nonces.
+    func with(name: NonceName? = nil, nonces: [PublicNonce]? = nil) -> NonceSet {
+        NonceSet(request: self.request, attempt: self.attempt, name: name ?? self.name, nonces: nonces ?? self.nonces)
+    }
 }
 
 /// Round 1 among all parties: everybody has everybody's nonces.

@@ -65,3 +65,15 @@ func eventually(_ condition: () async -> Bool) async -> Bool {
     }
     return false
 }
+
+/// Calendar time that stands still until a test sets it.
+final class ManualTime: Sendable {
+    private let state: Mutex<UInt64>
+
+    init(seconds: UInt64) { self.state = Mutex(seconds) }
+
+    var seconds: UInt64 {
+        get { self.state.withLock { $0 } }
+        set { self.state.withLock { $0 = newValue } }
+    }
+}

@@ -67,11 +67,14 @@ struct OfficialMuSig2PSBTTests {
             // The label is the key as it stands in output or script, tweaks included, with its parity; and the leaf.
             let label = PSBT.MuSig2Contribution(participant: signer, aggregateKey: ours.keys.aggregateKey, leafHash: ours.leafHash)
             let nonce = try PublicNonce(parsing: try #require(input.musig2PublicNonces[label]))
-            _ = try session.add(NonceSet(name: Party.name(1, UInt32(number)), nonces: [nonce]), from: signer)
+            _ = try session.add(NonceSet(plan, name: Party.name(1, UInt32(number)), nonces: [nonce]), from: signer)
             partials.append((signer, try PartialSignature(parsing: try #require(input.musig2PartialSignatures[label]))))
         }
         try session.fixTranscript()
-        for (signer, partial) in partials { _ = try session.add([partial], from: signer) }
+        let transcript = session.transcriptDigest ?? Bytes32()
+        for (signer, partial) in partials {
+            _ = try session.add(SignatureShares(transcript: transcript, partialSignatures: [partial]), from: signer)
+        }
         let inquiry = session.inquiry
         #expect(await inquiry?.faults().isEmpty == true)
         let finished = try session.tryFinalize()
@@ -85,13 +88,15 @@ struct OfficialMuSig2PSBTTests {
         var session = SigningSession(plan: plan)
         for nonces in psbt.inputs[0].musig2PublicNonces {
             _ = try session.add(
-                NonceSet(name: Party.name(1), nonces: [try PublicNonce(parsing: nonces.value)]), from: nonces.key.participant)
+                NonceSet(plan, name: Party.name(1), nonces: [try PublicNonce(parsing: nonces.value)]), from: nonces.key.participant)
         }
         try session.fixTranscript()
+        let transcript = session.transcriptDigest ?? Bytes32()
         for partial in psbt.inputs[0].musig2PartialSignatures {
             var bytes = partial.value
             if partial.key.participant == plan.signers[0] { bytes[31] ^= 1 }
-            _ = try session.add([try PartialSignature(parsing: bytes)], from: partial.key.participant)
+            let shares = SignatureShares(transcript: transcript, partialSignatures: [try PartialSignature(parsing: bytes)])
+            _ = try session.add(shares, from: partial.key.participant)
         }
         do {
             _ = try session.tryFinalize()

@@ -85,7 +85,8 @@ private var usedSlots: Int {
             var manager: SigningSessionManager<ManualClock>? = SigningSessionManager(policy: group, journal: TestJournal(), clock: clock)
             func open() async throws -> SigningSessionID? {
                 let (transaction, coins) = Scene.transaction(inputs: 2, script: group.scriptPubKey)
-                guard let id = try await manager?.createSigningSession(transaction, coins: coins) else { return nil }
+                let requestID = SigningRequest.randomID()
+                guard let id = try await manager?.createSigningSession(transaction, coins: coins, requestID: requestID) else { return nil }
                 _ = try await manager?.generateNonces(id, for: signers[0].key)
                 return id
             }

@@ -253,17 +253,17 @@ import Testing
             let set = sets[signer]
             for name in [Party.name(2), Party.name(1, 2)] {
                 var changed = sets
-                changed[signer] = NonceSet(name: name, nonces: set.nonces)
+                changed[signer] = set.with(name: name)
                 expectNew(scene.plan.transcript(attempt: 1, nonceSets: changed))
             }
             for input in set.nonces.indices {
                 var (changed, nonces) = (sets, set.nonces)
                 nonces[input] = sets[(signer + 1) % 3].nonces[input]
-                changed[signer] = NonceSet(name: set.name, nonces: nonces)
+                changed[signer] = set.with(nonces: nonces)
                 expectNew(scene.plan.transcript(attempt: 1, nonceSets: changed))
             }
             var swapped = sets
-            swapped[signer] = NonceSet(name: set.name, nonces: set.nonces.reversed())
+            swapped[signer] = set.with(nonces: set.nonces.reversed())
             expectNew(scene.plan.transcript(attempt: 1, nonceSets: swapped))
         }
         expectNew(scene.plan.transcript(attempt: 1, nonceSets: sets.reversed()))
@@ -282,7 +282,7 @@ import Testing
         #expect(first.plan.transcript(attempt: 1, nonceSets: sets) != second.plan.transcript(attempt: 1, nonceSets: sets))
         let one = try SigningPlan(request: first.plan.request, signers: first.plan.signers, paths: [0: first.plan.inputs[0].path])
         let other = try SigningPlan(request: first.plan.request, signers: first.plan.signers, paths: [1: first.plan.inputs[1].path])
-        let short = sets.map { NonceSet(name: $0.name, nonces: [$0.nonces[0]]) }
+        let short = sets.map { $0.with(nonces: [$0.nonces[0]]) }
         #expect(one.transcript(attempt: 1, nonceSets: short) != other.transcript(attempt: 1, nonceSets: short))
     }
 

@@ -62,9 +62,8 @@ private struct Machines: Sendable {
     /// Everybody signs and gives the shares to the first machine, which finishes.
     func finish(_ ids: [SigningSessionID]) async throws -> Transaction? {
         for place in ids.indices {
-            let partials = try await self.managers[place].sign(ids[place], with: self.signers[place].key)
-            let transcript = try await self.managers[place].transcript(ids[place])
-            try await self.us.addPartialSignatures(ids[0], partials, restingOn: transcript, from: self.signers[place].publicKey)
+            let shares = try await self.managers[place].sign(ids[place], with: self.signers[place].key)
+            try await self.us.addPartialSignatures(ids[0], shares, from: self.signers[place].publicKey)
         }
         return try await self.us.tryFinalize(ids[0])
     }
@@ -136,12 +135,12 @@ private struct Machines: Sendable {
         let machines = try Machines(2)
         let ids = try await machines.open(inputs: 2)
         try await machines.exchangeNonces(ids)
-        let results = try await withThrowingTaskGroup(of: [PartialSignature].self) { group in
+        let results = try await withThrowingTaskGroup(of: SignatureShares.self) { group in
             for _ in 0..<20 { group.addTask { try await machines.us.sign(ids[0], with: machines.key.key) } }
-            return try await group.reduce(into: Set<[PartialSignature]>()) { $0.insert($1) }
+            return try await group.reduce(into: Set<SignatureShares>()) { $0.insert($1) }
         }
         #expect(results.count == 1)
-        #expect(await machines.journals[0].stored.map(\.partialSignatures) == Array(results))
+        #expect(await machines.journals[0].stored.map(\.shares) == Array(results))
         #expect(try await machines.finish(ids) != nil)
     }
 
@@ -159,11 +158,12 @@ private struct Machines: Sendable {
         let machines = try Machines(3)
         let ids = try await machines.open(inputs: 2)
         try await machines.exchangeNonces(ids)
-        var partials: [[PartialSignature]] = []
-        for place in ids.indices { partials.append(try await machines.managers[place].sign(ids[place], with: machines.signers[place].key)) }
-        partials[2][1] = partials[2][0]
+        var shares: [SignatureShares] = []
+        for place in ids.indices { shares.append(try await machines.managers[place].sign(ids[place], with: machines.signers[place].key)) }
+        let first = shares[2].partialSignatures[0]
+        shares[2] = SignatureShares(transcript: shares[2].transcript, partialSignatures: [first, first])
         let culprit = machines.signers[2].publicKey
-        for place in 1...2 { try await machines.us.addPartialSignatures(ids[0], partials[place], from: machines.signers[place].publicKey) }
+        for place in 1...2 { try await machines.us.addPartialSignatures(ids[0], shares[place], from: machines.signers[place].publicKey) }
         let error = SigningError.invalidPartialSignature(signer: culprit, input: 1)
         await #expect(throws: error) { try await machines.us.tryFinalize(ids[0]) }
         #expect(error.culprit == culprit)
@@ -176,7 +176,6 @@ private struct Machines: Sendable {
         let other = machines.signers[1].publicKey
         // Our process restarts; the other has signed with what it heard before.
         let theirs = try await machines.managers[1].sign(ids[1], with: machines.signers[1].key)
-        let transcript = try #require(try await machines.managers[1].transcript(ids[1]))
         let restarted = SigningSessionManager(policy: machines.group, journal: machines.journals[0], clock: machines.clock)
         let (transaction, coins) = machines.transaction()
         let id = try await restarted.createSigningSession(
@@ -185,7 +184,7 @@ private struct Machines: Sendable {
         try await restarted.addNonces(id, sets[1], from: other)
         _ = try await restarted.sign(id, with: machines.key.key)
         await #expect(throws: SigningError.differentTranscript(signer: other)) {
-            try await restarted.addPartialSignatures(id, theirs, restingOn: transcript, from: other)
+            try await restarted.addPartialSignatures(id, theirs, from: other)
         }
     }
 
@@ -204,13 +203,13 @@ private struct Machines: Sendable {
         await #expect(throws: SigningError.tooManySessions(limit: 2)) { try await machines.open(3) }
         await machines.us.close(first)
         let (transaction, coins) = machines.transaction(3)
-        _ = try await machines.us.createSigningSession(transaction, coins: coins)
+        _ = try await machines.us.createSigningSession(transaction, coins: coins, requestID: Bytes32())
         #expect(await machines.us.activeSessionCount == 2)
         // A refused request leaves no session behind.
         await machines.us.closeAll()
         await #expect(throws: SigningError.transaction("none of its inputs is to be signed")) {
             let foreign = TransactionOutput(amount: 10_000, scriptPubKey: Script([0x51]))
-            return try await machines.us.createSigningSession(transaction, coins: [foreign])
+            return try await machines.us.createSigningSession(transaction, coins: [foreign], requestID: Bytes32())
         }
         #expect(await machines.us.activeSessionCount == 0)
     }
@@ -272,7 +271,7 @@ private struct Machines: Sendable {
         #expect(try await machines.us.tryFinalize(ids[0]) == nil)
         #expect(await machines.journals[0].stored.isEmpty)
         let partials = try await machines.us.sign(ids[0], with: machines.key.key)
-        #expect(await machines.journals[0].stored.map(\.partialSignatures) == [partials])
+        #expect(await machines.journals[0].stored.map(\.shares) == [partials])
         #expect(try await machines.us.tryFinalize(ids[0]) != nil)
     }
 
@@ -283,7 +282,7 @@ private struct Machines: Sendable {
         await machines.journals[0].loseNextAnswer()
         await #expect(throws: SigningError.journal(TestJournal.lostAnswer)) { try await machines.us.sign(ids[0], with: machines.key.key) }
         let record = try #require(await machines.journals[0].stored.first)
-        #expect(try await machines.us.sign(ids[0], with: machines.key.key) == record.partialSignatures)
+        #expect(try await machines.us.sign(ids[0], with: machines.key.key) == record.shares)
         #expect(await machines.journals[0].burnCount == 1)
         #expect(try await machines.finish(ids) != nil)
     }
@@ -298,10 +297,12 @@ private struct Machines: Sendable {
 
         let restarted = SigningSessionManager(policy: machines.group, journal: machines.journals[0], clock: machines.clock)
         let fresh = try await restarted.createSigningSession(transaction, coins: coins, requestID: request)
-        _ = try await restarted.generateNonces(fresh, for: machines.key.key)
-        try await restarted.addNonces(fresh, sets[1], from: machines.signers[1].publicKey)
         let decided = SigningError.attemptDecided(attempt: 1, signer: machines.key.publicKey)
-        await #expect(throws: decided) { try await restarted.sign(fresh, with: machines.key.key) }
+        // New nonces would be useless: nothing is ever signed with them.
+        await #expect(throws: decided) { try await restarted.generateNonces(fresh, for: machines.key.key) }
+        let theirNew = try await machines.managers[1].generateNonces(
+            try await machines.managers[1].createSigningSession(transaction, coins: coins, requestID: request, attempt: 2),
+            for: machines.signers[1].key)
 
         let again = try await restarted.createSigningSession(transaction, coins: coins, requestID: request)
         await #expect(throws: SigningError.missingNonces(machines.signers.map(\.publicKey))) {
@@ -309,6 +310,7 @@ private struct Machines: Sendable {
         }
         for (signer, set) in zip(machines.signers, sets) { try await restarted.addNonces(again, set, from: signer.publicKey) }
         #expect(try await restarted.sign(again, with: machines.key.key) == before)
+        #expect(try await restarted.generateNonces(again, for: machines.key.key) == sets[0])
         let theirs = try await machines.managers[1].sign(ids[1], with: machines.signers[1].key)
         try await restarted.addPartialSignatures(again, theirs, from: machines.signers[1].publicKey)
         #expect(try await restarted.tryFinalize(again) != nil)
@@ -316,7 +318,10 @@ private struct Machines: Sendable {
 
         let next = try await restarted.createSigningSession(transaction, coins: coins, requestID: request, attempt: 2)
         _ = try await restarted.generateNonces(next, for: machines.key.key)
-        try await restarted.addNonces(next, sets[1], from: machines.signers[1].publicKey)
+        await #expect(throws: SigningError.differentAttempt(signer: machines.signers[1].publicKey, expected: 2, actual: 1)) {
+            try await restarted.addNonces(next, sets[1], from: machines.signers[1].publicKey)
+        }
+        try await restarted.addNonces(next, theirNew, from: machines.signers[1].publicKey)
         _ = try await restarted.sign(next, with: machines.key.key)
         #expect(await machines.journals[0].stored.map(\.attempt) == [1, 2])
     }
@@ -326,7 +331,7 @@ private struct Machines: Sendable {
         let first = try await machines.open()
         let second = try await machines.open()
         for ids in [first, second] { try await machines.exchangeNonces(ids) }
-        let outcomes = await withTaskGroup(of: [PartialSignature]?.self) { group in
+        let outcomes = await withTaskGroup(of: SignatureShares?.self) { group in
             for ids in [first, second] { group.addTask { try? await machines.us.sign(ids[0], with: machines.key.key) } }
             return await group.reduce(into: []) { $0.append($1) }
         }

@@ -8,7 +8,7 @@ import Testing
 /// A message on its way.
 private enum Message {
     case nonces(NonceSet)
-    case partials([PartialSignature], transcript: Bytes32)
+    case shares(SignatureShares)
 }
 
 private struct Letter {
@@ -38,7 +38,6 @@ private final class Node {
 
     private(set) var attempt: UInt32 = 0
     private var party: Party
-    private var waiting: [Letter] = []
     private(set) var isComplete = false
 
     init(_ place: Int, _ signer: Signer, _ plan: SigningPlan) {
@@ -53,12 +52,11 @@ private final class Node {
         guard !self.isComplete else { return [] }
         self.attempt = attempt
         self.party = Party(self.signer, self.plan, attempt: attempt)
-        self.waiting = []
         return self.guarded(&ledger) {
             var bytes = [UInt8](repeating: UInt8(self.place), count: 16)
             (bytes[0], bytes[1]) = (UInt8(self.incarnation & 0xff), UInt8(self.incarnation >> 8))
             return [
-                .nonces(try self.party.session.generateNonces(for: self.signer.key, name: NonceName(incarnation: bytes, counter: attempt)))
+                .nonces(try self.party.session.generateNonces(for: self.signer.key, name: NonceName(known: bytes, counter: attempt)))
             ]
         }
     }
@@ -82,13 +80,9 @@ private final class Node {
                 return []
             }
             if self.party.session.missingNonces.isEmpty { answers += await self.sign(&numbers, crashes: crashes, &ledger) }
-        case .partials(let partials, let transcript):
-            guard self.party.session.transcriptDigest != nil else {
-                self.waiting.append(letter)
-                break
-            }
+        case .shares(let shares):
             answers += self.guarded(&ledger) {
-                _ = try self.party.session.add(partials, restingOn: transcript, from: key)
+                try self.party.add(shares, from: key)
                 return []
             }
         }
@@ -107,11 +101,8 @@ private final class Node {
         #expect(self.disk[self.attempt] == nil, "one decision an attempt")
         self.disk[self.attempt] = record
         if crashes, numbers.oneIn(12) { return self.restart(&ledger) }
-        var answers = self.guarded(&ledger) {
-            [.partials(try self.party.session.release(record), transcript: record.transcript)]
-        }
+        let answers = self.guarded(&ledger) { [.shares(try self.party.session.release(record))] }
         for nonce in record.nonces { ledger.transcripts[nonce, default: []].insert(record.transcript) }
-        for letter in self.waiting { answers += await self.receive(letter, &numbers, crashes: crashes, &ledger) }
         return answers
     }
 
@@ -181,7 +172,7 @@ private struct Simulation {
             guard let node = self.nodes.first(where: { $0.place == letter.receiver }) else { continue }
             let answers = await node.receive(letter, &self.numbers, crashes: !self.isFair, &self.ledger)
             self.send(answers, from: node)
-            if case .partials(_, let transcript) = letter.message { try self.lieAbout(transcript, letter) }
+            if case .shares(let shares) = letter.message { try self.lieAbout(shares.transcript, letter) }
             if !self.isFair, self.numbers.oneIn(60) {
                 let victim = self.nodes[Int.random(in: self.nodes.indices, using: &self.numbers)]
                 if victim.attempt > 0 { self.send(victim.restart(&self.ledger), from: victim) }
@@ -229,9 +220,9 @@ private struct Simulation {
     private mutating func lieAbout(_ transcript: Bytes32, _ letter: Letter) throws {
         guard let liar = self.liar, letter.sender != liar, self.numbers.oneIn(3) else { return }
         let partial = try PartialSignature(parsing: [0] + SHA256.hash([UInt8(letter.sender)]).bytes.dropFirst())
-        let partials = Array(repeating: partial, count: self.plan.inputs.count)
-        self.network.append(
-            Letter(sender: liar, receiver: letter.receiver, attempt: letter.attempt, message: .partials(partials, transcript: transcript)))
+        let shares = SignatureShares(
+            transcript: transcript, partialSignatures: Array(repeating: partial, count: self.plan.inputs.count))
+        self.network.append(Letter(sender: liar, receiver: letter.receiver, attempt: letter.attempt, message: .shares(shares)))
     }
 }
 

@@ -158,13 +158,13 @@ private func bodies() throws -> [Statement.Body] {
             attempt: 1)
         let statement = try Statement(parsing: said.serialized())
         guard case .partialSignatures(let transcript, _) = statement.body else { throw StatementError.unknownFormat }
-        let partials = try #require(try statement.partialSignatures())
+        let shares = SignatureShares(transcript: transcript, partialSignatures: try #require(try statement.partialSignatures()))
         _ = try second[0].sign()
         #expect(throws: SigningError.differentTranscript(signer: second[1].key)) {
-            _ = try second[0].session.add(partials, restingOn: transcript, from: second[1].key)
+            try second[0].add(shares, from: second[1].key)
         }
         _ = try first[0].sign()
-        #expect(try first[0].session.add(partials, restingOn: transcript, from: first[1].key) == .added)
+        #expect(try first[0].add(shares, from: first[1].key) == .added)
     }
 
     @Test func `contributions mean what they say, and a wrong one names its sender and input`() throws {
@@ -174,7 +174,9 @@ private func bodies() throws -> [Statement.Body] {
             let statement = speaker.say(body)
             switch body {
             case .nonces(let name, let items):
-                #expect(try statement.nonceSet() == NonceSet(name: name, nonces: items.map { try PublicNonce(parsing: $0) }))
+                let set = try #require(try statement.nonceSet())
+                #expect(try set.name == name && set.nonces == items.map { try PublicNonce(parsing: $0) })
+                #expect(set.request == statement.request && set.attempt == statement.attempt)
                 #expect(try statement.partialSignatures() == nil)
                 let wrong = speaker.say(.nonces(name, [items[0], [UInt8](repeating: 0, count: 66)]))
                 // A wrong contribution must survive the journey: it is what proves the fault.

@@ -64,7 +64,7 @@ extension FileExchange {
     /// The record is durable: its signatures may leave.
     public mutating func recorded(_ record: BurnRecord) {
         guard let current, current.number == record.attempt, current.role == .recording,
-            let partials = try? current.session.release(record)
+            let partials = try? current.session.release(record).partialSignatures
         else { return }
         self.records[record.attempt] = record
         current.ownPartials = partials.map(\.bytes.bytes)
@@ -305,7 +305,7 @@ extension FileExchange {
         self.nonceCounter += 1
         let set: NonceSet
         do {
-            set = try current.session.generateNonces(for: key, name: NonceName(incarnation: self.incarnation, counter: self.nonceCounter))
+            set = try current.session.generateNonces(for: key, name: NonceName(known: self.incarnation, counter: self.nonceCounter))
         } catch { throw .signing(error) }
         let statement = Statement(
             .nonces(set.name, set.nonces.map(\.bytes)), request: self.requestDigest, attempt: current.number, enrolment: self.enrolment,
@@ -325,7 +325,7 @@ extension FileExchange {
                     guard let set = try statement.nonceSet() else { continue }
                     switch try current.session.add(set, from: signer) {
                     case .added, .replaced: current.usedNonces[signer] = statement
-                    case .repeated, .ignored: break
+                    case .repeated, .ignored, .waiting: break
                     }
                 } catch {
                     // Two contents under one name are judged from the statements themselves.
@@ -349,7 +349,7 @@ extension FileExchange {
             }
             do {
                 guard let partials = try statement.partialSignatures() else { continue }
-                _ = try current.session.add(partials, from: signer)
+                _ = try current.session.add(SignatureShares(transcript: transcript, partialSignatures: partials), from: signer)
                 current.usedPartials[signer] = statement
             } catch {
                 self.blame(signer, "\(error)", current, statements: [statement])
@@ -364,7 +364,7 @@ extension FileExchange {
         guard current.session.transcriptDigest == record.transcript else {
             return current.failure = "the nonces in the folder are not those that our recorded signatures rest on"
         }
-        _ = try? current.session.add(record.partialSignatures, from: self.signer)
+        _ = try? current.session.add(record.shares, from: self.signer)
         current.ownPartials = record.partialSignatures.map(\.bytes.bytes)
         current.role = .signed
     }

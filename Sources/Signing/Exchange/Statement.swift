@@ -136,7 +136,7 @@ extension Statement {
             return .set(keys)
         case 3:
             let incarnation = try reader.readBytes(NonceName.incarnationByteCount, "incarnation")
-            let name = NonceName(incarnation: incarnation, counter: try reader.readUInt32("counter"))
+            let name = NonceName(known: incarnation, counter: try reader.readUInt32("counter"))
             return .nonces(name, try Self.readItems(&reader))
         case 4:
             let transcript = try reader.readBytes32("transcript")
@@ -170,7 +170,7 @@ extension Statement {
                 throw .musig(error, signer: self.sender, input: place)
             }
         }
-        return NonceSet(name: name, nonces: nonces)
+        return NonceSet(request: self.request, attempt: self.attempt, name: name, nonces: nonces)
     }
 
     /// The partial signatures, when this is round 2 and every one is a valid number. Compare T1 before they count.

@@ -43,13 +43,14 @@ extension BurnRecord {
         let signer = try PublicKey(parsing: reader.readBytes(PublicKey.byteCount, "signer"))
         let transcript = try reader.readBytes32("transcript")
         let count = Int(try reader.readUInt16("count"))
-        var (nonces, partials): ([PublicNonce], [PartialSignature]) = ([], [])
-        for _ in 0..<count {
-            nonces.append(try PublicNonce(parsing: reader.readBytes(PublicNonce.byteCount, "nonce")))
-            partials.append(try PartialSignature(parsing: reader.readBytes(PartialSignature.byteCount, "partial signature")))
+        let contributions = try (0..<count).map { _ in
+            (
+                nonce: try PublicNonce(parsing: reader.readBytes(PublicNonce.byteCount, "nonce")),
+                partialSignature: try PartialSignature(parsing: reader.readBytes(PartialSignature.byteCount, "partial signature"))
+            )
         }
         try reader.finish()
         return BurnRecord(
-            request: request, attempt: attempt, signer: signer, transcript: transcript, nonces: nonces, partialSignatures: partials)
+            request: request, attempt: attempt, signer: signer, transcript: transcript, contributions: contributions)
     }
 }

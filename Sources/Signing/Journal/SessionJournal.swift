@@ -71,16 +71,29 @@ public struct BurnRecord: Hashable, Sendable {
     /// One for each signed input, in the order of `nonces`.
     public let partialSignatures: [PartialSignature]
 
-    public init(
+    /// What the signer sends: the partial signatures with the transcript that they rest on.
+    public var shares: SignatureShares { SignatureShares(transcript: self.transcript, partialSignatures: self.partialSignatures) }
+
+    /// Takes a record's parts, as a journal read them; `nil` unless each signed input has one nonce and one partial signature.
+    public init?(
         request: Bytes32, attempt: UInt32, signer: PublicKey, transcript: Bytes32, nonces: [PublicNonce],
         partialSignatures: [PartialSignature]
     ) {
-        precondition(nonces.count == partialSignatures.count, "each signed input has one nonce and one partial signature")
+        guard nonces.count == partialSignatures.count else { return nil }
+        self.init(
+            request: request, attempt: attempt, signer: signer, transcript: transcript,
+            contributions: Array(zip(nonces, partialSignatures)))
+    }
+
+    package init(
+        request: Bytes32, attempt: UInt32, signer: PublicKey, transcript: Bytes32,
+        contributions: [(nonce: PublicNonce, partialSignature: PartialSignature)]
+    ) {
         self.request = request
         self.attempt = attempt
         self.signer = signer
         self.transcript = transcript
-        self.nonces = nonces
-        self.partialSignatures = partialSignatures
+        self.nonces = contributions.map(\.nonce)
+        self.partialSignatures = contributions.map(\.partialSignature)
     }
 }

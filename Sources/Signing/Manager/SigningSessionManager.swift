@@ -1,6 +1,5 @@
 public import Bitcoin
 public import CryptoPrimitives
-public import MuSig2
 public import Secp256k1
 
 /// Names a session of a `SigningSessionManager`: 16 random bytes.
@@ -20,13 +19,23 @@ public struct SigningSessionID: Hashable, Sendable, CustomStringConvertible {
 
 /// Many signing sessions in one process: thousands at once that never touch each other.
 ///
+/// Each signer's process has a manager. Who asks for the signatures draws the request's id and tells it to the others with the
+/// transaction; from these each works out the same request for itself. Then nonces and shares travel, in any order:
+///
+///     // Once, at whoever asks: the id goes to all signers, with the transaction and its coins.
+///     let requestID = SigningRequest.randomID()
+///
+///     // At every signer:
 ///     let manager = SigningSessionManager(policy: group, journal: journal)
-///     let id = try await manager.createSigningSession(transaction, coins: coins)
-///     let nonces = try await manager.generateNonces(id, for: key)
-///     try await manager.addNonces(id, theirs, from: them)
-///     let partials = try await manager.sign(id, with: key)
-///     try await manager.addPartialSignatures(id, theirPartials, from: them)
-///     let transaction = try await manager.tryFinalize(id) // nil while signatures are missing
+///     let id = try await manager.createSigningSession(transaction, coins: coins, requestID: requestID)
+///     send(try await manager.generateNonces(id, for: key).serialized())
+///     try await manager.addNonces(id, NonceSet(parsing: received), from: them)           // for each of the others
+///     send(try await manager.sign(id, with: key).serialized())
+///     try await manager.addPartialSignatures(id, SignatureShares(parsing: received), from: them)
+///     let transaction = try await manager.tryFinalize(id)                                // nil while signatures are missing
+///     try await journal.forget(request: manager.request(id).digest)                      // once it is confirmed
+///
+/// `them` is who the connection proved the sender to be. A session's id names it in its own process only.
 ///
 /// A session idle for an hour is closed by a timer. Its secret nonces are wiped then, on `close`, and when the manager goes.
 /// Signatures leave only after the journal has made the decision durable.
@@ -48,12 +57,11 @@ public actor SigningSessionManager<C: Clock> where C.Duration == Duration {
     private let journal: any SessionJournal
     private let clock: C
     private let limits: Limits
-    /// This manager's start: part of every nonce's name.
-    private let incarnation: [UInt8]
     private let random: @Sendable (Int) -> [UInt8]
+    private let wallClock: @Sendable () -> UInt64
+    private let names: NonceNames
 
     private var sessions: [SigningSessionID: Entry] = [:]
-    private var nonceCounter: UInt32 = 0
     private var timer: Task<Void, Never>?
 
     private struct Entry {
@@ -63,17 +71,21 @@ public actor SigningSessionManager<C: Clock> where C.Duration == Duration {
 
     /// - Parameters:
     ///   - journal: where decisions to sign are made durable before signatures leave.
+    ///   - clock: measures how long a session is idle.
+    ///   - wallClock: the seconds since 1970, against which a request's expiry is held.
     ///   - random: gives that many random bytes for ids and names. Nonces never come from here.
     public init(
         policy: any SpendingPolicy, journal: any SessionJournal, clock: C, limits: Limits = Limits(),
+        wallClock: @escaping @Sendable () -> UInt64 = { WallClock.secondsSince1970 },
         random: @escaping @Sendable (Int) -> [UInt8] = { SystemRandom.bytes(count: $0) }
     ) {
         self.policy = policy
         self.journal = journal
         self.clock = clock
         self.limits = limits
+        self.wallClock = wallClock
         self.random = random
-        self.incarnation = random(NonceName.incarnationByteCount)
+        self.names = NonceNames(random: random)
     }
 
     deinit { self.timer?.cancel() }
@@ -87,33 +99,39 @@ public actor SigningSessionManager<C: Clock> where C.Duration == Duration {
     ///
     /// - Parameters:
     ///   - coins: the output that each input spends, in order.
+    ///   - requestID: sets two requests for one transaction apart, and is the same at all signers: `SigningRequest.randomID()`, drawn
+    ///     by who asks. Who goes on after a restart gives the same id, and the next attempt's number where this one was decided.
     ///   - signers: the set that will sign; needed for k-of-n, where the set is chosen first.
     ///   - sighashTypes: one for each input; `DEFAULT` everywhere when left out.
-    ///   - requestID: sets two requests for one transaction apart; random when left out. Who goes on after a restart gives the same
-    ///     id with the next attempt's number.
+    ///   - expiry: seconds since 1970 after which nothing new is signed, the same at all signers; 0 for never.
     public func createSigningSession(
-        _ transaction: Transaction, coins: [TransactionOutput], signers: [PublicKey]? = nil, sighashTypes: [SighashType]? = nil,
-        requestID: Bytes32? = nil, attempt: UInt32 = 1
+        _ transaction: Transaction, coins: [TransactionOutput], requestID: Bytes32, signers: [PublicKey]? = nil,
+        sighashTypes: [SighashType]? = nil, expiry: UInt64 = 0, attempt: UInt32 = 1
     ) throws(SigningError) -> SigningSessionID {
         guard self.sessions.count < self.limits.sessionCountMax else { throw .tooManySessions(limit: self.limits.sessionCountMax) }
-        let requestID = requestID ?? Bytes32(self.random(32)) ?? Bytes32()
         let request = try SigningRequest(
-            transaction: transaction, prevouts: coins, sighashTypes: sighashTypes, policyDigest: self.policy.digest, id: requestID)
+            transaction: transaction, prevouts: coins, sighashTypes: sighashTypes, policyDigest: self.policy.digest, expiry: expiry,
+            id: requestID)
         let (set, path) = try self.policy.spend(by: signers)
         let own = coins.indices.filter { coins[$0].scriptPubKey == self.policy.scriptPubKey }
         let plan = try SigningPlan(request: request, signers: set, paths: Dictionary(uniqueKeysWithValues: own.map { ($0, path) }))
         let id = SigningSessionID(bytes: self.random(16))
-        self.sessions[id] = Entry(
-            cell: SessionCell(SigningSession(plan: plan, attempt: attempt), journal: self.journal), lastTouched: self.clock.now)
+        let cell = SessionCell(
+            SigningSession(plan: plan, attempt: attempt), plan: plan, journal: self.journal, names: self.names, wallClock: self.wallClock)
+        self.sessions[id] = Entry(cell: cell, lastTouched: self.clock.now)
         self.startTimer()
         return id
     }
 
+    /// What the session's signatures are for. Its digest, T0, is what a journal keeps records under.
+    public func request(_ id: SigningSessionID) throws(SigningError) -> SigningRequest { try self.touch(id).plan.request }
+
     /// Round 1: makes the signer's nonces for all inputs, or gives again the ones it made before.
+    ///
+    /// - Throws: `attemptDecided` when the journal holds the signer's decision already, as after a restart: to send it again, add all
+    ///   nonces of the attempt, our own old ones among them, and `sign`; otherwise begin the next attempt. `expired`.
     public func generateNonces(_ id: SigningSessionID, for key: borrowing SecretKey) async throws(SigningError) -> NonceSet {
-        let cell = try self.touch(id)
-        self.nonceCounter += 1
-        return try await cell.generateNonces(for: key, name: NonceName(incarnation: self.incarnation, counter: self.nonceCounter))
+        try await self.touch(id).generateNonces(for: key)
     }
 
     /// Takes another signer's nonces, in any order.
@@ -128,25 +146,35 @@ public actor SigningSessionManager<C: Clock> where C.Duration == Duration {
     ///
     /// Called again, it gives the same signatures and signs nothing. So it does after a restart, when all nonces of the attempt, our
     /// own old ones among them, were added again; with other nonces it throws `attemptDecided`, and the next attempt is due.
-    public func sign(_ id: SigningSessionID, with key: borrowing SecretKey) async throws(SigningError) -> [PartialSignature] {
+    ///
+    /// - Throws: `missingNonces`, `noOwnNonces`, `expired` for a request whose time is over and that was not decided before, `journal`.
+    public func sign(_ id: SigningSessionID, with key: borrowing SecretKey) async throws(SigningError) -> SignatureShares {
         try await self.touch(id).sign(with: key)
     }
 
-    /// What a signer's partial signatures rest on, T1: it goes out with them, so that nobody is blamed for having seen other nonces.
-    /// `nil` before a signer of this process has signed.
+    /// Fixes the transcript without signing: for a process without a key that collects the shares and finishes.
+    ///
+    /// - Throws: `missingNonces`.
+    public func fixTranscript(_ id: SigningSessionID) async throws(SigningError) { try await self.touch(id).fixTranscript() }
+
+    /// What the shares rest on, T1; `nil` before a signer of this process has signed or `fixTranscript` was called.
     public func transcript(_ id: SigningSessionID) async throws(SigningError) -> Bytes32? {
         await (try self.touch(id)).transcript
     }
 
-    /// Takes another signer's partial signatures.
+    /// Takes another signer's shares, before or after this process has signed.
     ///
-    /// - Parameter transcript: T1 as the sender names it; without it, the caller must know that both saw the same nonces.
     /// - Throws: `differentTranscript` when the sender saw other nonces: the next attempt is due, and nobody is to blame.
     @discardableResult
     public func addPartialSignatures(
-        _ id: SigningSessionID, _ partials: [PartialSignature], restingOn transcript: Bytes32? = nil, from signer: PublicKey
+        _ id: SigningSessionID, _ shares: SignatureShares, from signer: PublicKey
     ) async throws(SigningError) -> SigningSession.Outcome {
-        try await self.touch(id).add(partials, restingOn: transcript, from: signer)
+        try await self.touch(id).add(shares, from: signer)
+    }
+
+    /// Signers whose shares came and rest on other nonces than those that stand here: with them only the next attempt can finish.
+    public func signersOfOtherTranscripts(_ id: SigningSessionID) async throws(SigningError) -> [PublicKey] {
+        await (try self.touch(id)).signersOfOtherTranscripts
     }
 
     /// The signed transaction, or `nil` while signatures are missing.
@@ -164,8 +192,10 @@ public actor SigningSessionManager<C: Clock> where C.Duration == Duration {
     /// Ends a session and wipes its secret nonces. Closing an unknown session does nothing.
     public func close(_ id: SigningSessionID) async { await self.sessions.removeValue(forKey: id)?.cell.close() }
 
-    /// Ends all sessions: after the machine was suspended or resumed from a snapshot, for one.
+    /// Ends all sessions: after the machine was suspended or resumed from a snapshot, for one. Nonces made from now on have names of
+    /// a new incarnation, so that a copy of this process never gives other nonces under the same names.
     public func closeAll() async {
+        self.names.beginIncarnation()
         let entries = self.sessions.values
         self.sessions = [:]
         for entry in entries { await entry.cell.close() }
@@ -210,54 +240,4 @@ extension SigningSessionManager where C == ContinuousClock {
     public init(policy: any SpendingPolicy, journal: any SessionJournal, limits: Limits = Limits()) {
         self.init(policy: policy, journal: journal, clock: ContinuousClock(), limits: limits)
     }
-}
-
-/// One session's own isolation, so that sessions run beside each other on all cores. It carries out what the machine decides.
-actor SessionCell {
-    private var session: SigningSession
-    private let journal: any SessionJournal
-
-    init(_ session: consuming SigningSession, journal: any SessionJournal) {
-        self.session = session
-        self.journal = journal
-    }
-
-    func generateNonces(for key: borrowing SecretKey, name: NonceName) throws(SigningError) -> NonceSet {
-        try self.session.generateNonces(for: key, name: name)
-    }
-
-    func add(_ nonces: NonceSet, from signer: PublicKey) throws(SigningError) -> SigningSession.Outcome {
-        try self.session.add(nonces, from: signer)
-    }
-
-    func add(
-        _ partials: [PartialSignature], restingOn transcript: Bytes32?, from signer: PublicKey
-    ) throws(SigningError) -> SigningSession.Outcome {
-        try self.session.add(partials, restingOn: transcript, from: signer)
-    }
-
-    func sign(with key: borrowing SecretKey) async throws(SigningError) -> [PartialSignature] {
-        let (request, attempt, signer) = (self.session.plan.requestDigest, self.session.attempt, key.publicKey)
-        let decided: BurnRecord?
-        do { decided = try await self.journal.record(request: request, attempt: attempt, signer: signer) } catch { throw .journal(error) }
-        if let decided { return try self.session.resume(decided) }
-        let record = try self.session.sign(with: key)
-        do { try await self.journal.burn(record) } catch { throw .journal(error) }
-        return try self.session.release(record)
-    }
-
-    func tryFinalize() async throws(SigningError) -> Transaction? {
-        do { return try self.session.tryFinalize() } catch {
-            guard case .signatureDoesNotVerify = error, let fault = await self.session.inquiry?.faults().first else { throw error }
-            throw .invalidPartialSignature(signer: fault.signer, input: fault.input)
-        }
-    }
-
-    var missing: (nonces: [PublicKey], partialSignatures: [PublicKey]) {
-        (self.session.missingNonces, self.session.missingPartialSignatures)
-    }
-
-    var transcript: Bytes32? { self.session.transcriptDigest }
-
-    func close() { self.session.close() }
 }

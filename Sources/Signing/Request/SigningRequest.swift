@@ -22,10 +22,12 @@ public struct SigningRequest: Hashable, Sendable {
     public let policyDigest: Bytes32
     /// Who asks for the signatures, where that is known.
     public let proposer: PublicKey?
-    /// Seconds since 1970 after which nobody signs any more; 0 for never.
+    /// Seconds since 1970 after which nothing new is signed; 0 for never.
+    ///
+    /// `SigningSessionManager` refuses then. `SigningSession` has no clock: who drives one asks `isExpired(at:)`.
     public let expiry: UInt64
-    /// What sets two requests for the same transaction apart, 32 random bytes; zeros where all signers must arrive at one request
-    /// without talking.
+    /// What sets two requests for the same transaction apart: `randomID()`, drawn by who asks and told to all signers; zeros where
+    /// all must arrive at one request without talking.
     public let id: Bytes32
 
     /// What the miners get, in satoshi: the coins less the outputs.
@@ -37,7 +39,8 @@ public struct SigningRequest: Hashable, Sendable {
     ///
     /// Signatures that the transaction holds already are left out: the request is the same before and after them.
     ///
-    /// - Throws: `transaction` with what is wrong, or `tooLarge`.
+    /// - Throws: `transaction` with what is wrong, or `tooLarge`. What no PSBT could hold is refused too: signers could not tell each
+    ///   other what they sign.
     public init(
         transaction: Transaction, prevouts: [TransactionOutput], sighashTypes: [SighashType]? = nil, policyDigest: Bytes32 = Bytes32(),
         proposer: PublicKey? = nil, expiry: UInt64 = 0, id: Bytes32 = Bytes32()
@@ -47,6 +50,9 @@ public struct SigningRequest: Hashable, Sendable {
         guard !transaction.outputs.isEmpty else { throw .transaction("it has no output") }
         guard transaction.inputs.count <= Self.inputCountMax else {
             throw .tooLarge(what: "inputs", actual: transaction.inputs.count, limit: Self.inputCountMax)
+        }
+        guard transaction.outputs.count <= PSBT.outputCountMax else {
+            throw .tooLarge(what: "outputs", actual: transaction.outputs.count, limit: PSBT.outputCountMax)
         }
         guard prevouts.count == transaction.inputs.count else {
             throw .sighash(.prevoutCount(inputs: transaction.inputs.count, prevouts: prevouts.count))
@@ -65,6 +71,7 @@ public struct SigningRequest: Hashable, Sendable {
             unsigned.inputs[index].scriptSig = Script()
             unsigned.inputs[index].witness = Witness()
         }
+        do { _ = try PSBT(unsignedTransaction: unsigned) } catch { throw .transaction(error.description) }
         self.transaction = unsigned
         self.prevouts = prevouts
         self.sighashTypes = types
@@ -74,6 +81,12 @@ public struct SigningRequest: Hashable, Sendable {
         self.id = id
         self.fee = spent - paid
     }
+
+    /// 32 random bytes to tell two requests apart.
+    public static func randomID() -> Bytes32 { Bytes32 { SystemRandom.fill($0) } }
+
+    /// Whether its time is over, in seconds since 1970.
+    public func isExpired(at now: UInt64) -> Bool { self.expiry != 0 && now > self.expiry }
 
     /// T0: tagged hash `chorale/request` of the canonical request.
     public var digest: Bytes32 {

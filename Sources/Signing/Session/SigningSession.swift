@@ -1,6 +1,6 @@
 public import Bitcoin
 public import CryptoPrimitives
-public import MuSig2
+internal import MuSig2
 public import Secp256k1
 
 /// One attempt of a set of signers to sign a plan (BIP-327, "General Signing Flow"), as one process sees it.
@@ -27,6 +27,10 @@ public struct SigningSession: ~Copyable {
     private var ownSecrets = OwnedList<OwnNonces>()
     /// Signers for which this process made nonces; their contributions come from nowhere else.
     public private(set) var localSigners: Set<PublicKey> = []
+    /// Shares that came before the transcript was fixed, the last of each signer.
+    private var earlyShares: [PublicKey: SignatureShares] = [:]
+    /// Signers whose shares came with another T1 than ours.
+    private var sawOtherNonces: Set<PublicKey> = []
 
     private enum State {
         case gathering([PublicKey: NonceSet])
@@ -59,9 +63,12 @@ public struct SigningSession: ~Copyable {
         case added
         /// The same as before; nothing changed.
         case repeated
+        /// Shares that came early: the last of each signer wait until the transcript is fixed.
+        case waiting
         /// A restarted signer's new nonces took the place of its old ones.
         case replaced
-        /// Too late for this attempt, and no fault: its transcript is fixed, or the nonces were replaced already.
+        /// Too late for this attempt, and no fault: its transcript is fixed, or the nonces were replaced already, or are older than
+        /// those that stand.
         case ignored
     }
 
@@ -85,7 +92,7 @@ extension SigningSession {
         try self.requireMember(signer)
         switch self.state {
         case .gathering(var sets):
-            if self.localSigners.contains(signer), let own = sets[signer] { return own }
+            if let own = self.ownNonces(of: signer) { return own }
             var reversed = OwnedList<SecretNonce>(capacity: self.plan.inputs.count)
             var publicNonces: [PublicNonce] = []
             for input in self.plan.inputs.reversed() {
@@ -94,17 +101,17 @@ extension SigningSession {
                 publicNonces.append(secret.publicNonce)
                 reversed.append(secret)
             }
-            let set = NonceSet(name: name, nonces: publicNonces.reversed())
+            let set = NonceSet(
+                request: self.plan.requestDigest, attempt: self.attempt, name: name, nonces: publicNonces.reversed())
             self.ownSecrets.append(OwnNonces(signer: signer, secrets: reversed))
             self.localSigners.insert(signer)
             self.knownNames[signer, default: [:]][name] = set.digest
             sets[signer] = set
             self.state = .gathering(sets)
             return set
-        case .signing(let transcript), .complete(let transcript, _):
+        case .signing, .complete:
             // A local signer's nonces stand in the transcript whether it has signed yet or another local signer fixed it first.
-            let isOwn = self.localSigners.contains(signer) || transcript.decisions[signer] != nil
-            guard isOwn, let own = transcript.nonceSets[signer] else { throw .noOwnNonces(signer: signer) }
+            guard let own = self.ownNonces(of: signer) else { throw .noOwnNonces(signer: signer) }
             return own
         case .closed: throw .closed
         }
@@ -134,10 +141,16 @@ extension SigningSession {
 
     /// Takes the public nonces of another signer, or of a local one back from the wire.
     ///
-    /// - Throws: `conflictingNonces` for another content under a known name, `notASigner`, `wrongCount`, `ownNoncesFromOutside`,
-    ///   `tooManyNonceNames`, `closed`.
+    /// Of one incarnation the highest counter stands, in whatever order the sets come.
+    ///
+    /// - Throws: `conflictingNonces` for another content under a known name, `notASigner`, `differentRequest`, `differentAttempt`,
+    ///   `wrongCount`, `ownNoncesFromOutside`, `tooManyNonceNames`, `closed`.
     public mutating func add(_ set: NonceSet, from signer: PublicKey) throws(SigningError) -> Outcome {
         try self.requireMember(signer)
+        guard set.request == self.plan.requestDigest else { throw .differentRequest(signer: signer) }
+        guard set.attempt == self.attempt else {
+            throw .differentAttempt(signer: signer, expected: self.attempt, actual: set.attempt)
+        }
         guard set.nonces.count == self.plan.inputs.count else {
             throw .wrongCount(.publicNonce, signer: signer, expected: self.plan.inputs.count, actual: set.nonces.count)
         }
@@ -149,6 +162,10 @@ extension SigningSession {
             if let standing = sets[signer] {
                 if standing == set { return .repeated }
                 guard !isKnown else { return .ignored }
+                if standing.name.incarnation == set.name.incarnation, set.name.counter < standing.name.counter {
+                    self.knownNames[signer, default: [:]][set.name] = digest
+                    return .ignored
+                }
             }
             self.knownNames[signer, default: [:]][set.name] = digest
             self.state = .gathering([:])  // So that `sets` has one owner, and nothing is copied for each of a thousand signers.
@@ -179,6 +196,16 @@ extension SigningSession {
     public var missingNonces: [PublicKey] {
         guard case .gathering(let sets) = self.state else { return [] }
         return self.plan.signers.filter { sets[$0] == nil }
+    }
+
+    /// The nonces that this process made for the signer, or that a decision taken back rests on.
+    public func ownNonces(of signer: PublicKey) -> NonceSet? {
+        switch self.state {
+        case .gathering(let sets): self.localSigners.contains(signer) ? sets[signer] : nil
+        case .signing(let transcript), .complete(let transcript, _):
+            self.localSigners.contains(signer) || transcript.decisions[signer] != nil ? transcript.nonceSets[signer] : nil
+        case .closed: nil
+        }
     }
 
     /// All nonce sets that stand, by signer.
@@ -219,7 +246,7 @@ extension SigningSession {
         }
         let record = BurnRecord(
             request: self.plan.requestDigest, attempt: self.attempt, signer: signer, transcript: transcript.digest,
-            nonces: nonceSet.nonces, partialSignatures: partials)
+            contributions: Array(zip(nonceSet.nonces, partials)))
         transcript.decisions[signer] = record
         self.state = .signing(transcript)
         return record
@@ -231,10 +258,24 @@ extension SigningSession {
         case .signing(let transcript), .complete(let transcript, _): return transcript
         case .closed: throw .closed
         case .gathering(let sets):
-            let transcript = try self.transcript(of: sets)
+            let transcript = self.withEarlyShares(try self.transcript(of: sets))
             self.state = .signing(transcript)
             return transcript
         }
+    }
+
+    /// Takes in the shares that waited for the transcript and rest on it. A local signer's come from nowhere else than here.
+    private mutating func withEarlyShares(_ transcript: Transcript) -> Transcript {
+        var transcript = transcript
+        for (signer, shares) in self.earlyShares where !self.localSigners.contains(signer) {
+            if shares.transcript == transcript.digest {
+                transcript.partials[signer] = shares.partialSignatures
+            } else {
+                self.sawOtherNonces.insert(signer)
+            }
+        }
+        self.earlyShares = [:]
+        return transcript
     }
 
     /// The transcript that these nonce sets make.
@@ -253,16 +294,16 @@ extension SigningSession {
     /// Gives the local signer's partial signatures out, its record being durable.
     ///
     /// - Throws: `noOwnNonces` when nothing was decided here, `closed`.
-    public mutating func release(_ record: BurnRecord) throws(SigningError) -> [PartialSignature] {
+    public mutating func release(_ record: BurnRecord) throws(SigningError) -> SignatureShares {
         switch self.state {
         case .signing(var transcript):
             guard transcript.decisions[record.signer] == record else { throw .noOwnNonces(signer: record.signer) }
             transcript.partials[record.signer] = record.partialSignatures
             self.state = .signing(transcript)
-            return record.partialSignatures
+            return record.shares
         case .complete(let transcript, _):
             guard transcript.decisions[record.signer] == record else { throw .noOwnNonces(signer: record.signer) }
-            return record.partialSignatures
+            return record.shares
         case .gathering: throw .noOwnNonces(signer: record.signer)
         case .closed: throw .closed
         }
@@ -274,7 +315,7 @@ extension SigningSession {
     ///
     /// - Throws: `attemptDecided` when the decision rests on other nonces or belongs to another request or attempt, `missingNonces`,
     ///   `notASigner`, `closed`.
-    public mutating func resume(_ record: BurnRecord) throws(SigningError) -> [PartialSignature] {
+    public mutating func resume(_ record: BurnRecord) throws(SigningError) -> SignatureShares {
         try self.requireMember(record.signer)
         var transcript: Transcript
         switch self.state {
@@ -283,33 +324,41 @@ extension SigningSession {
         case .signing(let standing), .complete(let standing, _): transcript = standing
         }
         guard record.request == self.plan.requestDigest, record.attempt == self.attempt, record.transcript == transcript.digest,
-            transcript.decisions[record.signer, default: record] == record
+            transcript.decisions[record.signer, default: record] == record,
+            // T1 covers the nonces; a journal that gives other ones, or too few signatures, is not believed.
+            record.nonces == transcript.nonceSets[record.signer]?.nonces, record.partialSignatures.count == self.plan.inputs.count
         else { throw .attemptDecided(attempt: record.attempt, signer: record.signer) }
-        if case .complete = self.state { return record.partialSignatures }
+        if case .complete = self.state { return record.shares }
+        if case .gathering = self.state { transcript = self.withEarlyShares(transcript) }
         transcript.decisions[record.signer] = record
         transcript.partials[record.signer] = record.partialSignatures
         self.state = .signing(transcript)
-        return record.partialSignatures
+        return record.shares
     }
 
-    /// Takes another signer's partial signatures, one for each signed input. They are judged together, at the end.
+    /// Takes another signer's shares: T1 as it saw it, and one partial signature for each signed input. They are judged together, at
+    /// the end.
     ///
-    /// - Parameter transcript: T1 as the sender's message names it. Where two members saw different nonces of a third, each signs
-    ///   rightly and neither verifies the other's: so only partial signatures under our own T1 can prove anything, and a caller
-    ///   that leaves it out must have compared it already.
-    /// - Throws: `notYetSigning` while the transcript is open, `differentTranscript`, `conflictingPartialSignatures`,
+    /// Shares that come before the transcript is fixed wait, the last of each signer, and count then if they rest on it.
+    ///
+    /// - Throws: `differentTranscript`, `conflictingPartialSignatures` where both sets rest on our transcript,
     ///   `ownPartialSignaturesFromOutside`, `wrongCount`, `notASigner`, `closed`.
-    public mutating func add(
-        _ partials: [PartialSignature], restingOn transcript: Bytes32? = nil, from signer: PublicKey
-    ) throws(SigningError) -> Outcome {
+    public mutating func add(_ shares: SignatureShares, from signer: PublicKey) throws(SigningError) -> Outcome {
         try self.requireMember(signer)
-        if let own = self.transcriptDigest, let transcript, transcript != own { throw .differentTranscript(signer: signer) }
+        if let own = self.transcriptDigest, shares.transcript != own {
+            self.sawOtherNonces.insert(signer)
+            throw .differentTranscript(signer: signer)
+        }
+        let partials = shares.partialSignatures
         guard partials.count == self.plan.inputs.count else {
             throw .wrongCount(.partialSignature, signer: signer, expected: self.plan.inputs.count, actual: partials.count)
         }
         switch self.state {
-        case .gathering: throw .notYetSigning
         case .closed: throw .closed
+        case .gathering:
+            // Ours have not been made yet.
+            guard !self.localSigners.contains(signer) else { throw .ownPartialSignaturesFromOutside(signer: signer) }
+            return self.earlyShares.updateValue(shares, forKey: signer) == shares ? .repeated : .waiting
         case .signing(let transcript) where self.localSigners.contains(signer) || transcript.decisions[signer] != nil:
             // Ours count once they are released, and come from nowhere else.
             guard transcript.decisions[signer]?.partialSignatures == partials else {
@@ -344,6 +393,10 @@ extension SigningSession {
         case .gathering, .closed: nil
         }
     }
+
+    /// The signers who signed over other nonces than those that stand here, and from whom nothing else came: only a new attempt can
+    /// finish with them. No fault of theirs.
+    public var signersOfOtherTranscripts: [PublicKey] { self.missingPartialSignatures.filter(self.sawOtherNonces.contains) }
 
     /// The signers whose partial signatures are not here yet, in the set's order; all of them before the transcript is fixed.
     public var missingPartialSignatures: [PublicKey] {
@@ -399,6 +452,7 @@ extension SigningSession {
     /// Ends the session and wipes its secret nonces. Nothing is accepted afterwards.
     public mutating func close() {
         self.ownSecrets = OwnedList()
+        self.earlyShares = [:]
         self.state = .closed
     }
 

@@ -1,0 +1,79 @@
+internal import Bitcoin
+internal import CryptoPrimitives
+internal import MuSig2
+internal import Secp256k1
+
+/// One session's own isolation, so that sessions run beside each other on all cores. It carries out what the machine decides.
+actor SessionCell {
+    nonisolated let plan: SigningPlan
+    private var session: SigningSession
+    private let journal: any SessionJournal
+    private let names: NonceNames
+    private let wallClock: @Sendable () -> UInt64
+
+    init(
+        _ session: consuming SigningSession, plan: SigningPlan, journal: any SessionJournal, names: NonceNames,
+        wallClock: @escaping @Sendable () -> UInt64
+    ) {
+        self.plan = plan
+        self.session = session
+        self.journal = journal
+        self.names = names
+        self.wallClock = wallClock
+    }
+
+    func generateNonces(for key: borrowing SecretKey) async throws(SigningError) -> NonceSet {
+        let signer = key.publicKey
+        if let own = self.session.ownNonces(of: signer) { return own }
+        if let decided = try await self.decision(of: signer) { throw .attemptDecided(attempt: decided.attempt, signer: signer) }
+        // Another call may have made them while the journal was asked.
+        if let own = self.session.ownNonces(of: signer) { return own }
+        try self.requireTimeLeft()
+        return try self.session.generateNonces(for: key, name: self.names.next())
+    }
+
+    func add(_ nonces: NonceSet, from signer: PublicKey) throws(SigningError) -> SigningSession.Outcome {
+        try self.session.add(nonces, from: signer)
+    }
+
+    func add(_ shares: SignatureShares, from signer: PublicKey) throws(SigningError) -> SigningSession.Outcome {
+        try self.session.add(shares, from: signer)
+    }
+
+    func sign(with key: borrowing SecretKey) async throws(SigningError) -> SignatureShares {
+        if let decided = try await self.decision(of: key.publicKey) { return try self.session.resume(decided) }
+        try self.requireTimeLeft()
+        let record = try self.session.sign(with: key)
+        do { try await self.journal.burn(record) } catch { throw .journal(error) }
+        return try self.session.release(record)
+    }
+
+    func fixTranscript() throws(SigningError) { try self.session.fixTranscript() }
+
+    func tryFinalize() async throws(SigningError) -> Transaction? {
+        do { return try self.session.tryFinalize() } catch {
+            guard case .signatureDoesNotVerify = error, let fault = await self.session.inquiry?.faults().first else { throw error }
+            throw .invalidPartialSignature(signer: fault.signer, input: fault.input)
+        }
+    }
+
+    var missing: (nonces: [PublicKey], partialSignatures: [PublicKey]) {
+        (self.session.missingNonces, self.session.missingPartialSignatures)
+    }
+
+    var transcript: Bytes32? { self.session.transcriptDigest }
+
+    var signersOfOtherTranscripts: [PublicKey] { self.session.signersOfOtherTranscripts }
+
+    func close() { self.session.close() }
+
+    private func decision(of signer: PublicKey) async throws(SigningError) -> BurnRecord? {
+        do {
+            return try await self.journal.record(request: self.plan.requestDigest, attempt: self.session.attempt, signer: signer)
+        } catch { throw .journal(error) }
+    }
+
+    private func requireTimeLeft() throws(SigningError) {
+        guard !self.plan.request.isExpired(at: self.wallClock()) else { throw .expired(self.plan.request.expiry) }
+    }
+}
