@@ -199,8 +199,16 @@ final class ExchangeSimulation {
 
     private func look(_ signer: SimulatedSigner, _ process: SimulatedProcess) -> Bool {
         signer.replica.deliver(until: self.now)
-        var changed = signer.replica.versions.keys.filter { process.seen[$0] != signer.replica.versions[$0] }.sorted()
-        let hasSeen = !changed.isEmpty
+        var hasSeen = false
+        // What was read may name attempts whose files were out of reach before.
+        while self.lookOnce(signer, process) { hasSeen = true }
+        return hasSeen
+    }
+
+    private func lookOnce(_ signer: SimulatedSigner, _ process: SimulatedProcess) -> Bool {
+        var changed = signer.replica.versions.keys.filter { process.seen[$0] != signer.replica.versions[$0] }
+            .filter { process.machine.wants($0) != nil }.sorted()
+        guard !changed.isEmpty else { return false }
         changed.shuffle(using: &self.random)
         // A second look at what was seen before.
         if self.random.happens(oneIn: 8), let again = signer.replica.files.keys.sorted().randomElement(using: &self.random) {
@@ -212,7 +220,7 @@ final class ExchangeSimulation {
             guard let bytes = signer.replica.files[path], bytes.count <= limit else { continue }
             process.machine.observe(ExchangeFile(path: path, bytes: bytes), now: self.now)
         }
-        return hasSeen
+        return true
     }
 
     private func carryOut(_ action: ExchangeAction, _ signer: SimulatedSigner, _ process: SimulatedProcess) throws {

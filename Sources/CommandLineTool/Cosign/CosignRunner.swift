@@ -59,10 +59,14 @@ struct CosignRunner {
             var hasActed = false
             do throws(FileError) {
                 let attempt = machine.progress(now: now).attempt
-                for file in try folder.changes(sinceAttempt: attempt, upTo: { machine.wants($0) }) {
-                    hasActed = true
-                    machine.observe(file, now: now)
-                }
+                var known: UInt32
+                repeat {
+                    known = machine.attemptCount
+                    for file in try folder.changes(sinceAttempt: attempt, upTo: { machine.wants($0) }) {
+                        hasActed = true
+                        machine.observe(file, now: now)
+                    }
+                } while machine.attemptCount > known
                 if isVanished { line.note(Self.isBackText) }
                 isVanished = false
             } catch {

@@ -36,8 +36,9 @@ public struct FileExchange: ~Copyable {
     var nonceCounter: UInt32 = 0
     var presences: [PublicKey: Presence] = [:]
     var attempts: [UInt32: AttemptFiles] = [:]
-    /// So many attempts follow each other from the first without a gap, each with a file that names its set.
-    var attemptCount: UInt32 = 0
+    /// So many attempts follow each other from the first without a gap, each with a file at the place of its set. When it has grown,
+    /// more files are within reach (`wants`).
+    public internal(set) var attemptCount: UInt32 = 0
     var excluded: Set<PublicKey> = []
     var current: CurrentAttempt?
     /// The attempt that was the current one when this process left.
