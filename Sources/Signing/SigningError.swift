@@ -64,7 +64,8 @@ public enum SigningError: Error, Equatable, Sendable {
             signer
         case .musig(.invalid, let signer, _), .musig(.wrongByteCount, let signer, _): signer
         case .transaction, .scriptDoesNotMatch, .sighash, .tooLarge, .notASigner, .ownNoncesFromOutside,
-            .ownPartialSignaturesFromOutside, .wrongCount, .differentTranscript, .differentRequest, .differentAttempt, .tooManyNonceNames, .musig, .signatureDoesNotVerify, .missingNonces,
+            .ownPartialSignaturesFromOutside, .wrongCount, .differentTranscript, .differentRequest, .differentAttempt, .tooManyNonceNames,
+            .musig, .signatureDoesNotVerify, .missingNonces,
             .missingPartialSignatures, .noOwnNonces, .attemptDecided, .expired, .closed,
             .noSuchSession, .tooManySessions, .journal:
             nil

@@ -21,7 +21,9 @@ import Testing
     @Test func `bytes that are cut, longer or the other's are refused`() throws {
         let (nonces, shares) = try Self.contributions()
         let (nonceBytes, shareBytes) = (nonces.serialized(), shares.serialized())
-        for count in 0..<nonceBytes.count { #expect(throws: StatementError.self) { try NonceSet(parsing: Array(nonceBytes.prefix(count))) } }
+        for count in 0..<nonceBytes.count {
+            #expect(throws: StatementError.self) { try NonceSet(parsing: Array(nonceBytes.prefix(count))) }
+        }
         for count in 0..<shareBytes.count {
             #expect(throws: StatementError.self) { try SignatureShares(parsing: Array(shareBytes.prefix(count))) }
         }

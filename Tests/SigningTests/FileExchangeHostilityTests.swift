@@ -353,7 +353,8 @@ import Testing
     // MARK: One key, two processes
 
     /// Shows the process a presence file under its own key, and tells whether it stops because of it.
-    private func stops(_ signer: SimulatedSigner, _ simulation: ExchangeSimulation, seeing incarnation: UInt8, beat: UInt64) throws -> Bool {
+    private func stops(_ signer: SimulatedSigner, _ simulation: ExchangeSimulation, seeing incarnation: UInt8, beat: UInt64) throws -> Bool
+    {
         let process = try #require(signer.process)
         let statement = signer.says(
             .presence(incarnation: Array(repeating: incarnation, count: 16), beat: beat), simulation.request.digest, attempt: 0)

@@ -191,7 +191,8 @@ private struct Office {
         for ids in [base, buffered] {
             try await office.exchangeNonces(ids)
             for place in 0...1 {
-                try await office.processes[2].takeShares(ids[2], try await office.processes[place].shares(ids[place]), from: office.signers[place])
+                try await office.processes[2].takeShares(
+                    ids[2], try await office.processes[place].shares(ids[place]), from: office.signers[place])
             }
         }
         let last = office.processes[2]
