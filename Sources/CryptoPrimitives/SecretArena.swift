@@ -3,8 +3,8 @@ internal import Synchronization
 /// One guarded, locked slab of memory, cut into equal slots for secret keys and secret nonces.
 ///
 /// A slot is taken in tens of nanoseconds, where a guarded allocation of its own costs 23 µs. The slab lies between guard
-/// pages, is locked (never swapped), left out of core dumps, and reads as zeros in a forked child on Linux. A slot is wiped
-/// when its owner goes, on every path out.
+/// pages, is locked (never swapped), left out of core dumps, and reads as zeros in a forked child where the system can do that
+/// (`isWipedInForkedChild`). A slot is wiped when its owner goes, on every path out.
 public final class SecretArena: Sendable {
     /// Bytes in one slot: a secp256k1 secret nonce (132) or key pair (96) fits.
     public static let slotByteCount = 136
@@ -33,6 +33,9 @@ public final class SecretArena: Sendable {
 
     /// How many secrets fit.
     public let slotCount: Int
+    /// Whether a child made by `fork` reads zeros here: on Linux from 4.14 on, where nothing forbids it. Elsewhere a program must not
+    /// fork while secrets are alive.
+    public let isWipedInForkedChild: Bool
 
     // A constant address for the arena's whole life; every access to what it points at goes through a slot, which has one owner.
     private nonisolated(unsafe) let base: UnsafeMutableRawPointer
@@ -51,7 +54,7 @@ public final class SecretArena: Sendable {
         precondition((1...(1 << 34)).contains(configuration.byteCount), "an arena has 1 byte to 16 GiB")
         let byteCount = (configuration.byteCount + page - 1) / page * page
         self.base = try SecretMemory.allocate(byteCount: byteCount, mayBeUnlocked: configuration.lockPolicy == .allowUnlocked)
-        SecretMemory.wipeInForkedChild(self.base, byteCount: byteCount)
+        self.isWipedInForkedChild = SecretMemory.wipeInForkedChild(self.base, byteCount: byteCount)
         self.slotCount = byteCount / Self.slotByteCount
         self.lockPolicy = configuration.lockPolicy
         self.free = Mutex(FreeSlots())
@@ -66,7 +69,7 @@ public final class SecretArena: Sendable {
     }
 
     /// Takes a slot, zeroed.
-    public func take() throws(SecretMemoryError) -> Slot {
+    package func take() throws(SecretMemoryError) -> Slot {
         let index: Int32? = self.free.withLock { slots in
             if let again = slots.returned.popLast() { return again }
             guard Int(slots.untouched) < self.slotCount else { return nil }
@@ -78,12 +81,12 @@ public final class SecretArena: Sendable {
     }
 
     /// The owner of one secret. It cannot be copied, and when it goes the bytes are wiped.
-    public struct Slot: ~Copyable, Sendable {
+    package struct Slot: ~Copyable, Sendable {
         fileprivate let arena: SecretArena
         fileprivate let index: Int32
 
         /// Calls `body` with the slot's 136 bytes, which stay where they are. The pointer must not leave the closure.
-        public borrowing func withUnsafeMutableBytes<Result, Failure: Error>(
+        package borrowing func withUnsafeMutableBytes<Result, Failure: Error>(
             _ body: (UnsafeMutableRawBufferPointer) throws(Failure) -> Result
         ) throws(Failure) -> Result {
             try body(self.arena.bytes(of: self.index))

@@ -33,7 +33,7 @@ public enum SecretMemoryError: Error, Equatable, Sendable, CustomStringConvertib
 }
 
 /// The one place that asks the system for memory that holds secrets.
-enum SecretMemory {
+package enum SecretMemory {
     /// Memory between guard pages, locked, left out of core dumps, and zero in a forked child where the system can do that.
     static func allocate(byteCount: Int, mayBeUnlocked: Bool) throws(SecretMemoryError) -> UnsafeMutableRawPointer {
         Sodium.ready
@@ -51,16 +51,20 @@ enum SecretMemory {
     ///
     /// Only whole pages can be marked; the arena's slab begins and ends on page bounds. Where the system has no such call,
     /// this does nothing, and forking while nonces are alive is outside the promise (SECURITY.md).
-    static func wipeInForkedChild(_ memory: UnsafeMutableRawPointer, byteCount: Int) {
+    ///
+    /// - Returns: whether the system took the mark.
+    static func wipeInForkedChild(_ memory: UnsafeMutableRawPointer, byteCount: Int) -> Bool {
         #if os(Linux)
         // MADV_WIPEONFORK is 18 on every Linux architecture (include/uapi/asm-generic/mman-common.h, since 4.14).
-        _ = madvise(memory, byteCount, 18)
+        madvise(memory, byteCount, 18) == 0
+        #else
+        false
         #endif
     }
 
     static func free(_ memory: UnsafeMutableRawPointer) { sodium_free(memory) }
 
-    static func wipe(_ memory: UnsafeMutableRawPointer, byteCount: Int) { sodium_memzero(memory, byteCount) }
+    package static func wipe(_ memory: UnsafeMutableRawPointer, byteCount: Int) { sodium_memzero(memory, byteCount) }
 
     static var pageByteCount: Int { max(4_096, Int(sysconf(Int32(_SC_PAGESIZE)))) }
 }
@@ -68,13 +72,16 @@ enum SecretMemory {
 /// What a process that holds secrets does for itself at its start.
 public enum ProcessHardening {
     /// No core dump of this process from now on, and (on Linux) no tracing by other processes of the same user.
-    public static func forbidCoreDumps() {
+    ///
+    /// - Returns: whether the system agreed to all of it. The arena's own memory is left out of core dumps in any case.
+    @discardableResult
+    public static func forbidCoreDumps() -> Bool {
         var limit = rlimit(rlim_cur: 0, rlim_max: 0)
         #if canImport(Glibc)
-        _ = setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &limit)
+        let isLimited = setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &limit) == 0
         #else
-        _ = setrlimit(RLIMIT_CORE, &limit)
+        let isLimited = setrlimit(RLIMIT_CORE, &limit) == 0
         #endif
-        _ = chorale_make_undumpable()
+        return chorale_make_undumpable() == 0 && isLimited
     }
 }

@@ -13,8 +13,11 @@ package enum Context {
         // and every caller here turns a 0 into a typed error.
         secp256k1_context_set_illegal_callback(context, { _, _ in Context.illegalArguments.add(1, ordering: .relaxed) }, nil)
         // Blinds secret-dependent arithmetic against side channels; the library allows the seed to be any 32 bytes.
-        Bytes32 { SystemRandom.fill($0) }.withUnsafeBytes { seed in
-            _ = secp256k1_context_randomize(context, seed.baseAddress?.assumingMemoryBound(to: UInt8.self))
+        // Who knows the seed can take the blinding away, so nothing of it stays.
+        withUnsafeTemporaryAllocation(byteCount: 32, alignment: 1) { seed in
+            SystemRandom.fill(seed)
+            _ = secp256k1_context_randomize(context, seed.bytePointer)
+            SecretMemory.wipe(UnsafeMutableRawPointer(seed.bytePointer), byteCount: 32)
         }
         return context
     }()

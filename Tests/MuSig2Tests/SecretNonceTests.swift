@@ -1,3 +1,4 @@
+import CSecp256k1
 import CryptoPrimitives
 import MuSig2
 import Secp256k1
@@ -5,6 +6,23 @@ import TestVectors
 import Testing
 
 struct SecretNonceTests {
+    /// Nonces and keys are compared and hashed by the library's own bytes, whose form it does not promise.
+    @Test func `a nonce and an aggregate key have the same bytes in memory as their parsed copies`() throws {
+        for _ in 0..<32 {
+            let key = try SecretKey.generate()
+            let other = try SecretKey.generate()
+            let keys = try KeyAggregation([key.publicKey, other.publicKey])
+            let made = try SecretNonce(for: key, keys: keys, extraInput: Bytes32()).publicNonce
+            let parsed = try PublicNonce(parsing: made.bytes)
+            #expect(Self.memory(made.raw) == Self.memory(parsed.raw))
+            let aggregate = try PublicKey(parsing: keys.aggregateKey.bytes)
+            #expect(Self.memory(keys.aggregateKey.raw) == Self.memory(aggregate.raw))
+            #expect(Self.memory(keys.xOnlyKey.raw) == Self.memory(aggregate.xOnly.raw))
+        }
+    }
+
+    private static func memory(_ value: some BitwiseCopyable) -> [UInt8] { withUnsafeBytes(of: value) { Array($0) } }
+
     @Test(arguments: [1, 2, 3, 15])
     func `a group signs, and its signature is one of the aggregate key`(count: Int) async throws {
         let tweaks: [Tweak] = [.plain(.random), .xOnly(.random)]

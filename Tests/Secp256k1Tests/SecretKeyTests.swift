@@ -6,6 +6,26 @@ import Testing
 struct SecretKeyTests {
     private static let order = "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141"
 
+    /// Keys are compared and hashed by the library's own bytes, whose form it does not promise.
+    @Test func `one point has the same bytes in memory however it was come by`() throws {
+        for _ in 0..<64 {
+            let key = try SecretKey.generate()
+            let parsed = try PublicKey(parsing: key.publicKey.bytes)
+            #expect(Self.memory(key.publicKey.raw) == Self.memory(parsed.raw))
+            let xOnly = try XOnlyPublicKey(parsing: key.publicKey.bytes.dropFirst())
+            #expect(Self.memory(key.publicKey.xOnly.raw) == Self.memory(xOnly.raw))
+            let root = Bytes32 { SystemRandom.fill($0) }
+            let tweaked = try xOnly.tweaked(adding: xOnly.taprootTweak(merkleRoot: root))
+            let again = try PublicKey(parsing: tweaked.bytes)
+            let fromSecret = try key.tweakedForTaproot(merkleRoot: root).publicKey
+            #expect(Self.memory(tweaked.raw) == Self.memory(again.raw))
+            #expect(Self.memory(fromSecret.raw) == Self.memory(again.raw))
+            #expect(Self.memory(xOnly.evenKey.raw) == Self.memory(try PublicKey(parsing: [2] + xOnly.bytes.bytes).raw))
+        }
+    }
+
+    private static func memory(_ value: some BitwiseCopyable) -> [UInt8] { withUnsafeBytes(of: value) { Array($0) } }
+
     @Test func `a signature verifies for its message and key and for no other`() throws {
         let key = try SecretKey.generate()
         let other = try SecretKey.generate()

@@ -201,7 +201,7 @@ import Testing
         #expect(nonces.count == 300)
         // All but the last give nonces; whose they are does not matter here.
         for signer in signers.dropFirst().dropLast() {
-            let name = NonceName(incarnation: Array(repeating: 2, count: 16), counter: 1)
+            let name = try #require(NonceName(incarnation: Array(repeating: 2, count: 16), counter: 1))
             let statement = signer.says(.nonces(name, nonces), request.digest, attempt: 1)
             var psbt = try PSBT(unsignedTransaction: transaction)
             psbt.proprietary[ExchangeAction.statementKey(statement)] = statement.serialized()

@@ -58,8 +58,14 @@ private struct Office {
 
     var us: RemoteProcess { self.processes[0] }
 
-    func open(paying amount: UInt64 = 9_000, requestID: Bytes32 = SHA256.hash([7]), expiry: UInt64 = 0) async throws -> [SigningSessionID] {
-        let (transaction, coins) = self.transaction(paying: amount)
+    func open(requestID: Bytes32 = SHA256.hash([7]), expiry: UInt64 = 0) async throws -> [SigningSessionID] {
+        let (transaction, coins) = self.transaction()
+        return try await self.open(transaction, coins, requestID: requestID, expiry: expiry)
+    }
+
+    func open(
+        _ transaction: Transaction, _ coins: [TransactionOutput], requestID: Bytes32 = SHA256.hash([7]), expiry: UInt64 = 0
+    ) async throws -> [SigningSessionID] {
         var ids: [SigningSessionID] = []
         for process in self.processes {
             ids.append(try await process.manager.createSigningSession(transaction, coins: coins, requestID: requestID, expiry: expiry))
@@ -67,10 +73,10 @@ private struct Office {
         return ids
     }
 
-    func transaction(paying amount: UInt64 = 9_000) -> (transaction: Transaction, coins: [TransactionOutput]) {
+    func transaction() -> (transaction: Transaction, coins: [TransactionOutput]) {
         let coin = TransactionOutput(amount: 10_000, scriptPubKey: self.group.scriptPubKey)
         let spent = TransactionInput(previousOutput: OutPoint(txid: Txid(SHA256.hash([3])), index: 0))
-        let paid = TransactionOutput(amount: amount, scriptPubKey: self.group.scriptPubKey)
+        let paid = TransactionOutput(amount: 9_000, scriptPubKey: self.group.scriptPubKey)
         return (Transaction(inputs: [spent], outputs: [paid]), [coin])
     }
 
@@ -185,23 +191,29 @@ private struct Office {
 
     @Test func `of two versions of a transaction only the one that the last signer signs completes`() async throws {
         let office = try Office(3)
-        // Base and buffered: the same coin and recipient, and more fee should the first not be mined.
-        let base = try await office.open(paying: 9_800, requestID: SHA256.hash([1]))
-        let buffered = try await office.open(paying: 9_000, requestID: SHA256.hash([2]))
+        let script = office.group.scriptPubKey
+        let coin = FundingCoin(
+            outPoint: OutPoint(txid: Txid(SHA256.hash([3])), index: 0), output: TransactionOutput(amount: 100_000, scriptPubKey: script),
+            inputSize: try InputSize(witnessByteCount: 66))
+        let dual = try DualTransaction(
+            spending: [coin], paying: [TransactionOutput(amount: 50_000, scriptPubKey: Script([0x51]))], changeTo: script,
+            feeRate: FeeRate(2), buffer: FeeBuffer(percent: 50))
+        let base = try await office.open(dual.base.transaction, [coin.output])
+        let buffered = try await office.open(dual.buffered.transaction, [coin.output])
+        let last = office.processes[2]
         for ids in [base, buffered] {
             try await office.exchangeNonces(ids)
             for place in 0...1 {
-                try await office.processes[2].takeShares(
-                    ids[2], try await office.processes[place].shares(ids[place]), from: office.signers[place])
+                try await last.takeShares(ids[2], try await office.processes[place].shares(ids[place]), from: office.signers[place])
             }
         }
-        let last = office.processes[2]
-        #expect(try await last.manager.missing(base[2]).nonces.isEmpty)
+        // All but the last have signed both; the last holds both and picks.
         _ = try await last.shares(buffered[2])
         let signed = try #require(try await last.manager.tryFinalize(buffered[2]))
-        #expect(signed.outputs.map(\.amount) == [9_000])
-        // Two of three have signed the other version too, and it stays without a signature: here, and at those who hold all but one.
+        #expect(signed.txid == dual.buffered.txid && dual.buffered.txid != dual.base.txid)
+        // The other version stays without a signature: here, and at those who hold all shares but one.
         #expect(try await last.manager.tryFinalize(base[2]) == nil)
+        _ = try await office.us.shares(base[0])
         try await office.us.takeShares(base[0], try await office.processes[1].shares(base[1]), from: office.signers[1])
         #expect(try await office.us.manager.tryFinalize(base[0]) == nil)
         #expect(try await office.us.manager.missing(base[0]).partialSignatures == [last.signer.publicKey])

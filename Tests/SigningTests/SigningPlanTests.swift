@@ -115,6 +115,24 @@ import Testing
             _ = try SigningRequest(transaction: over, prevouts: more)
         }
     }
+
+    @Test func `as many outputs as a PSBT holds are signed, and one more is refused`() throws {
+        var (transaction, coins) = Scene.transaction(inputs: 1, script: Script([0x51]))
+        let output = TransactionOutput(amount: 0, scriptPubKey: Script([0x51]))
+        transaction.outputs = Array(repeating: output, count: PSBT.outputCountMax)
+        #expect(try SigningRequest(transaction: transaction, prevouts: coins).transaction.outputs.count == 12_000)
+        transaction.outputs.append(output)
+        #expect(throws: SigningError.tooLarge(what: "outputs", actual: 12_001, limit: 12_000)) {
+            _ = try SigningRequest(transaction: transaction, prevouts: coins)
+        }
+    }
+
+    @Test func `a request is over one second after its expiry, or never`() throws {
+        let (transaction, coins) = Scene.transaction(inputs: 1, script: Script([0x51]))
+        let request = try SigningRequest(transaction: transaction, prevouts: coins, expiry: 1_000)
+        #expect(!request.isExpired(at: 1_000) && request.isExpired(at: 1_001))
+        #expect(!(try SigningRequest(transaction: transaction, prevouts: coins).isExpired(at: .max)))
+    }
 }
 
 @Suite struct SigningPlanTests {

@@ -36,11 +36,11 @@ struct MemoryBenchmarks {
         _ manager: SigningSessionManager<ContinuousClock>, _ transaction: Transaction, _ coins: [TransactionOutput],
         _ signer: Group.Signer, _ group: Group
     ) async throws {
-        let id = try await manager.createSigningSession(transaction, coins: coins)
-        _ = try await manager.generateNonces(id, for: signer.key)
+        let id = try await manager.createSigningSession(transaction, coins: coins, requestID: SigningRequest.randomID())
+        let own = try await manager.generateNonces(id, for: signer.key)
         for place in 0..<group.count - 1 {
-            let name = NonceName(incarnation: Array(repeating: UInt8(place), count: NonceName.incarnationByteCount), counter: 1)
-            _ = try await manager.addNonces(id, NonceSet(name: name, nonces: [group.nonces[place]]), from: group.keys.publicKeys[place])
+            let theirs = NonceSet(request: own.request, attempt: 1, name: .first(), nonces: [group.nonces[place]])
+            _ = try await manager.addNonces(id, theirs, from: group.keys.publicKeys[place])
         }
     }
 }

@@ -56,10 +56,11 @@ struct SessionBenchmarks {
         let wallet = try SignerGroup(inOrder: group.keys.publicKeys)
         let plan = try Self.plan(for: wallet)
         let signer = group.own
-        let name = NonceName(incarnation: Array(repeating: 1, count: NonceName.incarnationByteCount), counter: 1)
+        let name = NonceName.first()
         let others = group.keys.publicKeys.indices.dropLast().map { place in
             (
-                key: group.keys.publicKeys[place], nonces: NonceSet(name: name, nonces: [group.nonces[place]]),
+                key: group.keys.publicKeys[place],
+                nonces: NonceSet(request: plan.requestDigest, attempt: 1, name: name, nonces: [group.nonces[place]]),
                 partials: [group.partials[place]]
             )
         }
@@ -71,7 +72,10 @@ struct SessionBenchmarks {
                     for other in others { _ = try session.add(other.nonces, from: other.key) }
                     let record = try session.sign(with: signer.key)
                     consume(try session.release(record))
-                    for other in others { _ = try session.add(other.partials, from: other.key) }
+                    for other in others {
+                        let shares = SignatureShares(transcript: record.transcript, partialSignatures: other.partials)
+                        _ = try session.add(shares, from: other.key)
+                    }
                     let isFinished = (try? session.tryFinalize()) != nil
                     require(!isFinished)
                 }

@@ -104,7 +104,7 @@ enum Seeds {
     static func statements() throws -> [[UInt8]] {
         let identity = try Known.identity(1)
         let enrolment = try Enrolment(network: .signet, signer: Known.secretKey(1), identity: identity)
-        let name = NonceName(incarnation: Array(repeating: 1, count: NonceName.incarnationByteCount), counter: 1)
+        let name = NonceName.first()
         let bodies: [Statement.Body] = [
             .presence(incarnation: name.incarnation, beat: 3), .set([try Known.key(1), try Known.key(2)]),
             .nonces(name, [try Self.keysAndNonces()[2]]), .partialSignatures(transcript: Bytes32(), [Array(repeating: 5, count: 32)]),

@@ -48,7 +48,8 @@ extension Fuzzer {
         let rest = bytes.dropFirst()
         let size = kind & 1 == 0 ? PublicNonce.byteCount : PartialSignature.byteCount
         let items = stride(from: rest.startIndex, to: rest.endIndex, by: size).map { Array(rest[$0..<min($0 + size, rest.endIndex)]) }
-        let name = NonceName(incarnation: Array(repeating: kind, count: NonceName.incarnationByteCount), counter: UInt32(kind))
+        let incarnation = Array(repeating: kind, count: NonceName.incarnationByteCount)
+        guard let name = NonceName(incarnation: incarnation, counter: UInt32(kind)) else { return nil }
         switch kind % 4 {
         case 0: return .nonces(name, items)
         case 1: return .partialSignatures(transcript: SHA256.hash(bytes), items)
@@ -137,8 +138,10 @@ private final class SessionPlay {
         let key = box.key.publicKey
         switch call >> 1 & 7 {
         case 0:
-            let name = NonceName(incarnation: Array(repeating: call & 1, count: NonceName.incarnationByteCount), counter: UInt32(choice))
-            guard let set = try? process.session.generateNonces(for: box.key, name: name) else { return }
+            let incarnation = Array(repeating: call & 1, count: NonceName.incarnationByteCount)
+            guard let name = NonceName(incarnation: incarnation, counter: UInt32(choice)),
+                let set = try? process.session.generateNonces(for: box.key, name: name)
+            else { return }
             self.sets.append((set, key))
         case 1:
             guard !self.sets.isEmpty else { return }
@@ -148,7 +151,10 @@ private final class SessionPlay {
             guard !self.sets.isEmpty else { return }
             // Under the name of one, the nonces of another; or in the name of another signer.
             let (name, nonces) = (self.sets[choice % self.sets.count].set.name, self.sets[(choice + 1) % self.sets.count].set.nonces)
-            consume(try? process.session.add(NonceSet(name: name, nonces: nonces), from: self.keys[choice % 3].key.publicKey))
+            consume(
+                try? process.session.add(
+                    NonceSet(request: self.plan.requestDigest, attempt: 1, name: name, nonces: nonces),
+                    from: self.keys[choice % 3].key.publicKey))
         case 3:
             guard let record = try? process.session.sign(with: box.key) else { return }
             for other in self.records where other.nonces == record.nonces {
@@ -162,7 +168,7 @@ private final class SessionPlay {
             guard !self.records.isEmpty else { return }
             let record = self.records[choice % self.records.count]
             let signer = choice < 12 ? record.signer : self.keys[choice % 3].key.publicKey
-            consume(try? process.session.add(record.partialSignatures, from: signer))
+            consume(try? process.session.add(record.shares, from: signer))
         case 6: self.end(process)
         default:
             if choice == 15 { process.session.close() } else { consume(try? process.session.fixTranscript()) }

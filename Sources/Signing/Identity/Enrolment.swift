@@ -10,13 +10,18 @@ public struct Enrolment: Hashable, Sendable {
     public let network: Network
     public let signer: PublicKey
     public let identity: Ed25519.PublicKey
-    /// The highest version of a signer's enrolments holds.
+    /// Tells a signer's enrolments apart: a later one has a higher version. Whoever keeps several compares them; nothing in this
+    /// module remembers the ones that it saw.
     public let version: UInt32
-    /// Seconds since 1970 after which it no longer holds; 0 for never.
+    /// Seconds since 1970 after which the signer means it to hold no longer; 0 for never. Signatures on it stay valid: whoever
+    /// accepts statements as they come asks `isExpired(at:)`, and who judges old evidence does not.
     public let expiry: UInt64
 
     private let signerSignature: SchnorrSignature
     private let identitySignature: Ed25519.Signature
+
+    /// Whether its time is over, in seconds since 1970.
+    public func isExpired(at now: UInt64) -> Bool { self.expiry != 0 && now > self.expiry }
 
     /// Bytes of `serialized()`.
     public static let byteCount = 1 + 1 + 33 + 32 + 4 + 8 + 64 + 64
@@ -67,7 +72,7 @@ public struct Enrolment: Hashable, Sendable {
             + self.identitySignature.bytes
     }
 
-    /// Reads an enrolment and verifies both signatures: a value of this type always holds, its expiry aside.
+    /// Reads an enrolment and verifies both signatures: a value of this type was really made by both keys.
     public init(parsing bytes: some Collection<UInt8>) throws(StatementError) {
         do {
             var reader = ByteReader(Array(bytes))

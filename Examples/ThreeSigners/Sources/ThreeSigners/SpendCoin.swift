@@ -9,7 +9,7 @@ final class Cosigner {
     private let key: SecretKey
     private var session: SigningSession
     /// Names this run's nonces, so that nobody takes a restarted participant for a dishonest one.
-    private let incarnation = SystemRandom.bytes(count: NonceName.incarnationByteCount)
+    private let nonceName = NonceName.first()
 
     var publicKey: PublicKey { self.key.publicKey }
 
@@ -19,18 +19,18 @@ final class Cosigner {
     }
 
     func makeNonces() throws -> NonceSet {
-        try self.session.generateNonces(for: self.key, name: NonceName(incarnation: self.incarnation, counter: 1))
+        try self.session.generateNonces(for: self.key, name: self.nonceName)
     }
 
     func receive(_ nonces: NonceSet, from signer: PublicKey) throws { _ = try self.session.add(nonces, from: signer) }
 
     /// Signs. A program that can crash writes the record to a `SessionJournal` before it releases the signatures.
-    func sign() throws -> [PartialSignature] {
+    func sign() throws -> SignatureShares {
         let record = try self.session.sign(with: self.key)
         return try self.session.release(record)
     }
 
-    func receive(_ partials: [PartialSignature], from signer: PublicKey) throws { _ = try self.session.add(partials, from: signer) }
+    func receive(_ shares: SignatureShares, from signer: PublicKey) throws { _ = try self.session.add(shares, from: signer) }
 
     /// The signed transaction; `nil` while signatures are missing.
     func finish() throws -> Transaction? { try self.session.tryFinalize() }
@@ -60,9 +60,9 @@ func spendCoin() throws {
         let nonces = try sender.makeNonces()
         for receiver in cosigners where receiver !== sender { try receiver.receive(nonces, from: sender.publicKey) }
     }
-    let partials = try cosigners.map { ($0.publicKey, try $0.sign()) }
+    let shares = try cosigners.map { ($0.publicKey, try $0.sign()) }
     for receiver in cosigners {
-        for (signer, theirs) in partials { try receiver.receive(theirs, from: signer) }
+        for (signer, theirs) in shares { try receiver.receive(theirs, from: signer) }
     }
 
     // Everyone can finish, and all arrive at the same bytes.
