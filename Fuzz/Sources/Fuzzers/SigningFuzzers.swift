@@ -151,10 +151,8 @@ private final class SessionPlay {
             guard !self.sets.isEmpty else { return }
             // Under the name of one, the nonces of another; or in the name of another signer.
             let (name, nonces) = (self.sets[choice % self.sets.count].set.name, self.sets[(choice + 1) % self.sets.count].set.nonces)
-            consume(
-                try? process.session.add(
-                    NonceSet(request: self.plan.requestDigest, attempt: 1, name: name, nonces: nonces),
-                    from: self.keys[choice % 3].key.publicKey))
+            let set = NonceSet(request: self.plan.requestDigest, attempt: 1, name: name, nonces: nonces)
+            consume(try? process.session.add(set, from: self.keys[choice % 3].key.publicKey))
         case 3:
             guard let record = try? process.session.sign(with: box.key) else { return }
             for other in self.records where other.nonces == record.nonces {
