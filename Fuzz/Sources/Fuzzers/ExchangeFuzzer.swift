@@ -41,6 +41,8 @@ private final class ExchangePlay {
     private let coin: TransactionOutput
     /// Every content that ever stood under a path, the newest last.
     private var files: [(path: String, bytes: [UInt8])] = []
+    /// How often a process has thrown its nonces away.
+    private var discardCount = 0
 
     init() throws {
         let group = try SignerGroup([Known.key(1), Known.key(2)])
@@ -71,8 +73,17 @@ private final class ExchangePlay {
         case 3: self.show(file.path, Array(file.bytes.prefix(file.bytes.count * choice / 16)), to: process)
         case 4: self.show(self.files[choice % self.files.count].path, file.bytes, to: process)
         case 6: self.files.append((file.path, Array(file.bytes.dropLast(choice))))
-        default: if choice == 15 { process.exchange.discardNonces() }
+        default:
+            guard choice == 15 else { break }
+            self.discardCount += 1
+            process.exchange.discardNonces(newIncarnation: self.freshIncarnation)
         }
+    }
+
+    /// A name that was never given before, as randomness would give it.
+    private var freshIncarnation: [UInt8] {
+        let count = withUnsafeBytes(of: UInt32(self.discardCount).bigEndian) { Array($0) }
+        return Array(repeating: 0xff, count: NonceName.incarnationByteCount - count.count) + count
     }
 
     private func show(_ path: String, _ bytes: [UInt8], to process: Process) {
