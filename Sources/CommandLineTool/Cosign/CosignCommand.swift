@@ -56,6 +56,7 @@ enum CosignCommand {
     ) { (arguments, console) async throws(CommandError) in
         ProcessHardening.forbidCoreDumps()
         if let out = arguments[Self.out] { try Files.checkFree(out, replacing: arguments[Files.force]) }
+        try ExchangeFolder.check(arguments[Self.exchange])
         let file: KeyFile
         do throws(KeyFileError) { file = try KeyFile(readingFrom: arguments[Self.key]) } catch { throw KeyCommands.failure(error) }
         let task = try await Self.task(arguments, file, console)
@@ -164,7 +165,7 @@ extension CosignCommand {
         do throws(SigningError) { transaction = try policy.spendAsOwner(task.request, with: keys.key) } catch { throw .failed("\(error)") }
         // The others, should any wait in the folder, see that it is done.
         _ = try folder.create(Array("\(Hex.encode(transaction.serialized()))\n".utf8), at: .final)
-        return .complete(transaction, attempt: 0, set: [])
+        return .complete(transaction, attempt: 0, set: [keys.key.publicKey], path: folder.place(of: .final))
     }
 
     private static func openJournal(at path: String, _ console: Console) async throws(CommandError) -> FileJournal {
@@ -190,7 +191,7 @@ extension CosignCommand {
                     "txid": .string("\(task.request.transaction.txid)"), "attempt": .integer(Int(attempt)), "complete": .bool(false),
                     "transaction": .null,
                 ]))
-        case .complete(let transaction, let attempt, let set):
+        case .complete(let transaction, let attempt, let set, let path):
             let hex = Hex.encode(transaction.serialized())
             if let out = arguments[Self.out] {
                 do throws(CommandError) { try Files.write(Array("\(hex)\n".utf8), to: out, replacing: arguments[Files.force]) } catch {
@@ -198,7 +199,12 @@ extension CosignCommand {
                 }
             }
             let unsigned = transaction.inputs.indices.filter { transaction.inputs[$0].witness.isEmpty }
-            console.note(console.errorStyle.green("Signed: transaction \(transaction.txid)."))
+            let wasNeeded = set.contains(task.signer)
+            console.note(
+                console.errorStyle.green(
+                    wasNeeded ? "Signed: transaction \(transaction.txid)." : "Finished: transaction \(transaction.txid).")
+                    + (wasNeeded ? "" : " Your signature was not needed."))
+            console.note("It is in \(path.printable).")
             if !unsigned.isEmpty {
                 console.note("Still to be signed by others: input \(unsigned.map(String.init).joined(separator: ", ")).")
             }
@@ -223,7 +229,8 @@ struct CosignTask: Sendable {
 }
 
 enum CosignResult: Sendable {
-    case complete(Transaction, attempt: UInt32, set: [PublicKey])
+    /// `path` is where the exchange's folder has the transaction.
+    case complete(Transaction, attempt: UInt32, set: [PublicKey], path: String)
     /// Left after signing, without waiting for the end.
     case left(attempt: UInt32)
 }

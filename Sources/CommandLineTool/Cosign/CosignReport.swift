@@ -70,7 +70,9 @@ struct CosignReport {
     private func writeFee(to report: inout Report) {
         let rate = self.task.virtualSize.map { ", \(Amounts.feeRate(fee: self.task.request.fee, virtualSize: $0))" } ?? ""
         report.field("Fee", ScriptDescription.amount(self.task.request.fee) + rate, width: Self.labelWidth)
-        if self.task.hasUnusualFee { report.line(self.careful("the fee is unusually high. Does an output for change miss?")) }
+        guard self.task.hasUnusualFee else { return }
+        let hasChange = self.task.request.transaction.outputs.contains { $0.scriptPubKey == self.task.policy.scriptPubKey }
+        report.line(self.careful("the fee is unusually high." + (hasChange ? "" : " Is a change output missing?")))
     }
 
     private func writeTimes(to report: inout Report) {

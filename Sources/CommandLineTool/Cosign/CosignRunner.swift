@@ -28,7 +28,8 @@ struct CosignRunner {
     func run(_ keys: borrowing UnlockedKeys, _ folder: ExchangeFolder) async throws(CommandError) -> CosignResult {
         var folder = folder
         var machine = try await self.machine(for: keys)
-        let line = ProgressLine()
+        // A log is told of what changes; that nothing does is worth a line a minute.
+        let line = ProgressLine(pause: .seconds(60))
         defer { line.finish() }
         let result = try await Interruption.deferring { () async throws(CommandError) -> Result<CosignResult, CommandError> in
             do throws(CommandError) { return .success(try await self.run(&machine, keys, &folder, line)) } catch {
@@ -132,7 +133,8 @@ struct CosignRunner {
         case .complete(let transaction):
             let progress = machine.progress(now: now)
             Self.leave(&machine, folder)
-            return .complete(transaction, attempt: progress.attempt, set: progress.set)
+            return .complete(
+                transaction, attempt: progress.attempt, set: progress.set, path: folder.place(of: .final))
         case .fail(let error): throw self.failure(error, folder)
         }
         return nil

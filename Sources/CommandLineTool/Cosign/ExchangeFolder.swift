@@ -34,10 +34,15 @@ struct ExchangeFolder {
     init(in sharedPath: String, request: SigningRequest) throws(CommandError) {
         self.sharedPath = sharedPath
         self.path = "\(sharedPath)/\(ExchangePath.folder(of: request.digest))"
-        guard Self.isFolder(sharedPath) else {
-            throw .missing("there is no folder \(sharedPath.printable): make it, or mount the drive, or check --exchange")
-        }
+        try Self.check(sharedPath)
         try self.makeFolder(self.path)
+    }
+
+    /// Refuses a shared folder that is not there, before anybody is asked anything.
+    static func check(_ path: String) throws(CommandError) {
+        guard !Self.isFolder(path) else { return }
+        if Files.exists(path) { throw .failed("\(path.printable) is no folder: check --exchange") }
+        throw .missing("there is no folder \(path.printable): make it, or mount the drive, or check --exchange")
     }
 
     /// Whether the shared folder is there right now.

@@ -16,7 +16,8 @@ struct DemoNarrator: Sendable {
         let count = self.scene.signers.count
         let coins = self.scene.request.prevouts
         let total = coins.reduce(0) { $0 + $1.amount }
-        let who = self.threshold == count ? "all \(count) must sign" : "any \(self.threshold) of them can sign"
+        let who =
+            count == 1 ? "who signs alone" : self.threshold == count ? "all \(count) must sign" : "any \(self.threshold) of them can sign"
         try console.print([
             self.style.bold("\(Amounts.count(count, "signer")), \(who)."),
             "",
@@ -34,8 +35,9 @@ struct DemoNarrator: Sendable {
 
     func tellSet(_ set: [PublicKey]) {
         guard let console, set.count < self.scene.signers.count else { return }
-        let numbers = set.compactMap { key in self.scene.signers.firstIndex { $0.key == key } }.map { "\($0 + 1)" }
-        try? console.print("  " + self.style.bold("signers \(numbers.sorted().joined(separator: ", ")) form the set"))
+        let numbers = set.compactMap { key in self.scene.signers.firstIndex { $0.key == key } }.sorted().map { "\($0 + 1)" }
+        let who = numbers.count == 1 ? "signer \(numbers[0]) is" : "signers \(numbers.joined(separator: ", ")) form"
+        try? console.print("  " + self.style.bold("\(who) the set"))
     }
 
     func conclude(_ play: DemoPlay.Result, isVerified: Bool, _ timings: DemoTimings) throws(CommandError) {
@@ -45,7 +47,8 @@ struct DemoNarrator: Sendable {
         let shown = witness.first.map { String(Script($0).hex.prefix(64)) } ?? ""
         let what =
             play.isKeyPath
-            ? "One ordinary Taproot signature an input; nothing in it says that \(play.set.count) signed:"
+            ? "One ordinary Taproot signature an input"
+                + (play.set.count == 1 ? ":" : "; nothing in it says that \(play.set.count) signed:")
             : "One signature an input, of one leaf of the script tree, made by \(play.set.count) together:"
         try console.print([
             "",

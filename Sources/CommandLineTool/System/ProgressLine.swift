@@ -22,11 +22,13 @@ final class ProgressLine: Sendable {
     private let columnCount: Int
     private let state: Mutex<State>
 
-    // A terminal is redrawn ten times a second, which looks steady and costs nothing.
-    private var interval: Duration { self.isTerminal ? .milliseconds(100) : .seconds(1) }
+    private let interval: Duration
 
-    init() {
+    /// - Parameter pause: Time between two lines where there is no terminal. A terminal is redrawn ten times a second, which looks
+    ///   steady and costs nothing.
+    init(pause: Duration = .seconds(1)) {
         self.isTerminal = FileDescriptor.standardError.isTerminal
+        self.interval = self.isTerminal ? .milliseconds(100) : pause
         self.columnCount = Self.terminalColumnCount() ?? 80
         self.state = Mutex(State(lastShown: .now))
     }
