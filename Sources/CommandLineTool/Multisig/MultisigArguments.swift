@@ -62,7 +62,10 @@ enum MultisigArguments {
         let given = owners.filter { $0.1 }.map { $0.0 }
         guard given.count <= 1 else { throw arguments.refused(.moreThanOneOf(given)) }
         if let threshold = arguments[self.optionalThreshold] {
-            guard given.count == 1 else { throw arguments.refused(.missingOneOf(owners.map { $0.0 })) }
+            guard given.count == 1 else {
+                let declarations = [self.owner.declaration, self.ownerAggregate.declaration, self.ownerUnspendable.declaration]
+                throw arguments.refused(.missingOneOf(declarations.map(\.usage)))
+            }
             return try await self.policy(arguments, threshold: threshold)
         }
         if let owner = given.first { throw arguments.refused(.inconsistent("\(owner) belongs to a k-of-n policy: add --threshold K")) }

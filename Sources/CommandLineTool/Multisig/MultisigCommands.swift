@@ -1,6 +1,7 @@
 import Bitcoin
 import CryptoPrimitives
 import Secp256k1
+import Signing
 
 /// `chorale multisig`: outputs that any k of n signers can spend.
 enum MultisigCommands {
@@ -22,12 +23,14 @@ extension MultisigCommands {
         "descriptor", help: "print the tr() descriptor too, for other wallets: one long line; not with --json")
 
     private static let address = Command(
-        "address", summary: "compute the address of a k-of-n policy",
+        "address", summary: "compute the address of a k-of-n policy, or of all signers together",
         discussion: """
             Computes one aggregate key for each set of K signers, on all cores, and the address that commits to all of them. For large \
             groups this takes a while: 47 of 50 signers have 19,600 sets, some 14 seconds on two cores.
+
+            Without --threshold it is the address of all signers together, with one key and no scripts.
             """,
-        items: MultisigArguments.items + [.argument(network), .argument(descriptor), .argument(.json)],
+        items: MultisigArguments.itemsOfAnyGroup + [.argument(network), .argument(descriptor), .argument(.json)],
         examples: [
             Command.Example(
                 "any 2 of the signers in the file, and nobody else",
@@ -35,14 +38,17 @@ extension MultisigCommands {
             Command.Example(
                 "all signers together may use the cheaper key path",
                 "chorale multisig address --threshold 2 --signers signers.txt --owner-aggregate \\\n    --network signet --json"),
+            Command.Example("all signers together", "chorale multisig address --signers signers.txt --network signet"),
         ]
     ) { (arguments, console) async throws(CommandError) in
         if arguments[.json], arguments[Self.descriptor] {
             throw arguments.refused(.moreThanOneOf([Argument.json.declaration.name, Self.descriptor.declaration.name]))
         }
         let start = ContinuousClock.now
-        let policy = try await MultisigArguments.policy(arguments)
+        let anyPolicy = try await MultisigArguments.policyOfAnyGroup(arguments)
         let milliseconds = (ContinuousClock.now - start).milliseconds
+        if let group = anyPolicy as? SignerGroup { return try Self.present(group, milliseconds, arguments, console) }
+        guard let policy = anyPolicy as? DelegatedMultisig else { preconditionFailure("a policy is a group or a k-of-n") }
         let address = policy.address(on: arguments[Self.network])
         if arguments[.json] {
             return try console.print(
@@ -74,6 +80,35 @@ extension MultisigCommands {
                 throw .failed("\(error)")
             }
         }
+        try console.print(report.lines)
+    }
+
+    /// All signers together: a key, and no tree.
+    private static func present(
+        _ group: SignerGroup, _ milliseconds: Double, _ arguments: Arguments, _ console: Console
+    ) throws(CommandError) {
+        guard let address = Address(scriptPubKey: group.scriptPubKey, network: arguments[Self.network]) else {
+            preconditionFailure("every Taproot output has an address")
+        }
+        let internalKey = group.keys.untweakedKey.xOnly
+        if arguments[.json] {
+            return try console.print(
+                .object([
+                    "address": .string(address.text), "script_pubkey": .string(group.scriptPubKey.hex),
+                    "internal_key": .string("\(internalKey)"), "merkle_root": .null, "leaves": .integer(0),
+                    "milliseconds": .number(milliseconds),
+                ]))
+        }
+        guard !arguments[Self.descriptor] else {
+            throw arguments.refused(.inconsistent("\(Self.descriptor.declaration.name) belongs to a k-of-n policy: add --threshold K"))
+        }
+        var report = Report(style: console.style)
+        report.heading("\(group.members.count)-of-\(group.members.count) on \(address.network)")
+        report.field("address", console.style.bold(address.text), indent: 2, width: Self.labelWidth)
+        report.field("script pubkey", group.scriptPubKey.hex, indent: 2, width: Self.labelWidth)
+        report.field("internal key", "\(internalKey)", indent: 2, width: Self.labelWidth)
+        report.field("key path", "all \(group.members.count) signers together", indent: 2, width: Self.labelWidth)
+        report.field("leaves", "none", indent: 2, width: Self.labelWidth)
         try console.print(report.lines)
     }
 

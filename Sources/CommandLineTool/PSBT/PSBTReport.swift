@@ -1,5 +1,6 @@
 import Bitcoin
 import Secp256k1
+import Signing
 
 /// A PSBT as text for people.
 struct PSBTReport {
@@ -40,7 +41,22 @@ struct PSBTReport {
         report.line(
             "version \(transaction.version), \(ScriptDescription.lockTime(transaction.lockTime)); addresses as on \(self.network)"
                 + " (--network)")
+        if let policy = self.policyText { report.line(policy) }
         report.line(self.verdict())
+    }
+
+    /// The k-of-n policy that the PSBT carries; `cosign` checks it against the coins.
+    private var policyText: String? {
+        guard let bytes = self.summary.psbt.proprietary[PolicyRecord.psbtKey], let record = try? PolicyRecord(parsing: bytes) else {
+            return nil
+        }
+        let keyPath =
+            switch record.internalKey {
+            case .owner: "an owner"
+            case .aggregate: "all signers together"
+            case .unspendable: "nobody"
+            }
+        return "for a policy of any \(record.threshold) of \(record.signers.count) signers; by the key path: \(keyPath)"
     }
 
     private func verdict() -> String {

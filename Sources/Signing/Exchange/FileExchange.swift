@@ -48,6 +48,8 @@ public struct FileExchange: ~Copyable {
     var finalTransaction: Transaction?
     var outcome: Outcome = .running
     var notices: [ExchangeNotice] = []
+    /// Why a file was ignored last, by its path.
+    var ignored: [String: String] = [:]
     var faults: [Fault] = []
     /// What the excluded did, and where the proof of it lies.
     var problems: [PublicKey: (text: String, file: String)] = [:]

@@ -182,7 +182,9 @@ extension FileExchange {
         return statement
     }
 
+    /// Says so once: a presence file that cannot be used is written again every two seconds.
     private mutating func ignore(_ file: ExchangeFile, _ reason: String) {
+        guard self.ignored.updateValue(reason, forKey: file.path) != reason else { return }
         self.notices.append(.ignored(path: file.path, reason: reason))
     }
 }

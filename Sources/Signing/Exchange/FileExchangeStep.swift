@@ -56,6 +56,7 @@ extension FileExchange {
                 // Garbage, or another process with our key: what `observe` finds in the file tells.
                 current.session.close()
                 current.failure = "something stands already where this signer's nonces belong"
+                current.nextAttemptAt = self.lastStepAt + self.configuration.beat
             }
         case .presence, .partialSignatures, .final, .evidence: break
         }
@@ -154,6 +155,8 @@ extension FileExchange {
         if let culprit = set.first(where: self.excluded.contains) { failure = "its set names signer \(culprit), whose fault was found" }
         let current = CurrentAttempt(number: number, plan: plan, role: role, now: now)
         current.failure = failure
+        // Ours, and made after we began to make our own: another process with our key runs. Until the alarm is sure, attempts do not race.
+        if areNoncesThere, failure != nil, self.nonceCounter > 0 { current.nextAttemptAt = now + self.configuration.beat }
         self.current = current
         if number > 1 || failure != nil { actions.append(.say(.attemptBegun(number, reason: failure ?? "fresh nonces"))) }
         if role == .replaying, failure == nil { actions.append(.say(.repeatedRecordedSignatures(attempt: number))) }
