@@ -38,6 +38,8 @@ public final class SecretArena: Sendable {
     public let isWipedInForkedChild: Bool
 
     // A constant address for the arena's whole life; every access to what it points at goes through a slot, which has one owner.
+    // Whoever borrows a slot that others can borrow too, a secret key's, only reads it: libsecp256k1 takes key pairs as constants.
+    // It is written while it is made, before anybody else can have it, or, a nonce's, by `sign`, which consumes its owner.
     private nonisolated(unsafe) let base: UnsafeMutableRawPointer
     private let free: Mutex<FreeSlots>
     private let lockPolicy: LockPolicy

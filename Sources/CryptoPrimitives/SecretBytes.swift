@@ -4,7 +4,8 @@
 /// `SecretArena`.
 public struct SecretBytes: ~Copyable, Sendable {
     public let count: Int
-    // Reached only through the one owner, and never handed out beyond a closure.
+    // A constant address, reached only through the one owner. Written in `init` alone, before anybody else can have it; then only
+    // read, which many may do at once, until the owner goes.
     private nonisolated(unsafe) let memory: UnsafeMutableRawPointer
 
     /// Longest secret, in bytes: far above any passphrase or key, far below the usual locked-memory limit.

@@ -14,7 +14,7 @@ enum Echo {
     private static let silenced = Atomic<Int32>(-1)
 
     // The settings to go back to. A signal handler reads them, so they lie at a fixed address, are written before `silenced` says
-    // that they are valid, and are never freed.
+    // that they are valid, and are never freed. No second writer: a command asks its questions one after the other.
     private nonisolated(unsafe) static let settings = UnsafeMutablePointer<termios>.allocate(capacity: 1)
 
     /// Makes what `restore` touches, so that a signal handler never makes it.
