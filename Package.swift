@@ -65,7 +65,7 @@ let package = Package(
         tests("BitcoinTests", imports: bitcoin),
         tests("SigningTests", imports: signing + ["SigningTestSupport", "MuSig2Reference"]),
         tests("SessionStoreTests", imports: sessionStore + ["SigningTestSupport", "JournalCrashHelper"]),
-        tests("CommandLineToolTests", imports: sessionStore + ["CommandLineTool"]),
+        tests("CommandLineToolTests", imports: sessionStore + ["CommandLineTool", "CTestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,4 +1,5 @@
 import Bitcoin
+import CTestSupport
 import Foundation
 import Testing
 
@@ -92,7 +93,9 @@ import Testing
         #expect(try folder.names() == ["a.psbt", "link"])
     }
 
-    @Test func `a disk without room leaves nothing half-written`() throws {
+    // The limit also stops what the thread sanitizer maps of its own, so that the process ends before it writes.
+    @Test(.enabled(if: chorale_test_is_sanitized() == 0, "a sanitizer's own memory does not fit the limit on file sizes"))
+    func `a disk without room leaves nothing half-written`() throws {
         let folder = try TemporaryFolder()
         let psbt = try folder.write(try Samples.signedPayment(by: 1, inputs: 60).serialized(), to: "a.psbt")
         let old = try folder.write("old", to: "old.psbt")
