@@ -14,7 +14,7 @@ public struct SecretNonce: ~Copyable, Sendable {
     /// The key it was made for.
     public let publicKey: PublicKey
 
-    private let slot: SecretArena.Slot  // holds the library's secret nonce; the only part with a deinit
+    let slot: SecretArena.Slot  // holds the library's secret nonce; the only part with a deinit
     private let boundAggregateKey: XOnlyPublicKey?
     private let boundMessage: Bytes32?
 

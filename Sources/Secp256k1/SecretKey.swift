@@ -6,7 +6,7 @@ public struct SecretKey: ~Copyable, Sendable {
     /// Bytes of the scalar.
     public static let byteCount = 32
 
-    private let slot: SecretArena.Slot  // holds the library's key pair
+    let slot: SecretArena.Slot  // holds the library's key pair
     public let publicKey: PublicKey
 
     private init(slot: consuming SecretArena.Slot) {
