@@ -16,6 +16,9 @@ struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
     /// There is no such open file.
     static let notOpen = SystemError(number: EBADF)
 
+    /// The file is of another kind, or its name is none.
+    static let invalid = SystemError(number: EINVAL)
+
     /// Whether the other end of a pipe has gone.
     var isBrokenPipe: Bool { self.number == EPIPE }
 

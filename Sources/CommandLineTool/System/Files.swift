@@ -41,6 +41,24 @@ enum Files {
             "standard input has more than \(Amounts.grouped(byteCountMax)) bytes, so it is not what was asked for; check what is piped in")
     }
 
+    /// The first bytes of a regular file, as many as it has or `byteCount`.
+    static func head(of path: String, byteCount: Int) throws(SystemError) -> [UInt8] {
+        guard !path.utf8.contains(0) else { throw .invalid }
+        // A pipe without a writer would make this wait.
+        let number = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+        guard number >= 0 else { throw SystemError.last }
+        defer { close(number) }
+        var status = stat()
+        guard fstat(number, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { throw .invalid }
+        var head: [UInt8] = []
+        while head.count < byteCount {
+            let piece = try FileDescriptor(number: number).read(atMost: byteCount - head.count)
+            guard !piece.isEmpty else { break }
+            head += piece
+        }
+        return head
+    }
+
     /// Writes the whole file or nothing. A file that is there is replaced only when `replacing` says so.
     static func write(
         _ bytes: [UInt8], to path: String, replacing: Bool, permissions: FilePermissions = .everybodyReads
