@@ -7,6 +7,7 @@ import SigningTestSupport
 ///
 ///     JournalCrashHelper burn PATH FIRST     burns records FIRST, FIRST + 4, … in four tasks, without end
 ///     JournalCrashHelper limited PATH OTHER  burns until a limit on the file's size stops it, then without the limit
+///     JournalCrashHelper create FOLDER       creates files 0, 1, … in the folder, without end
 @main
 struct JournalCrashHelper {
     static func main() async throws {
@@ -14,7 +15,8 @@ struct JournalCrashHelper {
         switch (arguments.count, arguments.dropFirst().first) {
         case (4, "burn"): try await Self.burn(FileJournal.open(arguments[2]), from: Int(arguments[3]) ?? 0)
         case (4, "limited"): try await Self.limited(FileJournal.open(arguments[2]), otherPath: arguments[3])
-        default: Self.say("usage: burn PATH FIRST | limited PATH OTHER")
+        case (3, "create"): try Self.create(in: arguments[2])
+        default: Self.say("usage: burn PATH FIRST | limited PATH OTHER | create FOLDER")
         }
     }
 
@@ -38,6 +40,14 @@ struct JournalCrashHelper {
                 }
             }
             try await group.waitForAll()
+        }
+    }
+
+    private static func create(in folder: String) throws {
+        for index in 0... {
+            // Large enough that most of the time goes into writing.
+            try AtomicFile.create([UInt8](repeating: UInt8(truncatingIfNeeded: index), count: 1 << 20), at: "\(folder)/\(index)")
+            Self.say("created \(index)")
         }
     }
 

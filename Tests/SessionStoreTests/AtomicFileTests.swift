@@ -52,11 +52,37 @@ struct `An atomic file` {
     }
 
     @Test func `left half-written by a killed process is not listed, not counted, and after an hour removed`() throws {
-        let (old, new) = (".chorale-00.tmp", ".chorale-11.tmp")
+        let (old, new) = (Self.temporary("a"), Self.temporary("b"))
         for name in [old, new, "file"] { try AtomicFile.createInPlace([1], at: self.folder.file(name), .ownerOnly) }
         try FileManager.default.setAttributes([.modificationDate: Date(timeIntervalSinceNow: -3_700)], ofItemAtPath: self.folder.file(old))
         #expect(try AtomicFile.names(in: self.folder.path, countMax: 1) == ["file"])
         #expect(Set(try self.folder.names) == [new, "file"])
+    }
+
+    @Test func `written anywhere takes along what a killed process left there an hour ago, and nothing else`() throws {
+        for write in [{ try AtomicFile.write([1], to: self.path) }, { try AtomicFile.create([1], at: self.folder.file("new")) }] {
+            let (old, recent) = (Self.temporary("a"), Self.temporary("b"))
+            // Nobody but us gives such names, and these are not such.
+            let others = [".chorale-notes.tmp", ".chorale-.tmp", ".chorale-\(String(repeating: "x", count: 32)).tmp", "old"]
+            for name in [old, recent] + others { try put([1], at: self.folder.file(name)) }
+            for name in [old] + others {
+                let past = Date(timeIntervalSinceNow: -3_700)
+                try FileManager.default.setAttributes([.modificationDate: past], ofItemAtPath: self.folder.file(name))
+            }
+            try write()
+            let left = Set(try self.folder.names)
+            #expect(left.isSuperset(of: others + [recent]) && !left.contains(old))
+        }
+    }
+
+    private static func temporary(_ digit: String) -> String { ".chorale-\(String(repeating: digit, count: 32)).tmp" }
+
+    @Test func `without files that have no name is created all the same`() throws {
+        try AtomicFile.createByTemporary([1, 2, 3], at: self.path, .ownerOnly)
+        #expect(try bytes(of: self.path) == [1, 2, 3])
+        #expect(throws: FileError.exists(path: self.path)) { try AtomicFile.createByTemporary([4], at: self.path, .ownerOnly) }
+        #expect(try bytes(of: self.path) == [1, 2, 3])
+        #expect(try self.folder.names == ["file"])
     }
 
     @Test func `without hard links is created all the same`() throws {
@@ -142,7 +168,7 @@ struct `An atomic file` {
     // MARK: - Folders
 
     @Test func `is listed by name, unfinished ones are not, and too many are refused`() throws {
-        for name in ["b", "a", "é", "Z", ".chorale-00.tmp", ".hidden"] { try put([], at: self.folder.file(name)) }
+        for name in ["b", "a", "é", "Z", Self.temporary("0"), ".hidden"] { try put([], at: self.folder.file(name)) }
         #expect(try AtomicFile.names(in: self.folder.path, countMax: 5) == [".hidden", "Z", "a", "b", "é"])
         #expect(throws: FileError.tooManyEntries(path: self.folder.path, countMax: 4)) {
             try AtomicFile.names(in: self.folder.path, countMax: 4)

@@ -4,41 +4,6 @@ import Signing
 import SigningTestSupport
 import Testing
 
-/// `JournalCrashHelper`, which the build puts beside the tests.
-private enum Helper {
-    static let url: URL? = {
-        #if os(Linux)
-        let tests = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
-        var folders = [tests.deletingLastPathComponent()]
-        #else
-        var folders: [URL] = []
-        #endif
-        folders += CommandLine.arguments.map { URL(fileURLWithPath: $0).deletingLastPathComponent() }
-        folders += Bundle.allBundles.map { $0.bundleURL.deletingLastPathComponent() }
-        return folders.map { $0.appendingPathComponent("JournalCrashHelper") }.first {
-            FileManager.default.isExecutableFile(atPath: $0.path)
-        }
-    }()
-
-    static func start(_ arguments: [String]) throws -> (process: Process, output: FileHandle) {
-        let url: URL = try #require(Self.url)
-        let process = Process()
-        process.executableURL = url
-        process.arguments = arguments
-        let pipe = Pipe()
-        process.standardOutput = pipe
-        try process.run()
-        return (process, pipe.fileHandleForReading)
-    }
-
-    static func lines(_ output: Data) -> [(word: String, rest: String)] {
-        String(decoding: output, as: UTF8.self).split(separator: "\n").map { line in
-            let parts = line.split(separator: " ", maxSplits: 1)
-            return (String(parts[0]), parts.count > 1 ? String(parts[1]) : "")
-        }
-    }
-}
-
 @Suite(.enabled(if: Helper.url != nil, "needs JournalCrashHelper beside the tests"))
 struct `A journal whose process` {
     private let folder: TemporaryFolder

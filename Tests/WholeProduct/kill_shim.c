@@ -6,8 +6,8 @@
  *   RELEASE_LOG=FOLDER                     keeps a copy of every file that gets its name in the exchange folder, even of one that is
  *                                          replaced a moment later
  *
- * Durable steps are the calls that change what a crash leaves behind: mkdir, link, rename, unlink, fsync, fdatasync, ftruncate,
- * and pwrite, with which all files are written.
+ * Durable steps are the calls that change what a crash leaves behind: mkdir, link, linkat, rename, unlink, fsync, fdatasync,
+ * ftruncate, and pwrite, with which all files are written.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -118,7 +118,7 @@ int fsync(int file) { STEP(int result = REAL(fsync)(file)); }
 int fdatasync(int file) { STEP(int result = REAL(fdatasync)(file)); }
 int ftruncate(int file, off_t size) { STEP(int result = REAL(ftruncate)(file, size)); }
 
-/* Calls link or rename, with the log around it. */
+/* Calls link, linkat or rename, with the log around it. */
 static int named(int (*call)(const char *, const char *), const char *path, const char *new_path) {
     char kept[2048];
     keep(path, new_path, kept, sizeof kept);
@@ -131,6 +131,16 @@ static int named(int (*call)(const char *, const char *), const char *path, cons
 
 int link(const char *path, const char *new_path) {
     STEP(int result = named(REAL(link), path, new_path));
+}
+
+/* How a file without a name gets one: through its descriptor, which `path` names under /proc. */
+static int linkat_descriptor(const char *path, const char *new_path) {
+    return REAL(linkat)(AT_FDCWD, path, AT_FDCWD, new_path, AT_SYMLINK_FOLLOW);
+}
+
+int linkat(int folder, const char *path, int new_folder, const char *new_path, int flags) {
+    if (folder != AT_FDCWD || new_folder != AT_FDCWD || flags != AT_SYMLINK_FOLLOW) abort();
+    STEP(int result = named(linkat_descriptor, path, new_path));
 }
 
 int rename(const char *path, const char *new_path) {

@@ -27,6 +27,7 @@ public enum AtomicFile {
             throw error
         }
         try Folder.synchronize(containing: path)
+        Self.removeStale(beside: path)
     }
 
     /// Makes a file that must not exist yet. Of several processes that try, exactly one succeeds.
@@ -38,7 +39,20 @@ public enum AtomicFile {
     public static func create(
         _ bytes: [UInt8], at path: String, permissions: FilePermissions = .ownerOnly
     ) throws(FileError) {
-        let temporary = try Self.writeTemporary(bytes, beside: path, permissions)
+        switch try Self.linkUnnamed(bytes, to: path, permissions) {
+        case .linked: break
+        case .nameTaken: throw .exists(path: path)
+        case .notSupported, .failed: try Self.createByTemporary(bytes, at: path, permissions)
+        }
+        try Folder.synchronize(containing: path)
+        Self.removeStale(beside: path)
+    }
+
+    /// The same where a file has a name from its beginning: a process killed meanwhile leaves it behind.
+    static func createByTemporary(
+        _ bytes: [UInt8], at path: String, _ permissions: FilePermissions
+    ) throws(FileError) {
+        let temporary = try Self.writeNamedTemporary(bytes, beside: path, permissions)
         let outcome = Folder.link(temporary, to: path)
         Folder.remove(temporary)
         switch outcome {
@@ -47,7 +61,6 @@ public enum AtomicFile {
         case .notSupported: try Self.createInPlace(bytes, at: path, permissions)
         case .failed(let error): throw error
         }
-        try Folder.synchronize(containing: path)
     }
 
     /// Everything in a regular file.
@@ -62,7 +75,7 @@ public enum AtomicFile {
     /// The names in a folder, sorted by their UTF-8 bytes. Files that are still being written are left out, and so are names
     /// that are not UTF-8.
     ///
-    /// What a killed process left half-written is removed, once it is an hour old.
+    /// What a killed process left half-written is removed, once it is an hour old. (So it is after each write in the folder.)
     ///
     /// - Throws: `tooManyEntries` when there are more than `countMax`.
     public static func names(in folder: String, countMax: Int) throws(FileError) -> [String] {
@@ -85,27 +98,73 @@ public enum AtomicFile {
     ///
     /// Source: Chorale's own bound. Writing takes seconds, and clocks across a network differ by minutes.
     private static let staleSeconds = 3_600
+    /// Most files of a folder that are listed in search of stale ones, so that a full folder does not hold up a write.
+    private static let entryCountMax = 10_000
     /// Most temporary files that one listing looks at, so that a folder full of them does not hold it up.
     private static let staleCountMax = 1_000
 
+    private static let temporaryRandomByteCount = 16
+
+    /// Whether a name is one of those that `temporaryName` gives, and so nobody else's.
     private static func isTemporary(_ name: String) -> Bool {
-        name.hasPrefix(Self.temporaryPrefix) && name.hasSuffix(Self.temporarySuffix)
+        guard name.hasPrefix(Self.temporaryPrefix), name.hasSuffix(Self.temporarySuffix) else { return false }
+        let digits = name.dropFirst(Self.temporaryPrefix.count).dropLast(Self.temporarySuffix.count)
+        return digits.utf8.count == Self.temporaryRandomByteCount * 2 && digits.allSatisfy(\.isHexDigit)
     }
 
-    /// A durable file under a name that nobody else uses, in the same folder, for only there a rename is one step.
+    /// A name that nobody else uses, in the same folder, for only there a rename is one step.
+    private static func temporaryName(beside path: String) -> String {
+        let random = Hex.encode(SystemRandom.bytes(count: Self.temporaryRandomByteCount))
+        return Folder.containing(path) + "/" + Self.temporaryPrefix + random + Self.temporarySuffix
+    }
+
+    /// Writes a durable file under a temporary name.
     private static func writeTemporary(
         _ bytes: [UInt8], beside path: String, _ permissions: FilePermissions
     ) throws(FileError) -> String {
         // C would take such a name as ending at the zero: another file than the one named.
         guard !path.utf8.contains(0) else { throw .system(path: path, action: .create, code: EINVAL) }
-        let name = Self.temporaryPrefix + Hex.encode(SystemRandom.bytes(count: 16)) + Self.temporarySuffix
-        let temporary = Folder.containing(path) + "/" + name
+        let temporary = Self.temporaryName(beside: path)
+        do throws(FileError) {
+            if case .linked = try Self.linkUnnamed(bytes, to: temporary, permissions) { return temporary }
+        } catch {
+            throw error.renamed(to: path)
+        }
+        return try Self.writeNamedTemporary(bytes, beside: path, permissions)
+    }
+
+    private static func writeNamedTemporary(
+        _ bytes: [UInt8], beside path: String, _ permissions: FilePermissions
+    ) throws(FileError) -> String {
+        // C would take such a name as ending at the zero: another file than the one named.
+        guard !path.utf8.contains(0) else { throw .system(path: path, action: .create, code: EINVAL) }
+        let temporary = Self.temporaryName(beside: path)
         do throws(FileError) {
             try Self.createInPlace(bytes, at: temporary, permissions)
             return temporary
         } catch {
             throw error.renamed(to: path)
         }
+    }
+
+    /// Writes a file that has no name yet, of which a process killed meanwhile leaves nothing, and names it once it is durable.
+    private static func linkUnnamed(
+        _ bytes: [UInt8], to path: String, _ permissions: FilePermissions
+    ) throws(FileError) -> Folder.LinkOutcome {
+        guard let file = OpenFile(unnamedFor: path, permissions: permissions) else { return .notSupported }
+        do throws(FileError) {
+            try file.write(bytes, at: 0)
+            try file.synchronize()
+        } catch {
+            throw error.renamed(to: path)
+        }
+        return file.link(to: path)
+    }
+
+    /// Removes what processes killed long ago left in the folder: a crash between two steps, or no files without names there.
+    private static func removeStale(beside path: String) {
+        // What cannot be listed now stays for the next time.
+        _ = try? Self.names(in: Folder.containing(path), countMax: Self.entryCountMax)
     }
 
     static func createInPlace(_ bytes: [UInt8], at path: String, _ permissions: FilePermissions) throws(FileError) {

@@ -28,6 +28,33 @@ struct OpenFile: ~Copyable {
         try self.init(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, permissions: permissions, action: .open)
     }
 
+    /// Makes a new file without a name, in the folder of `path`; `nil` where the system or the file system has none.
+    ///
+    /// It goes with its owner unless `link(to:)` names it.
+    init?(unnamedFor path: String, permissions: FilePermissions) {
+        #if os(Linux)
+        guard !path.utf8.contains(0) else { return nil }
+        // Whatever else is refused is met again, and told, when a named file is made instead.
+        do { try self.init(Folder.containing(path), O_RDWR | Self.unnamed, permissions: permissions, action: .create) } catch { return nil }
+        #else
+        return nil
+        #endif
+    }
+
+    #if os(Linux)
+    /// `O_TMPFILE`, whose definition Swift does not import. Source: include/uapi/asm-generic/fcntl.h of Linux.
+    private static let unnamed: Int32 = 0o20000000 | O_DIRECTORY
+
+    /// Gives a file without a name its first one, which must be free.
+    borrowing func link(to path: String) -> Folder.LinkOutcome {
+        let result = linkat(AT_FDCWD, "/proc/self/fd/\(self.descriptor)", AT_FDCWD, path, AT_SYMLINK_FOLLOW)
+        if result == 0 { return .linked }
+        return errno == EEXIST ? .nameTaken : .notSupported
+    }
+    #else
+    borrowing func link(to path: String) -> Folder.LinkOutcome { .notSupported }
+    #endif
+
     private init(_ path: String, _ flags: Int32, permissions: FilePermissions?, action: FileError.Action) throws(FileError) {
         // C would take such a name as ending at the zero: another file than the one named.
         guard !path.utf8.contains(0) else { throw .system(path: path, action: action, code: EINVAL) }

@@ -1,0 +1,35 @@
+import Foundation
+import Testing
+
+@testable import SessionStore
+
+@Suite(.enabled(if: Helper.url != nil, "needs JournalCrashHelper beside the tests"))
+struct `A folder in which a process` {
+    @Test func `is killed while it makes files holds whole files, and nothing half-written`() async throws {
+        let folder = try TemporaryFolder()
+        var created = 0
+        for round in 0..<20 {
+            let place = folder.file("\(round)")
+            try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: false)
+            let (process, output) = try Helper.start(["create", place])
+            var said = output.availableData
+            try await Task.sleep(for: .microseconds(round * 1_700))
+            #expect(kill(process.processIdentifier, SIGKILL) == 0)
+            said += output.readDataToEndOfFile()
+            process.waitUntilExit()
+            #expect(process.terminationReason == .uncaughtSignal, "it ended by itself")
+
+            let names = try FileManager.default.contentsOfDirectory(atPath: place)
+            for name in names where Int(name) != nil {
+                let contents = try bytes(of: "\(place)/\(name)")
+                #expect(contents.count == 1 << 20 && Set(contents).count == 1)
+            }
+            for (_, index) in Helper.lines(said) { #expect(names.contains(index), "round \(round): \(index) was said to be created") }
+            created += names.count
+            // The usual file systems of Linux have files without names; elsewhere one may be left, until an hour has passed.
+            guard case .some = OpenFile(unnamedFor: folder.file("any"), permissions: .ownerOnly) else { continue }
+            #expect(names.allSatisfy { Int($0) != nil }, "round \(round): \(names.filter { Int($0) == nil })")
+        }
+        #expect(created > 40, "too little was going on for this to prove anything")
+    }
+}
