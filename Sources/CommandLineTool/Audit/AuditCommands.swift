@@ -26,7 +26,8 @@ enum AuditCommands {
         let bytes = try Files.read(path, byteCountMax: Evidence.byteCountMax)
         let evidence: Evidence
         do throws(StatementError) { evidence = try Evidence(parsing: bytes) } catch {
-            throw .failed("\(Files.shownName(path)): \(error)".printable)
+            let name = Files.shownName(path)
+            throw .failed(FileKind.mistake(name, seen: FileKind(bytes), wanted: .evidence) ?? "\(name): \(error)".printable)
         }
         let verdict = evidence.verdict()
         switch verdict {
@@ -39,7 +40,8 @@ enum AuditCommands {
                     ]))
             } else {
                 try console.print(console.style.red("Proved: ") + "\(verdict).")
-                try console.print("It was to sign transaction \(evidence.request.transaction.txid), in attempt \(evidence.attempt).")
+                try console.print("It was to sign, in attempt \(evidence.attempt), the transaction")
+                try console.print("  \(evidence.request.transaction.txid)")
             }
         case .nothingProved(let reason):
             if arguments[.json] { try console.print(.object(["proved": .bool(false), "reason": .string(reason)])) }

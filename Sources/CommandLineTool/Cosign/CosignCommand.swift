@@ -70,8 +70,7 @@ enum CosignCommand {
         if file.letsOthersIn {
             console.note("\(console.errorStyle.yellow("Careful:")) others may read or change \(file.path.printable): chmod 600 it.")
         }
-        let passphrase = try Passphrase.read(by: arguments, to: .unlocking, file: file.path)
-        do throws(KeyFileError) { return try file.unlock(passphrase: passphrase) } catch { throw KeyCommands.failure(error) }
+        return try KeyCommands.unlock(file, by: arguments)
     }
 
     private static let keys: TextParser<[PublicKey]> = { (text) throws(InvalidText) in

@@ -42,13 +42,19 @@ extension KeyCommands {
         ProcessHardening.forbidCoreDumps()
         let path = arguments[Self.out]
         guard !Files.exists(path) else { throw Self.failure(.file(.exists(path: path))) }
+        try Files.checkFolder(of: path)
         let passphrase = try Passphrase.read(by: arguments, to: .creating, file: path)
         // Work from here on takes a second, and ends with a whole file or none.
         let file = try Interruption.deferring { () throws(CommandError) in
             try Self.create(at: path, passphrase: passphrase, arguments)
         }
-        try Self.present(file, heading: "New key in \(path.printable)", arguments, console)
-        console.note("Keep a copy of the file, and the passphrase elsewhere: without both, nobody can sign with this key again.")
+        try Self.present(file, heading: "New key in \(path.printable)", isChecked: nil, arguments, console)
+        console.note("Keep a copy of the file, and the passphrase elsewhere: without both, nobody can sign with it again.")
+        if Passphrase.isShort(passphrase) {
+            console.note(
+                "\(console.errorStyle.yellow("Careful:")) the passphrase has fewer than \(Passphrase.shortCharacterCount) characters; "
+                    + "a longer one guards a lost file better.")
+        }
     }
 
     private static func create(
@@ -81,8 +87,28 @@ extension KeyCommands {
         switch error {
         // A key is never overwritten, so this is no place to offer --force.
         case .file(.exists(let path)): .failed("\(path.printable) exists already, and keys are never overwritten: choose another name")
+        case .file(.tooLarge(let path, _)), .damaged(let path, _): .failed(self.mistake(path) ?? "\(error)".printable)
         case .file(let error): Files.failure(error)
-        case .damaged, .wrongPassphraseOrAltered, .sealing, .invalidLabel: .failed("\(error)".printable)
+        case .wrongPassphraseOrAltered, .sealing, .invalidLabel: .failed("\(error)".printable)
+        }
+    }
+
+    private static func mistake(_ path: String) -> String? {
+        FileKind.mistake(path.printable, seen: FileKind(ofFile: path), wanted: .keyFile)
+    }
+}
+
+// MARK: - Unlocking
+
+extension KeyCommands {
+    /// Gets the passphrase from where the arguments say, and opens the file with it.
+    static func unlock(_ file: KeyFile, by arguments: Arguments) throws(CommandError) -> UnlockedKeys {
+        let source = try Passphrase.source(by: arguments)
+        let passphrase = try Passphrase.read(from: source, to: .unlocking, file: file.path)
+        do throws(KeyFileError) { return try file.unlock(passphrase: passphrase) } catch {
+            guard case .wrongPassphraseOrAltered(let path) = error else { throw self.failure(error) }
+            let passphrase = source == .terminal ? "the passphrase" : "the passphrase from \(source)"
+            throw .failed("\(path.printable) did not open: \(passphrase) is wrong, or the file was altered; \(source.advice)")
         }
     }
 }
@@ -110,26 +136,24 @@ extension KeyCommands {
         if arguments[Self.check] { ProcessHardening.forbidCoreDumps() }
         let file: KeyFile
         do throws(KeyFileError) { file = try KeyFile(readingFrom: path) } catch { throw Self.failure(error) }
-        if arguments[Self.check] {
-            let passphrase = try Passphrase.read(by: arguments, to: .unlocking, file: path)
-            do throws(KeyFileError) { _ = try file.unlock(passphrase: passphrase) } catch { throw Self.failure(error) }
-        }
-        try Self.present(file, heading: "Key in \(path.printable)", arguments, console)
+        if arguments[Self.check] { _ = try Self.unlock(file, by: arguments) }
+        try Self.present(file, heading: "Key in \(path.printable)", isChecked: arguments[Self.check], arguments, console)
         if file.letsOthersIn {
             console.note("\(console.errorStyle.yellow("Careful:")) others may read or change \(path.printable): chmod 600 it.")
         }
     }
 
     private static func present(
-        _ file: KeyFile, heading: String, _ arguments: Arguments, _ console: Console
+        _ file: KeyFile, heading: String, isChecked: Bool?, _ arguments: Arguments, _ console: Console
     ) throws(CommandError) {
         let header = file.header
         if arguments[.json] {
-            return try console.print(
-                .object([
-                    "file": .string(file.path), "network": .string(header.network.rawValue), "label": .optional(header.label),
-                    "public_key": .string("\(header.signer)"), "identity": .string(Hex.encode(header.identity.bytes)),
-                ]))
+            var members: [(String, JSONValue)] = [
+                ("file", .string(file.path)), ("network", .string(header.network.rawValue)), ("label", .optional(header.label)),
+                ("public_key", .string("\(header.signer)")), ("identity", .string(Hex.encode(header.identity.bytes))),
+            ]
+            if let isChecked { members.append(("checked", .bool(isChecked))) }
+            return try console.print(.object(members))
         }
         var report = Report(style: console.style)
         report.heading(heading)
@@ -137,6 +161,9 @@ extension KeyCommands {
         if let label = header.label { report.field("label", label.printable, indent: 2, width: 10) }
         report.field("public key", "\(header.signer)", indent: 2, width: 10)
         report.field("identity", Hex.encode(header.identity.bytes), indent: 2, width: 10)
+        if isChecked == true {
+            report.field("checked", "the passphrase opens the file, and the secret keys in it match these two", indent: 2, width: 10)
+        }
         try console.print(report.lines)
     }
 }

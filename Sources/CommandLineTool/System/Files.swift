@@ -72,6 +72,7 @@ enum Files {
                     try AtomicFile.create(bytes, at: path, permissions: permissions)
                 }
             } catch {
+                if case .notFound = error { try self.checkFolder(of: path) }
                 throw self.failure(error)
             }
         }
@@ -85,9 +86,24 @@ enum Files {
 
     /// Refuses, before long work, to begin what `write` would refuse in the end.
     static func checkFree(_ path: String, replacing: Bool) throws(CommandError) {
-        guard self.exists(path) else { return }
+        guard self.exists(path) else { return try self.checkFolder(of: path) }
         guard replacing else { throw self.failure(.exists(path: path)) }
         do throws(FileError) { try self.checkReplaceable(path) } catch { throw self.failure(error) }
+    }
+
+    /// Refuses a new file whose folder is not there, and says how to make one.
+    static func checkFolder(of path: String) throws(CommandError) {
+        guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")), slash != path.utf8.startIndex else { return }
+        let folder = String(path[..<slash])
+        var status = stat()
+        guard stat(folder, &status) != 0 else {
+            guard status.st_mode & S_IFMT != S_IFDIR else { return }
+            throw .failed("\(path.printable) cannot be made: \(folder.printable) is no folder; choose another place")
+        }
+        // Of other refusals the write itself tells.
+        guard errno == ENOENT else { return }
+        throw .missing(
+            "\(path.printable) cannot be made: the folder \(folder.printable) does not exist; make it with: mkdir -p \(folder.shellWord)")
     }
 
     /// To take the place of a device, a folder or a link would destroy it, and nobody means that.
@@ -102,5 +118,19 @@ enum Files {
         case .exists(let path): .failed("\(path.printable) exists already: choose another name, or replace it with --force")
         case .notARegularFile, .tooLarge, .tooManyEntries, .system: .failed("\(error)".printable)
         }
+    }
+}
+
+extension String {
+    /// The text as one word of a shell's command line, for people to copy.
+    fileprivate var shellWord: String {
+        let isPlain = self.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "-")...UInt8(ascii: "9"): true
+            default: byte == UInt8(ascii: "_")
+            }
+        }
+        guard !isPlain else { return self }
+        return "'" + self.split(separator: "'", omittingEmptySubsequences: false).joined(separator: #"'\''"#).printable + "'"
     }
 }

@@ -44,6 +44,9 @@ enum Passphrase {
     /// Longest passphrase, in bytes. Terminals hand over lines of at most 4,095; a longer one is a file given by mistake.
     static let byteCountMax = 4_095
 
+    /// Below this many characters a new passphrase gets a remark, and no more: how hard one is to guess cannot be seen from it.
+    static let shortCharacterCount = 12
+
     /// Read without being named, when it is set.
     static let variableDefault = "CHORALE_PASSPHRASE"
 
@@ -65,19 +68,70 @@ enum Passphrase {
         case unlocking
     }
 
-    /// Gets the passphrase from where the arguments say.
-    static func read(by arguments: Arguments, to purpose: Purpose, file: String) throws(CommandError) -> SecretBytes {
+    /// Where a passphrase comes from.
+    enum Source: Equatable, Sendable {
+        case descriptor(Int)
+        case variable(String)
+        /// `variableDefault` is set, and no option was given.
+        case variableDefault
+        case terminal
+    }
+
+    /// Where the arguments, or else the environment, say that it comes from.
+    static func source(by arguments: Arguments) throws(CommandError) -> Source {
         let (descriptor, variable) = (arguments[Self.descriptor], arguments[Self.variable])
         if descriptor != nil, variable != nil {
             throw arguments.refused(.moreThanOneOf([Self.descriptor.declaration.name, Self.variable.declaration.name]))
         }
+        if let descriptor { return .descriptor(descriptor) }
+        if let variable { return .variable(variable) }
+        return getenv(Self.variableDefault) != nil ? .variableDefault : .terminal
+    }
+
+    /// Gets the passphrase from there.
+    static func read(from source: Source, to purpose: Purpose, file: String) throws(CommandError) -> SecretBytes {
         do throws(PassphraseError) {
-            if let descriptor { return try self.read(from: descriptor) }
-            if let variable { return try self.read(variable: variable) }
-            if getenv(Self.variableDefault) != nil { return try self.read(variable: Self.variableDefault) }
-            return try self.ask(to: purpose, file: file)
+            switch source {
+            case .descriptor(let number): return try self.read(from: number)
+            case .variable(let name): return try self.read(variable: name)
+            case .variableDefault: return try self.read(variable: Self.variableDefault)
+            case .terminal: return try self.ask(to: purpose, file: file)
+            }
         } catch {
             throw .failed("\(file.printable): \(error)")
+        }
+    }
+
+    /// Gets the passphrase from where the arguments say.
+    static func read(by arguments: Arguments, to purpose: Purpose, file: String) throws(CommandError) -> SecretBytes {
+        try self.read(from: self.source(by: arguments), to: purpose, file: file)
+    }
+
+    /// Whether it deserves the remark that it is short.
+    static func isShort(_ passphrase: borrowing SecretBytes) -> Bool {
+        passphrase.withUnsafeBytes { bytes in
+            // Continuation bytes of UTF-8 are part of a character before them.
+            bytes.count { $0 & 0xc0 != 0x80 } < Self.shortCharacterCount
+        }
+    }
+}
+
+extension Passphrase.Source: CustomStringConvertible {
+    var description: String {
+        switch self {
+        case .descriptor(let number): "file descriptor \(number)"
+        case .variable(let name): "the environment variable \(name.printable)"
+        case .variableDefault: "the environment variable \(Passphrase.variableDefault)"
+        case .terminal: "the terminal"
+        }
+    }
+
+    /// What to do about a passphrase that does not open a file.
+    var advice: String {
+        switch self {
+        case .descriptor, .variable: "check what is given there, then try a copy of the file"
+        case .variableDefault: "check what it is set to, or unset it to be asked for another, then try a copy of the file"
+        case .terminal: "try the passphrase again, then a copy of the file"
         }
     }
 }
@@ -93,7 +147,7 @@ extension Passphrase {
             memset(value, 0, count)
             unsetenv(name)
         }
-        let source = "the environment variable \(name.printable)"
+        let source = Source.variable(name).description
         guard count > 0 else { throw .empty(source: source) }
         guard count <= Self.byteCountMax else { throw .tooLong(source: source) }
         return try self.secret(count: count) { $0.copyMemory(from: UnsafeRawBufferPointer(start: value, count: count)) }
@@ -104,7 +158,7 @@ extension Passphrase {
 
 extension Passphrase {
     private static func read(from number: Int) throws(PassphraseError) -> SecretBytes {
-        let (descriptor, source) = (FileDescriptor(number: Int32(truncatingIfNeeded: number)), "file descriptor \(number)")
+        let (descriptor, source) = (FileDescriptor(number: Int32(truncatingIfNeeded: number)), Source.descriptor(number).description)
         // Where the number was left closed, the runtime may have taken it for a queue of its own, and a read would wait for ever.
         guard descriptor.isFilePipeOrTerminal else { throw .unreadable(source, .notOpen) }
         return try self.readLine(from: descriptor, source: source)
@@ -163,8 +217,9 @@ extension Passphrase {
 
     private static func ask(_ question: String, at terminal: FileDescriptor) throws(PassphraseError) -> SecretBytes {
         try Echo.withoutEcho(on: terminal) { () throws(PassphraseError) in
-            do throws(SystemError) { try terminal.write(question) } catch { throw .unreadable("the terminal", error) }
-            return try self.readLine(from: terminal, source: "the terminal")
+            let source = Source.terminal.description
+            do throws(SystemError) { try terminal.write(question) } catch { throw .unreadable(source, error) }
+            return try self.readLine(from: terminal, source: source)
         }
     }
 }
