@@ -1,5 +1,6 @@
 import Bitcoin
 import CryptoPrimitives
+import Secp256k1
 import TestVectors
 import Testing
 
@@ -135,6 +136,57 @@ struct PSBTHostileTests {
         let error = PSBTError.duplicateKey(.global, .unknown(keyType: 7), keyData: [UInt8](repeating: 0xab, count: 1_000_000))
         #expect("\(error)".count < 250)
         #expect("\(error)".contains(String(repeating: "ab", count: 40) + "… of 1000000 bytes"))
+    }
+
+    @Test func `a group larger than any session is refused, in inputs and outputs`() throws {
+        let key = try Self.generator()
+        for count in [PSBT.participantCountMax, PSBT.participantCountMax + 1] {
+            let group = [key: [PublicKey](repeating: key, count: count)]
+            var (inInput, inOutput) = (try Self.payment(), try Self.payment())
+            inInput.inputs[0].musig2Participants = group
+            inOutput.outputs[0].musig2Participants = group
+            for (psbt, map) in [(inInput, PSBT.Map.input(0)), (inOutput, .output(0))] {
+                if count <= PSBT.participantCountMax {
+                    #expect(try PSBT(parsing: psbt.serialized()) == psbt)
+                    continue
+                }
+                let error = #expect(throws: PSBTError.self) { try PSBT(parsing: psbt.serialized()) }
+                guard case .invalidField(map, _, .tooManyParticipants(count))? = error else {
+                    Issue.record("\(String(describing: error))")
+                    continue
+                }
+            }
+        }
+    }
+
+    /// Without a bound on the work, the names of 300 kilobytes would cost the addition of a million keys, some 30 seconds.
+    @Test func `a thousand finished signatures for leaves that are not there are passed over`() throws {
+        let key = try Self.generator()
+        var psbt = try Self.payment()
+        psbt.inputs[0].musig2Participants = [key: [PublicKey](repeating: key, count: PSBT.participantCountMax)]
+        for number in 0..<1_000 {
+            let leaf = TapLeafHash(SHA256.hash(Array("\(number)".utf8)))
+            let label = PSBT.MuSig2Contribution(participant: key, aggregateKey: key, leafHash: leaf)
+            try psbt.addMuSig2PublicNonce(key.bytes + key.bytes, for: label, toInput: 0)
+            try psbt.addMuSig2PartialSignature([UInt8](repeating: 1, count: 32), for: label, toInput: 0)
+        }
+        var read = try PSBT(parsing: psbt.serialized())
+        #expect(MuSig2Signing.all(of: read.inputs[0]).filter(\.isComplete).count == 1_000)
+        #expect(throws: PSBTError.notFinalizable(input: 0, .signaturesMissing(found: 0, needed: 1))) { try read.finalizeInput(0) }
+    }
+
+    private static func generator() throws -> PublicKey {
+        try PublicKey(parsing: Hex.decode("0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"))
+    }
+
+    /// One Taproot coin to one output.
+    private static func payment() throws -> PSBT {
+        let script = Script([0x51, 0x20] + (try Self.generator().xOnly.bytes.bytes))
+        let input = TransactionInput(previousOutput: OutPoint(txid: Txid(Bytes32()), index: 0))
+        let output = TransactionOutput(amount: 1_000, scriptPubKey: script)
+        var psbt = try PSBT(unsignedTransaction: Transaction(inputs: [input], outputs: [output]))
+        psbt.inputs[0].witnessUTXO = TransactionOutput(amount: 2_000, scriptPubKey: script)
+        return psbt
     }
 
     @Test func `a PSBT without inputs is not complete`() throws {

@@ -14,10 +14,18 @@ extension PSBT.Input {
         guard self.tapKeySignature == nil, !self.musig2PartialSignatures.isEmpty else { return nil }
         let stated = self.sighashType ?? UInt32(SighashType.default.rawValue)
         guard let type = try? SighashType(parsing: stated) else { return nil }
+        let leaves = Set(self.tapLeafScripts.values.map(\.hash))
+        var groups = AggregatedGroups()
         var fault: PSBTError?
         for signing in MuSig2Signing.all(of: self) where signing.isComplete {
+            // Who only names a key or a leaf that the input does not have costs no aggregation.
+            if let leaf = signing.leafHash {
+                guard leaves.contains(leaf) else { continue }
+            } else {
+                guard signing.signedKey?.xOnly.bytes == outputKey else { continue }
+            }
             do throws(PSBTError) {
-                try self.addSignature(of: signing, type, index, outputKey, context)
+                try self.addSignature(of: signing, type, index, context, &groups)
             } catch {
                 fault = fault ?? error
             }
@@ -26,10 +34,11 @@ extension PSBT.Input {
     }
 
     private mutating func addSignature(
-        of signing: MuSig2Signing, _ type: SighashType, _ index: Int, _ outputKey: Bytes32, _ context: PSBT.SpendingContext
+        of signing: MuSig2Signing, _ type: SighashType, _ index: Int, _ context: PSBT.SpendingContext,
+        _ groups: inout AggregatedGroups
     ) throws(PSBTError) {
         let keys: KeyAggregation?
-        do throws(Obstruction) { keys = try self.keys(of: signing, outputKey: outputKey) } catch {
+        do throws(Obstruction) { keys = try self.keys(of: signing, &groups) } catch {
             throw .notFinalizable(input: index, error.obstacle)
         }
         guard let keys, let signedKey = signing.signedKey else { return }
@@ -52,13 +61,10 @@ extension PSBT.Input {
     }
 
     /// The group with the tweak with which its key stands in the output or the leaf; `nil` when it stands there in no known way.
-    private func keys(of signing: MuSig2Signing, outputKey: Bytes32) throws(Obstruction) -> KeyAggregation? {
+    private func keys(of signing: MuSig2Signing, _ groups: inout AggregatedGroups) throws(Obstruction) -> KeyAggregation? {
         guard let aggregate = signing.aggregateKey, let signedKey = signing.signedKey else { return nil }
-        guard let group = try? KeyAggregation(signing.participants), group.xOnlyKey == aggregate.xOnly else {
-            throw Obstruction(.otherAggregate(aggregate))
-        }
+        let group = try groups.group(of: aggregate, signing.participants)
         if signing.leafHash != nil { return group.xOnlyKey == signedKey.xOnly ? group : nil }
-        guard signedKey.xOnly.bytes == outputKey else { return nil }
         if group.xOnlyKey == signedKey.xOnly { return group }
         let tweaked: KeyAggregation
         do throws(MuSig2Error) { tweaked = try group.tweakedForTaproot(merkleRoot: self.tapMerkleRoot) } catch {
@@ -93,6 +99,24 @@ extension PSBT.Input {
             throw Obstruction(.aggregationFailed(error))
         }
         throw Obstruction(.invalidPartialSignatures(signers: culprits))
+    }
+}
+
+/// The groups of one input, each aggregated once, whatever number of signatures names it.
+private struct AggregatedGroups {
+    private var known: [PublicKey: KeyAggregation?] = [:]
+
+    mutating func group(of aggregate: PublicKey, _ participants: [PublicKey]) throws(Obstruction) -> KeyAggregation {
+        let group: KeyAggregation?
+        if let known = self.known[aggregate] {
+            group = known
+        } else {
+            let aggregated = try? KeyAggregation(participants)
+            group = aggregated?.xOnlyKey == aggregate.xOnly ? aggregated : nil
+            self.known[aggregate] = .some(group)
+        }
+        guard let group else { throw Obstruction(.otherAggregate(aggregate)) }
+        return group
     }
 }
 

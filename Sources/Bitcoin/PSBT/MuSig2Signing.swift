@@ -13,6 +13,8 @@ package struct MuSig2Signing {
     package var participants: [PublicKey]
     package var nonces: Set<PublicKey> = []
     package var partialSignatures: Set<PublicKey> = []
+    /// The participants, if the PSBT lists them; thousands of signings may share one group, so each asks it without a walk.
+    private var members: Set<PublicKey>?
 
     /// All signatures of the input that the PSBT knows participants or contributions of, in a fixed order.
     package static func all(of input: PSBT.Input) -> [MuSig2Signing] {
@@ -31,6 +33,7 @@ package struct MuSig2Signing {
             if let aggregate = groups.aggregate(for: signing), let keys = input.musig2Participants[aggregate] {
                 signing.aggregateKey = aggregate
                 signing.participants = keys
+                signing.members = groups.members[aggregate]
             } else {
                 signing.participants = signing.nonces.union(signing.partialSignatures).sorted()
             }
@@ -45,7 +48,10 @@ package struct MuSig2Signing {
 
     /// Whether every listed participant has given a nonce and a partial signature.
     package var isComplete: Bool {
-        self.aggregateKey != nil && self.participants.allSatisfy { self.nonces.contains($0) && self.partialSignatures.contains($0) }
+        guard let members = self.members else { return false }
+        // Those who are lacking are told by their number alone, most of the time.
+        return members.count <= self.nonces.count && members.count <= self.partialSignatures.count
+            && members.isSubset(of: self.nonces) && members.isSubset(of: self.partialSignatures)
     }
 
     private init(aggregateKey: PublicKey, participants: [PublicKey]) {
@@ -81,8 +87,11 @@ package struct MuSig2Signing {
     /// itself is looked for, then the key tweaked for the output, and then, for keys derived from an aggregate, a single group that
     /// holds all contributors.
     private struct Groups {
-        let participants: [PublicKey: [PublicKey]]
         private let byStandingKey: [XOnlyPublicKey: PublicKey]
+        /// Of the groups that are looked at.
+        let members: [PublicKey: Set<PublicKey>]
+        /// Whether contributors are searched for in them.
+        private let areSearched: Bool
 
         /// Most groups of one input that are looked at.
         ///
@@ -93,7 +102,7 @@ package struct MuSig2Signing {
         private static let searchedCountMax = 16
 
         init(of input: PSBT.Input) {
-            self.participants = input.musig2Participants
+            self.areSearched = input.musig2Participants.count <= Self.searchedCountMax
             var keys: [XOnlyPublicKey: PublicKey] = [:]
             let aggregates = input.musig2Participants.keys.sorted().prefix(Self.countMax)
             for aggregate in aggregates {
@@ -103,14 +112,15 @@ package struct MuSig2Signing {
             // Last, so that a key that stands there as it is wins.
             for aggregate in aggregates { keys[aggregate.xOnly] = aggregate }
             self.byStandingKey = keys
+            self.members = Dictionary(uniqueKeysWithValues: aggregates.map { ($0, Set(input.musig2Participants[$0] ?? [])) })
         }
 
         func aggregate(for signing: MuSig2Signing) -> PublicKey? {
             guard let signedKey = signing.signedKey else { return nil }
             if let aggregate = self.byStandingKey[signedKey.xOnly] { return aggregate }
-            guard self.participants.count <= Self.searchedCountMax else { return nil }
+            guard self.areSearched else { return nil }
             let contributors = signing.nonces.union(signing.partialSignatures)
-            let holding = self.participants.filter { contributors.isSubset(of: $0.value) }
+            let holding = self.members.filter { contributors.isSubset(of: $0.value) }
             return holding.count == 1 ? holding.first?.key : nil
         }
     }

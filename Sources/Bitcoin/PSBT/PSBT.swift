@@ -44,6 +44,14 @@ public struct PSBT: Hashable, Sendable {
     /// Source: Chorale's own bound; 10,000 inputs whose previous transactions have 100 witness items each.
     public static let itemCountMax = 1_000_000
 
+    /// Most participants of one aggregate key that are read (PSBT_IN_MUSIG2_PARTICIPANT_PUBKEYS and its twin of outputs).
+    ///
+    /// Every signature that a PSBT begins names a group, and names are cheap: without this bound one field of a megabyte, named
+    /// by thousands of contributions, costs hours of work.
+    ///
+    /// Source: Chorale's own bound, the most signers of a session.
+    public static let participantCountMax = 1_000
+
     /// The transaction to be signed, without scriptSigs and witnesses (PSBT_GLOBAL_UNSIGNED_TX). It names the PSBT.
     public let unsignedTransaction: Transaction
 

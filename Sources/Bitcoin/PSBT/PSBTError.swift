@@ -140,6 +140,8 @@ extension PSBT {
         case wrongValueLength(expected: [Int], actual: Int)
         /// The value must be a whole number of elements.
         case valueNotMultiple(of: Int, actual: Int)
+        /// An aggregate key has more than `PSBT.participantCountMax` participants.
+        case tooManyParticipants(Int)
         case invalidPublicKey(KeyError)
         /// The value is no DER signature with its sighash type.
         case invalidSignatureEncoding
@@ -168,6 +170,7 @@ extension PSBT.Flaw: CustomStringConvertible {
         case .wrongKeyDataLength(let expected, let actual): "has a key of \(actual) bytes, and it takes \(Self.list(expected))"
         case .wrongValueLength(let expected, let actual): "has a value of \(actual) bytes, and it takes \(Self.list(expected))"
         case .valueNotMultiple(let unit, let actual): "has a value of \(actual) bytes, which is no multiple of \(unit)"
+        case .tooManyParticipants(let count): "lists \(count) participants, more than the \(PSBT.participantCountMax) that are read"
         case .invalidPublicKey(let error): "holds an invalid public key: \(error)"
         case .invalidSignatureEncoding: "holds no DER-encoded signature with a sighash type after it"
         case .malformedKeyData(let error): "has a damaged key: \(error)"

@@ -41,6 +41,8 @@ extension PSBT {
         guard value.count % PublicKey.byteCount == 0 else {
             throw .valueNotMultiple(of: PublicKey.byteCount, actual: value.count)
         }
+        let count = value.count / PublicKey.byteCount
+        guard count <= Self.participantCountMax else { throw .tooManyParticipants(count) }
         var keys: [PublicKey] = []
         var rest = value
         while !rest.isEmpty {
