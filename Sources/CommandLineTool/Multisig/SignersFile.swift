@@ -1,10 +1,12 @@
 import CryptoPrimitives
 import Secp256k1
 
-/// The list of a group's public keys: one key a line in hex, with blank lines and comments.
+/// The list of a group's public keys: one key a line in hex, with blank lines and comments. A comment after a key is the signer's name.
 struct SignersFile {
     /// The keys in the order of the file.
     let keys: [PublicKey]
+    /// What stands after `#` beside a key, as it is written: show it through `printable`.
+    let names: [PublicKey: String]
     private let path: String
     /// The line that each key stands on, from 1.
     private let lineNumbers: [Int]
@@ -18,7 +20,7 @@ struct SignersFile {
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw .failed("\(name) is not text: it should hold one public key in hex on each line")
         }
-        var (keys, lineNumbers) = ([PublicKey](), [Int]())
+        var (keys, lineNumbers, names) = ([PublicKey](), [Int](), [PublicKey: String]())
         let lines = text.split(omittingEmptySubsequences: false) { $0.isNewline }
         for (index, line) in lines.enumerated() {
             let words = line.prefix { $0 != "#" }.split { $0.isWhitespace }
@@ -26,14 +28,18 @@ struct SignersFile {
             guard words.count == 1 else {
                 throw .failed("\(name), line \(index + 1): one key a line, and here are \(words.count) words; put # before a comment")
             }
-            do throws(InvalidText) { keys.append(try Parsing.publicKey(String(word))) } catch {
+            let key: PublicKey
+            do throws(InvalidText) { key = try Parsing.publicKey(String(word)) } catch {
                 throw .failed("\(name), line \(index + 1): \"\(Self.shortened(word))\" is no public key: \(error.reason)")
             }
+            keys.append(key)
             lineNumbers.append(index + 1)
+            names[key] = Self.comment(in: line) ?? names[key]
         }
         guard !keys.isEmpty else { throw .failed("\(name) holds no key: write one public key in hex on each line") }
         self.path = path
         self.keys = keys
+        self.names = names
         self.lineNumbers = lineNumbers
     }
 
@@ -41,6 +47,11 @@ struct SignersFile {
     func place(of index: Int) -> String {
         guard self.lineNumbers.indices.contains(index) else { return Files.shownName(self.path) }
         return "line \(self.lineNumbers[index]) of \(Files.shownName(self.path))"
+    }
+
+    private static func comment(in line: Substring) -> String? {
+        let words = line.drop { $0 != "#" }.drop { $0 == "#" }.split { $0.isWhitespace }
+        return words.isEmpty ? nil : words.joined(separator: " ")
     }
 
     private static func shortened(_ word: Substring) -> String {
