@@ -119,7 +119,7 @@ import Testing
 
         try simulation.run()
         for signer in simulation.honest {
-            guard case .timedOut(_, [troublemaker.publicKey])? = signer.failed else {
+            guard case .timedOut(_, [troublemaker.publicKey], _)? = signer.failed else {
                 Issue.record("\(misdeed): \(String(describing: signer.failed))")
                 continue
             }

@@ -83,14 +83,17 @@ import Testing
         alone.configuration.timeLimit = .seconds(60)
         for signer in alone.signers.dropFirst() { signer.comesAt = .seconds(1_000_000) }
         try alone.run(until: { alone.signers[0].failed != nil })
-        #expect(alone.signers[0].failed == .timedOut(stage: .gatheringSigners, missing: alone.signers.dropFirst().map(\.publicKey)))
+        let others = alone.signers.dropFirst().map(\.publicKey)
+        #expect(alone.signers[0].failed == .timedOut(stage: .gatheringSigners, missing: others, needed: 1))
+        #expect("\(try #require(alone.signers[0].failed))".contains("waiting for signers; 1 more of these is needed: "))
 
         // One of all never comes: its nonces are missing.
         let absent = try ExchangeSimulation(.allOfThree, seed: 2)
         absent.configuration.timeLimit = .seconds(60)
         absent.signers[1].comesAt = .seconds(1_000_000)
         try absent.run(until: { absent.signers[0].failed != nil && absent.signers[2].failed != nil })
-        #expect(absent.signers[0].failed == .timedOut(stage: .gatheringNonces, missing: [absent.signers[1].publicKey]))
+        #expect(absent.signers[0].failed == .timedOut(stage: .gatheringNonces, missing: [absent.signers[1].publicKey], needed: 1))
+        #expect("\(try #require(absent.signers[0].failed))".contains("waiting for nonces; still missing: \(absent.signers[1].publicKey)."))
 
         // One gives nonces and goes: its signature is missing.
         let gone = try ExchangeSimulation(.allOfThree, seed: 3)
@@ -103,7 +106,7 @@ import Testing
             }
         }
         try gone.run()
-        #expect(gone.signers[0].failed == .timedOut(stage: .gatheringSignatures, missing: [goner.publicKey]))
+        #expect(gone.signers[0].failed == .timedOut(stage: .gatheringSignatures, missing: [goner.publicKey], needed: 1))
     }
 
     @Test func `an agreed set signs, whoever else is here, and a missing member of it is named`() throws {
@@ -119,7 +122,7 @@ import Testing
         incomplete.configuration.timeLimit = .seconds(60)
         incomplete.signers[3].comesAt = .seconds(1_000_000)
         try incomplete.run(until: { incomplete.signers[1].failed != nil })
-        #expect(incomplete.signers[1].failed == .timedOut(stage: .gatheringNonces, missing: [incomplete.signers[3].publicKey]))
+        #expect(incomplete.signers[1].failed == .timedOut(stage: .gatheringNonces, missing: [incomplete.signers[3].publicKey], needed: 1))
     }
 
     @Test(arguments: UInt64(0)..<10)

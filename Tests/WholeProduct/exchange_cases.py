@@ -304,6 +304,16 @@ def missing_folder(context):
     assert not missing.exists()
 
 
+@case("exchange", "a folder that keeps no files, such as /proc, is said to be none, and not to have vanished")
+def no_folder_for_files(context):
+    if not pathlib.Path("/proc/self/fd").exists():
+        raise Skipped("there is no /proc")
+    scene = context.scene(signers=2)
+    for folder in ("/proc", "/proc/self/fd"):
+        refused = scene.cosign(0, exchange=folder, preload=False).expect(1, f"nothing can be written in the folder {folder}", "--exchange")
+        assert "vanished" not in refused.err, refused.err
+
+
 @case("exchange", "a folder or a journal that may not be written is named, with exit code 1")
 def unwritable_folder(context):
     scene = context.scene(signers=2)
@@ -344,7 +354,40 @@ def never_comes(context):
         assert scene.public[0] not in process.err.split("still missing")[1], process.err
     scene.check_folder_is_clean()
     delegated = context.scene(signers=3, threshold=2)
-    delegated.cosign(0, time_limit=2).expect(3, "waiting for signers", delegated.public[1], delegated.public[2])
+    delegated.cosign(0, time_limit=2).expect(
+        3, "waiting for signers: 1 more of 0", "while waiting for signers; 1 more of these is needed: ", delegated.public[1], delegated.public[2]
+    )
+
+
+@case("exchange", "signers are called as the own key file and the own list call them, and never as the folder does")
+def names(context):
+    scene = context.scene(signers=3)
+    book = scene.folder / "book.txt"
+    book.write_text(f"{scene.public[1]}  # Bob\x1b[31m of Bern\n{scene.public[2]}\n")
+    label = json.loads(context.tool.run("key", "show", scene.key_files[0], "--json").expect(0).out)["label"]
+    waiting = scene.cosign(0, "--signers", book, time_limit=2)
+    scene.wait_for("attempt-0001/set.psbt")
+    # A list in the folder, as a stranger would put it there.
+    for folder in (scene.shared, scene.request_folder):
+        (folder / "signers.txt").write_text(f"{scene.public[2]}  # Mallory\n")
+    bob, third = f"Bob\\u{{1b}}[31m of Bern ({scene.public[1]})", scene.public[2]
+    waiting.expect(
+        3, f"{scene.public[0]}  {label}, you", f"{scene.public[1]}  Bob", f"waiting for nonces from Bob\\u{{1b}}[31m of Bern ({scene.public[1][:10]}…)"
+    )
+    missing = waiting.err.split("still missing: ")[1]
+    assert bob in missing and third in missing and label not in missing and "Mallory" not in waiting.err, waiting.err
+    # Somebody else's list is refused rather than ignored.
+    book.write_text(f"{context.keys.public[5]}  # Eve\n")
+    scene.cosign(0, "--signers", book).expect(1, str(scene.psbt), "none of its signers stands in", str(book))
+
+
+@case("exchange", "a key outside the group is named with its file, and so are those who must sign")
+def outside_the_group(context):
+    for shape in ({"signers": 2, "inputs": 2}, {"signers": 3, "threshold": 2}):
+        scene = context.scene(**shape)
+        key, file = context.keys.public[5], context.keys.files[5]
+        scene.cosign(0, key=file).expect(1, str(file), key, str(scene.psbt), *scene.public, "inputs 0, 1" if "inputs" in shape else "k-of-n policy")
+        assert not list(scene.shared.iterdir()), "a folder was made"
 
 
 @case("exchange", "two processes with one key and one journal: the second is refused at once")

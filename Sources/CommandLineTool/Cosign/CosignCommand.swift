@@ -14,6 +14,9 @@ enum CosignCommand {
         parse: Parsing.path)
     private static let set = Argument.optional(
         "set", "KEYS", help: "who signs, agreed on beforehand: public keys in hex, with commas between", parse: Self.keys)
+    private static let signers = Argument.optional(
+        "signers", "FILE", help: "what you call the signers: the file of chorale multisig, each key with # and a name after it",
+        parse: Parsing.path)
     private static let timeLimit = Argument.option(
         "time-limit", "SECONDS", default: 3_600, help: "how long to wait for the others", parse: Parsing.integer(1...2_592_000))
     private static let awayAfter = Argument.option(
@@ -42,10 +45,13 @@ enum CosignCommand {
             there already, needs just one visit (--no-wait).
 
             For k-of-n, the first k signers who are here form the set, unless --set names it.
+
+            With --signers it calls the others by the names that your own list gives them. Nothing in the folder can give a name.
             """,
         items: [
-            .argument(psbt), .argument(key), .argument(exchange), .argument(set), .argument(timeLimit), .argument(awayAfter),
-            .argument(noWait), .argument(yes), .argument(highFee), .argument(journal), .argument(out), .argument(Files.force),
+            .argument(psbt), .argument(key), .argument(exchange), .argument(set), .argument(signers),
+            .argument(timeLimit), .argument(awayAfter), .argument(noWait), .argument(yes), .argument(highFee), .argument(journal),
+            .argument(out), .argument(Files.force),
         ] + Passphrase.items + [.argument(.json)],
         examples: [
             Command.Example("at each signer's machine", "chorale cosign --psbt payment.psbt --key alice.key --exchange /mnt/shared"),
@@ -89,18 +95,48 @@ extension CosignCommand {
     ) async throws(CommandError) -> CosignTask {
         let path = arguments[Self.psbt]
         let psbt = try TransactionFiles.psbt(at: path)
+        let book = try arguments[Self.signers].map { path throws(CommandError) in try SignersFile(readingFrom: path) }
+        let names = SignerNames(own: file.header.signer, label: file.header.label, file: book)
+        guard let subject = try Self.subject(psbt, at: path, for: file.header.signer) else {
+            throw Self.isNoSigner(file, of: psbt, at: path, names)
+        }
         do throws(SigningError) {
-            let subject = try PSBTSubject(psbt, for: file.header.signer)
             let policy = try await self.policy(of: subject, cache: "\(arguments[Self.key]).policies")
             let request = try subject.request(under: policy)
             // Refuses here, before any question, what could not be signed in the end.
             if let set = arguments[Self.set] ?? policy.onlySet { _ = try PSBTSubject.plan(request, under: policy, set: set) }
             guard request.prevouts.contains(where: { $0.scriptPubKey == policy.scriptPubKey }) else { throw .scriptDoesNotMatch(input: 0) }
+            if let book, !policy.members.contains(where: book.keys.contains) {
+                let list = (arguments[Self.signers] ?? "").printable
+                throw SigningError.transaction("none of its signers stands in \(list): check --signers")
+            }
             return CosignTask(
-                request: request, policy: policy, signer: file.header.signer, network: file.header.network, set: arguments[Self.set])
+                request: request, policy: policy, signer: file.header.signer, names: names, network: file.header.network,
+                set: arguments[Self.set])
         } catch {
             throw .failed("\(path.printable): \(error)")
         }
+    }
+
+    /// What the PSBT asks of this signer; `nil` when it asks nothing of it.
+    private static func subject(_ psbt: PSBT, at path: String, for signer: PublicKey) throws(CommandError) -> PSBTSubject? {
+        do throws(SigningError) { return try PSBTSubject(psbt, for: signer) } catch {
+            if case .notASigner(signer) = error { return nil }
+            throw .failed("\(path.printable): \(error)")
+        }
+    }
+
+    private static func isNoSigner(_ file: KeyFile, of psbt: PSBT, at path: String, _ names: SignerNames) -> CommandError {
+        let lists = psbt.signerLists
+        let who =
+            lists.isEmpty
+            ? "It names no signers at all: make it with chorale psbt create."
+            : lists.map { list in
+                "Signers of \(list.place): " + list.signers.prefix(CosignReport.listedMax).map(names.full).joined(separator: ", ")
+                    + (list.signers.count > CosignReport.listedMax ? " and \(list.signers.count - CosignReport.listedMax) more" : "")
+            }.joined(separator: "\n") + "\nTake the key file of one of them, or the PSBT that is meant for this key."
+        return .failed(
+            "\(file.path.printable) holds the key \(names.full(file.header.signer)), which is no signer of \(path.printable).\n\(who)")
     }
 
     private static func policy(of subject: PSBTSubject, cache path: String) async throws(SigningError) -> any SpendingPolicy {
@@ -222,6 +258,7 @@ struct CosignTask: Sendable {
     let request: SigningRequest
     let policy: any SpendingPolicy
     let signer: PublicKey
+    let names: SignerNames
     let network: Network
     /// The set, where it was agreed on.
     let set: [PublicKey]?

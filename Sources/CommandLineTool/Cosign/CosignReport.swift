@@ -12,7 +12,7 @@ struct CosignReport {
     let style: Style
 
     /// Most coins and signers that are listed; the rest is counted and added up. What is spent cannot hide what is paid.
-    private static let listedMax = 40
+    static let listedMax = 40
     private static let labelWidth = 9
 
     func lines() -> [String] {
@@ -108,8 +108,13 @@ struct CosignReport {
         } else {
             head = "\(members.count)"
         }
-        return [head] + who.prefix(Self.listedMax).map { "\($0)" + ($0 == self.task.signer ? self.style.bold("  you") : "") }
+        return [head] + who.prefix(Self.listedMax).map(self.line(for:))
             + (who.count > Self.listedMax ? ["… and \(who.count - Self.listedMax) more"] : [])
+    }
+
+    private func line(for signer: PublicKey) -> String {
+        let remarks = [self.task.names[signer], signer == self.task.signer ? "you" : nil].compactMap(\.self)
+        return "\(signer)" + (remarks.isEmpty ? "" : self.style.bold("  \(remarks.joined(separator: ", "))"))
     }
 }
 

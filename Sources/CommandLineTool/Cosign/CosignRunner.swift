@@ -129,7 +129,7 @@ struct CosignRunner {
             machine.recorded(record)
             hasActed = true
         case .remove(let path): folder.remove(path)
-        case .say(let notice): line.note("\(notice)".printable)
+        case .say(let notice): line.note(notice.description(naming: self.task.names.full).printable)
         case .complete(let transaction):
             let progress = machine.progress(now: now)
             Self.leave(&machine, folder)
@@ -189,24 +189,33 @@ struct CosignRunner {
 
     private func show(_ progress: ExchangeProgress, after time: Duration, on line: ProgressLine, isNew: Bool) {
         let text = { () -> String in
-            let missing = progress.missing.filter { $0 != self.task.signer }.map { "\($0)".prefix(10) + "…" }
-            let who =
-                missing.isEmpty
-                ? "" : " from \(missing.prefix(4).joined(separator: ", "))\(missing.count > 4 ? " and \(missing.count - 4) more" : "")"
             let attempt = progress.attempt > 1 ? "attempt \(progress.attempt), " : ""
-            return "\(attempt)\(progress.stage)\(who)  \(time.components.seconds) s"
+            return "\(attempt)\(progress.stage)\(self.awaited(progress))  \(time.components.seconds) s"
         }
         if isNew { line.announce(text()) } else { line.update(text) }
     }
 
+    /// Most signers that a line of progress names.
+    private static let namedMax = 4
+
+    private func awaited(_ progress: ExchangeProgress) -> String {
+        let missing = progress.missing.filter { $0 != self.task.signer }
+        guard !missing.isEmpty else { return "" }
+        let rest = missing.count - Self.namedMax
+        let who = missing.prefix(Self.namedMax).map(self.task.names.short).joined(separator: ", ") + (rest > 0 ? " and \(rest) others" : "")
+        return progress.neededCount < missing.count ? ": \(progress.neededCount) more of \(who)" : " from \(who)"
+    }
+
     private func failure(_ error: ExchangeError, _ folder: ExchangeFolder) -> CommandError {
         switch error {
-        case .timedOut: .missing("\(error)")
+        case .timedOut: .missing(self.text(of: error))
         case .fault(let signer, let problem, let evidence?):
-            .failed("\(ExchangeError.fault(signer: signer, problem: problem, evidence: "\(folder.path)/\(evidence)"))".printable)
-        case .keyInUseElsewhere, .fault, .tooManyAttempts, .signing: .failed("\(error)".printable)
+            .failed(self.text(of: .fault(signer: signer, problem: problem, evidence: "\(folder.path)/\(evidence)")))
+        case .keyInUseElsewhere, .fault, .tooManyAttempts, .signing: .failed(self.text(of: error))
         }
     }
+
+    private func text(of error: ExchangeError) -> String { error.description(naming: self.task.names.full).printable }
 
     // MARK: Clocks
 

@@ -35,7 +35,14 @@ struct ExchangeFolder {
         self.sharedPath = sharedPath
         self.path = "\(sharedPath)/\(ExchangePath.folder(of: request.digest))"
         try Self.check(sharedPath)
-        try self.makeFolder(self.path)
+        do throws(CommandError) { try self.makeFolder(self.path) } catch {
+            guard case .missing = error, self.isReachable else { throw error }
+            // It may have gone and come back that very moment; or it is none that keeps files, such as /proc.
+            do throws(CommandError) { try self.makeFolder(self.path) } catch {
+                guard case .missing = error, self.isReachable else { throw error }
+                throw .failed("nothing can be written in the folder \(sharedPath.printable): choose another one for --exchange")
+            }
+        }
     }
 
     /// Refuses a shared folder that is not there, before anybody is asked anything.
@@ -174,7 +181,10 @@ struct ExchangeFolder {
         guard mkdir(path, 0o777) == 0 else {
             guard errno != EEXIST else { return }
             if errno == ENOENT { throw Self.vanished(path) }
-            throw .failed("the folder \(path.printable) cannot be made: \(SystemError.last)")
+            let error = SystemError.last
+            throw .failed(
+                "nothing can be written in the exchange: the folder \(path.printable) cannot be made: \(error). "
+                    + "Check the rights of \(self.sharedPath.printable), or choose another folder for --exchange")
         }
         var status = stat()
         if stat(self.sharedPath, &status) == 0 { _ = chmod(path, status.st_mode & 0o7777) }

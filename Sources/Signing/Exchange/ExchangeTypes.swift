@@ -25,8 +25,8 @@ public struct ExchangeConfiguration: Sendable {
 
 /// Why an exchange ended without a signature.
 public enum ExchangeError: Error, Equatable, Sendable, CustomStringConvertible {
-    /// Others did not come in time; these are awaited.
-    case timedOut(stage: ExchangeStage, missing: [PublicKey])
+    /// Others did not come in time; so many of these are awaited: all of them, unless any k may sign.
+    case timedOut(stage: ExchangeStage, missing: [PublicKey], needed: Int)
     /// Another process signs with the same key in this folder.
     case keyInUseElsewhere(PublicKey)
     /// This signer's contribution is bad, and no set without it can sign. With `evidence`, the file proves it to anyone.
@@ -34,19 +34,29 @@ public enum ExchangeError: Error, Equatable, Sendable, CustomStringConvertible {
     case tooManyAttempts(limit: UInt32)
     case signing(SigningError)
 
-    public var description: String {
+    public var description: String { self.description { "\($0)" } }
+
+    /// In words, with the signers called as whoever reads them knows them.
+    public func description(naming name: (PublicKey) -> String) -> String {
         switch self {
-        case .timedOut(let stage, let missing):
-            "the time limit was reached while \(stage); still missing: \(missing.map(\.description).joined(separator: ", ")). "
+        case .timedOut(let stage, let missing, let needed):
+            "the time limit was reached while \(stage)" + Self.awaited(missing.map(name), needed: needed)
                 + "Start again when they are there: nothing is lost"
         case .keyInUseElsewhere(let key):
-            "another process signs with the key \(key) in this folder: end one of the two, then start again"
+            "another process signs with the key \(name(key)) in this folder: end one of the two, then start again"
         case .fault(let signer, let problem, let evidence):
-            "signer \(signer): \(problem). No other set can sign"
+            "signer \(name(signer)): \(problem). No other set can sign"
                 + (evidence.map { "; the proof is in \($0), see: chorale audit verify" } ?? "")
         case .tooManyAttempts(let limit): "\(limit) attempts are in this folder already: begin with an empty one"
         case .signing(let error): error.description
         }
+    }
+
+    private static func awaited(_ names: [String], needed: Int) -> String {
+        guard !names.isEmpty else { return ". " }
+        let list = names.joined(separator: ", ")
+        guard needed < names.count else { return "; still missing: \(list). " }
+        return "; \(needed) more of these \(needed == 1 ? "is" : "are") needed: \(list). "
     }
 }
 
@@ -69,6 +79,8 @@ public struct ExchangeProgress: Hashable, Sendable {
     public let set: [PublicKey]
     /// Whose presence or contributions are awaited.
     public let missing: [PublicKey]
+    /// How many of the missing are needed: all of them, unless any k may sign and the set is not chosen yet.
+    public let neededCount: Int
     /// Whether this process's signer is in the set, and whether its partial signatures are out.
     public let isMember: Bool
     public let hasSigned: Bool
@@ -100,15 +112,18 @@ public enum ExchangeNotice: Hashable, Sendable, CustomStringConvertible {
     /// An attempt failed by what this signer gave, and that proves nothing against it.
     case doubted(PublicKey, reason: String)
 
-    public var description: String {
+    public var description: String { self.description { "\($0)" } }
+
+    /// In words, with the signers called as whoever reads them knows them.
+    public func description(naming name: (PublicKey) -> String) -> String {
         switch self {
         case .ignored(let path, let reason): "ignoring \(path): \(reason)"
         case .attemptBegun(let attempt, let reason): "attempt \(attempt): \(reason)"
         case .repeatedRecordedSignatures(let attempt):
             "attempt \(attempt) was signed before this process started: the recorded signatures are given again"
-        case .excluded(let signer, let reason): "going on without signer \(signer): \(reason)"
+        case .excluded(let signer, let reason): "going on without signer \(name(signer)): \(reason)"
         case .doubted(let signer, let reason):
-            "what signer \(signer) gave cannot be used: \(reason). That proves no fault; another attempt follows"
+            "what signer \(name(signer)) gave cannot be used: \(reason). That proves no fault; another attempt follows"
         }
     }
 }

@@ -38,7 +38,9 @@ extension FileExchange {
         }
         if mayGoOn { return actions }
         let progress = self.progress(now: now)
-        return actions.filter { $0.weight == .notice } + self.end(.fail(.timedOut(stage: progress.stage, missing: progress.missing)))
+        return actions.filter { $0.weight == .notice }
+            + self.end(
+                .fail(.timedOut(stage: progress.stage, missing: progress.missing, needed: progress.neededCount)))
     }
 
     /// The outcome of a `create`.
@@ -346,27 +348,43 @@ extension FileExchange {
     public func progress(now: Duration) -> ExchangeProgress {
         let isOver = self.finalTransaction != nil
         guard let current else {
+            let (missing, neededCount) = self.away(now: now)
             return ExchangeProgress(
                 stage: isOver ? .complete : .gatheringSigners, attempt: self.lastAttempt?.number ?? 0,
-                set: self.lastAttempt?.set ?? self.fixedSet ?? [], missing: self.away(now: now), isMember: false, hasSigned: false)
+                set: self.lastAttempt?.set ?? self.fixedSet ?? [], missing: missing, neededCount: neededCount, isMember: false,
+                hasSigned: false)
         }
         let stage: ExchangeStage =
             if isOver { .complete } else if current.failure != nil { .gatheringSigners } else if current.session.missingNonces.isEmpty {
                 .gatheringSignatures
             } else { .gatheringNonces }
+        let awaited = self.awaited(current)
+        let (missing, neededCount) = stage == .gatheringSigners ? self.away(now: now) : (awaited, awaited.count)
         return ExchangeProgress(
-            stage: stage, attempt: current.number, set: current.plan.signers,
-            missing: stage == .gatheringSigners ? self.away(now: now) : self.awaited(current),
+            stage: stage, attempt: current.number, set: current.plan.signers, missing: missing, neededCount: neededCount,
             isMember: current.plan.signers.contains(self.signer), hasSigned: current.role == .signed && current.failure == nil)
     }
 
-    /// Who could sign and does not seem to be here.
-    private func away(now: Duration) -> [PublicKey] {
+    /// Who could sign and does not seem to be here, and how many of them a set lacks.
+    private func away(now: Duration) -> (signers: [PublicKey], neededCount: Int) {
         let present = self.present(now: now)
-        let needed = self.fixedSet ?? self.policy.members
-        let away = needed.filter { !present.contains($0) && !self.excluded.contains($0) }
-        // When all are here, those are awaited whose contributions could not be used.
-        return away.isEmpty ? needed.filter { self.doubts[$0] != nil && !self.excluded.contains($0) } : away
+        let candidates = self.fixedSet ?? self.policy.members
+        let away = candidates.filter { !present.contains($0) && !self.excluded.contains($0) }
+        let neededCount = self.fixedSet == nil ? self.countNeeded(of: away, beside: present) : away.count
+        guard neededCount == 0 else { return (away, neededCount) }
+        // When enough are here, those are awaited whose contributions could not be used.
+        let doubted = candidates.filter { self.doubts[$0] != nil && !self.excluded.contains($0) }
+        return (doubted, doubted.count)
+    }
+
+    /// How many of those who are away make a set with those who are here. By halving, for it is asked at every look.
+    private func countNeeded(of away: [PublicKey], beside present: Set<PublicKey>) -> Int {
+        var (low, high) = (0, away.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if self.policy.chooseSet(among: present.union(away.prefix(middle))) == nil { low = middle + 1 } else { high = middle }
+        }
+        return low
     }
 }
 
