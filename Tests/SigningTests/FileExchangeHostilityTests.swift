@@ -353,18 +353,21 @@ import Testing
     // MARK: One key, two processes
 
     /// Shows the process a presence file under its own key, and tells whether it stops because of it.
-    private func stops(_ signer: SimulatedSigner, _ simulation: ExchangeSimulation, seeing incarnation: UInt8, beat: UInt64) throws -> Bool
-    {
+    private func stops(
+        _ signer: SimulatedSigner, _ simulation: ExchangeSimulation, seeing incarnation: UInt8, beat: UInt64, sees other: UInt8? = nil
+    ) throws -> Bool {
         let process = try #require(signer.process)
         let statement = signer.says(
-            .presence(incarnation: Array(repeating: incarnation, count: 16), beat: beat), simulation.request.digest, attempt: 0)
+            .presence(
+                incarnation: Array(repeating: incarnation, count: 16), beat: beat, sees: other.map { Array(repeating: $0, count: 16) }),
+            simulation.request.digest, attempt: 0)
         let file = ExchangeFile(path: ExchangePath.presence(signer.publicKey).description, bytes: statement.serialized())
         process.machine.observe(file, now: simulation.now)
         return process.machine.step(now: simulation.now, key: signer.key, identity: signer.identity)
             .contains(.fail(.keyInUseElsewhere(signer.publicKey)))
     }
 
-    @Test func `a late or replayed presence of our own stops nobody, a process that goes on counting does`() throws {
+    @Test func `a late or replayed presence of our own stops nobody, in whatever order, and one that names us does`() throws {
         let simulation = try ExchangeSimulation(.allOfThree, seed: 11)
         let signer = simulation.signers[0]
         try simulation.start(signer, incarnation: Array(repeating: 1, count: 16))
@@ -375,7 +378,93 @@ import Testing
         #expect(try !self.stops(signer, simulation, seeing: 8, beat: 5), "the same again")
         #expect(try !self.stops(signer, simulation, seeing: 8, beat: 4), "an older one")
         #expect(try !self.stops(signer, simulation, seeing: 9, beat: 6), "one of another process")
-        #expect(try self.stops(signer, simulation, seeing: 8, beat: 6))
+        #expect(try !self.stops(signer, simulation, seeing: 8, beat: 6), "two that were kept, put back in rising order")
+        #expect(try !self.stops(signer, simulation, seeing: 9, beat: 7, sees: 8), "one of a quarrel that is over")
+        #expect(try self.stops(signer, simulation, seeing: 9, beat: 7, sees: 1), "only a living process can have seen us")
+    }
+
+    @Test func `what we say to an unknown process of our own key stops that process, and old files cannot make us write all the time`()
+        throws
+    {
+        for hasSeenUsBefore in [false, true] {
+            let simulation = try ExchangeSimulation(.allOfThree, seed: 21)
+            let signer = simulation.signers[0]
+            try simulation.start(signer, incarnation: Array(repeating: 1, count: 16))
+            let first = try #require(signer.process)
+            try simulation.start(signer, incarnation: Array(repeating: 2, count: 16))
+            let second = try #require(signer.process)
+            func presence(_ actions: [ExchangeAction]) -> ExchangeFile? {
+                actions.compactMap { action -> ExchangeFile? in
+                    guard case .write(.presence, _) = action, let (path, bytes) = action.file else { return nil }
+                    return ExchangeFile(path: path, bytes: bytes)
+                }.first
+            }
+            let hello = try #require(presence(first.machine.step(now: .zero, key: signer.key, identity: signer.identity)))
+            // A process that finds another one there takes it for the one that it follows.
+            if hasSeenUsBefore { second.machine.observe(hello, now: .zero) }
+            let foreign = try #require(presence(second.machine.step(now: .zero, key: signer.key, identity: signer.identity)))
+            first.machine.observe(foreign, now: .milliseconds(10))
+            let answer = try #require(presence(first.machine.step(now: .milliseconds(10), key: signer.key, identity: signer.identity)))
+            second.machine.observe(answer, now: .milliseconds(20))
+            #expect(
+                second.machine.step(now: .milliseconds(20), key: signer.key, identity: signer.identity)
+                    .contains(.fail(.keyInUseElsewhere(signer.publicKey))))
+            // The same incarnation again, further on: nothing more before the next beat is due.
+            let later = signer.says(
+                .presence(incarnation: Array(repeating: 2, count: 16), beat: 50), simulation.request.digest, attempt: 0)
+            first.machine.observe(ExchangeFile(path: foreign.path, bytes: later.serialized()), now: .milliseconds(30))
+            #expect(presence(first.machine.step(now: .milliseconds(30), key: signer.key, identity: signer.identity)) == nil)
+        }
+    }
+
+    // MARK: Two networks
+
+    /// The presence of a signer whose process runs on another network.
+    private func presence(of signer: SimulatedSigner, on network: Network, _ simulation: ExchangeSimulation) throws -> ExchangeFile {
+        let enrolment = try Enrolment(network: network, signer: signer.key, identity: signer.identity)
+        let statement = Statement(
+            .presence(incarnation: Array(repeating: 7, count: 16), beat: 1), request: simulation.request.digest, attempt: 0,
+            enrolment: enrolment, identity: signer.identity)
+        return ExchangeFile(path: ExchangePath.presence(signer.publicKey).description, bytes: statement.serialized())
+    }
+
+    @Test func `who comes to a signer on another network stops and names both, who was there waits on`() throws {
+        for (seconds, stops) in [(0, true), (29, true), (31, false)] {
+            let simulation = try ExchangeSimulation(.allOfThree, seed: 22)
+            let (signer, other) = (simulation.signers[0], simulation.signers[1])
+            try simulation.start(signer)
+            let process = try #require(signer.process)
+            if seconds > 0 { _ = process.machine.step(now: .zero, key: signer.key, identity: signer.identity) }
+            process.machine.observe(try self.presence(of: other, on: .mainnet, simulation), now: .seconds(seconds))
+            let actions = process.machine.step(now: .seconds(seconds), key: signer.key, identity: signer.identity)
+            let error = ExchangeError.otherNetwork(own: .regtest, signer: other.publicKey, theirs: .mainnet)
+            #expect(actions.contains(.fail(error)) == stops, "after \(seconds) s")
+            #expect("\(error)".contains("signs on mainnet, and this process on regtest"))
+            // Once that signer is on the right network, nothing stands in the way.
+            let right = other.says(.presence(incarnation: Array(repeating: 8, count: 16), beat: 1), simulation.request.digest, attempt: 0)
+            let path = ExchangePath.presence(other.publicKey).description
+            try simulation.start(signer)
+            let again = try #require(signer.process)
+            again.machine.observe(try self.presence(of: other, on: .mainnet, simulation), now: .zero)
+            again.machine.observe(ExchangeFile(path: path, bytes: right.serialized()), now: .zero)
+            let next = again.machine.step(now: .zero, key: signer.key, identity: signer.identity)
+            #expect(!next.contains { if case .fail = $0 { true } else { false } })
+        }
+    }
+
+    @Test func `in k-of-n no fewer than could sign, or keep others from signing, stop anyone by naming another network`() throws {
+        // Of two of four: one alone cannot, two can sign by themselves.
+        for (networks, stops) in [([Network.mainnet], false), ([.mainnet, .signet], false), ([.mainnet, .mainnet], true)] {
+            let simulation = try ExchangeSimulation(.twoOfFour, seed: 23)
+            let signer = simulation.signers[0]
+            try simulation.start(signer)
+            let process = try #require(signer.process)
+            for (other, network) in zip(simulation.signers.dropFirst(), networks) {
+                process.machine.observe(try self.presence(of: other, on: network, simulation), now: .zero)
+            }
+            let actions = process.machine.step(now: .zero, key: signer.key, identity: signer.identity)
+            #expect(actions.contains { if case .fail(.otherNetwork) = $0 { true } else { false } } == stops, "\(networks)")
+        }
     }
 
     @Test func `after a jump of the clocks a process does not take itself for another, but its copy it does`() throws {

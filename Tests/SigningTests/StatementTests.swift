@@ -29,7 +29,8 @@ private func bodies() throws -> [Statement.Body] {
     try exchangeNonces(parties)
     let (set, record) = (try parties[0].nonces(), try parties[0].sign())
     return [
-        .presence(incarnation: set.name.incarnation, beat: 7), .set(scene.plan.signers),
+        .presence(incarnation: set.name.incarnation, beat: 7),
+        .presence(incarnation: set.name.incarnation, beat: 7, sees: Array(repeating: 3, count: 16)), .set(scene.plan.signers),
         .nonces(set.name, set.nonces.map(\.bytes)),
         .partialSignatures(transcript: record.transcript, record.partialSignatures.map(\.bytes.bytes)),
     ]

@@ -120,7 +120,7 @@ def damaged_key(context):
     check_refused(scene, 3, "is not there", key=scene.folder / "missing.key")
 
 
-@case("input", "a signer enrolled on another network is ignored, and is missing in the end")
+@case("input", "who comes with a key file of another network stops and names both, and with --network the key signs all the same")
 def other_network(context):
     scene = context.scene(signers=2)
     foreign = scene.folder / "foreign.key"
@@ -129,11 +129,14 @@ def other_network(context):
     scene.signers_file.write_text(f"{scene.public[0]}\n{public['public_key']}\n")
     mixed = scene.folder / "mixed.psbt"
     scene.create(mixed)
-    first = scene.cosign(0, psbt=mixed, time_limit=5)
+    first = scene.cosign(0, psbt=mixed)
     scene.wait_for_presence(0)
-    second = scene.cosign(1, psbt=mixed, key=foreign, passphrase="x", time_limit=3)
-    first.expect(3, public["public_key"], "enrolled on signet, and this is regtest")
-    second.expect(3, scene.public[0], "enrolled on regtest, and this is signet")
+    second = scene.cosign(1, psbt=mixed, key=foreign, passphrase="x")
+    second.expect(1, scene.public[0], "signs on regtest, and this process on signet", "--network")
+    assert first.is_running, first.wait().err
+    again = scene.cosign(1, "--network", "regtest", psbt=mixed, key=foreign, passphrase="x")
+    again.expect(0, "was made for signet, and --network says regtest")
+    first.expect(0)
 
 
 # --- The set -----------------------------------------------------------------------------------------------------------

@@ -17,6 +17,9 @@ enum CosignCommand {
     private static let signers = Argument.optional(
         "signers", "FILE", help: "what you call the signers: the file of chorale multisig, each key with # and a name after it",
         parse: Parsing.path)
+    private static let network = Argument.optional(
+        "network", "NET", help: "the network that the coins are on, where it is not the one your key file was made for",
+        parse: Parsing.network)
     private static let timeLimit = Argument.option(
         "time-limit", "SECONDS", default: 3_600, help: "how long to wait for the others", parse: Parsing.integer(1...2_592_000))
     private static let awayAfter = Argument.option(
@@ -50,7 +53,8 @@ enum CosignCommand {
             """,
         items: [
             .argument(psbt), .argument(key), .argument(exchange), .argument(set), .argument(signers),
-            .argument(timeLimit), .argument(awayAfter), .argument(noWait), .argument(yes), .argument(highFee), .argument(journal),
+            .argument(network), .argument(timeLimit), .argument(awayAfter), .argument(noWait), .argument(yes), .argument(highFee),
+            .argument(journal),
             .argument(out), .argument(Files.force),
         ] + Passphrase.items + [.argument(.json)],
         examples: [
@@ -66,6 +70,10 @@ enum CosignCommand {
         let file: KeyFile
         do throws(KeyFileError) { file = try KeyFile(readingFrom: arguments[Self.key]) } catch { throw KeyCommands.failure(error) }
         let task = try await Self.task(arguments, file, console)
+        if task.network != file.header.network {
+            let careful = console.errorStyle.yellow("Careful:")
+            console.note("\(careful) \(file.path.printable) was made for \(file.header.network), and --network says \(task.network).")
+        }
         try Self.approve(task, arguments, console)
         let result = try await Self.sign(task, try Self.unlock(file, arguments, console), arguments, console)
         try Self.deliver(result, task, arguments, console)
@@ -111,8 +119,8 @@ extension CosignCommand {
                 throw SigningError.transaction("none of its signers stands in \(list): check --signers")
             }
             return CosignTask(
-                request: request, policy: policy, signer: file.header.signer, names: names, network: file.header.network,
-                set: arguments[Self.set])
+                request: request, policy: policy, signer: file.header.signer, names: names,
+                network: arguments[Self.network] ?? file.header.network, set: arguments[Self.set])
         } catch {
             throw .failed("\(path.printable): \(error)")
         }

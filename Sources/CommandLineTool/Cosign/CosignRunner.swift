@@ -211,6 +211,8 @@ struct CosignRunner {
         case .timedOut: .missing(self.text(of: error))
         case .fault(let signer, let problem, let evidence?):
             .failed(self.text(of: .fault(signer: signer, problem: problem, evidence: "\(folder.path)/\(evidence)")))
+        case .otherNetwork:
+            .failed("\(self.text(of: error)): with the right key file or, if this key itself is part of the group, with --network")
         case .keyInUseElsewhere, .fault, .tooManyAttempts, .signing: .failed(self.text(of: error))
         }
     }

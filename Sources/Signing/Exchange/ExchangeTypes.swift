@@ -29,6 +29,8 @@ public enum ExchangeError: Error, Equatable, Sendable, CustomStringConvertible {
     case timedOut(stage: ExchangeStage, missing: [PublicKey], needed: Int)
     /// Another process signs with the same key in this folder.
     case keyInUseElsewhere(PublicKey)
+    /// This signer, whom a set needs, runs on another network.
+    case otherNetwork(own: Network, signer: PublicKey, theirs: Network)
     /// This signer's contribution is bad, and no set without it can sign. With `evidence`, the file proves it to anyone.
     case fault(signer: PublicKey, problem: String, evidence: String?)
     case tooManyAttempts(limit: UInt32)
@@ -44,6 +46,9 @@ public enum ExchangeError: Error, Equatable, Sendable, CustomStringConvertible {
                 + "Start again when they are there: nothing is lost"
         case .keyInUseElsewhere(let key):
             "another process signs with the key \(name(key)) in this folder: end one of the two, then start again"
+        case .otherNetwork(let own, let signer, let theirs):
+            "signer \(name(signer)) signs on \(theirs), and this process on \(own): agree on the network that the coins are on; "
+                + "whoever has the other one starts again on that network"
         case .fault(let signer, let problem, let evidence):
             "signer \(name(signer)): \(problem). No other set can sign"
                 + (evidence.map { "; the proof is in \($0), see: chorale audit verify" } ?? "")

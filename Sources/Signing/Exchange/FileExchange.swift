@@ -61,10 +61,14 @@ public struct FileExchange: ~Copyable {
     var ancestors: Set<[UInt8]> = []
     /// Incarnations that this process had before its clocks jumped, and the last beat and nonces that it gave under each.
     var retired: [[UInt8]: (beat: UInt64, nonceCounter: UInt32)] = [:]
-    /// The last beat seen of every other incarnation of our own signer.
-    var foreignBeats: [[UInt8]: UInt64] = [:]
+    /// Every other incarnation of our own signer that showed itself since this process began to write.
+    var strangersWithOurKey: Set<[UInt8]> = []
+    /// The last of them, which our presence names: if it lives, it learns of us.
+    var strangerSeen: [UInt8]?
     /// Whether another process with our key wrote to the folder after this one began to.
     var isKeyInUseElsewhere = false
+    /// Signers whose presence is signed for another network than ours.
+    var otherNetworks: [PublicKey: Network] = [:]
     /// Our own files in which something else was found: they are written again, the same bytes.
     var spoilt: Set<ExchangePath> = []
 

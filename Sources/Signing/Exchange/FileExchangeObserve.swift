@@ -49,10 +49,11 @@ extension FileExchange {
 
     private mutating func observePresence(_ file: ExchangeFile, of signer: PublicKey, now: Duration) {
         guard let statement = self.statement(file, from: signer, attempt: 0, { try Statement(parsing: $0) }) else { return }
-        guard case .presence(let incarnation, let beat) = statement.body else {
+        guard case .presence(let incarnation, let beat, let other) = statement.body else {
             return self.ignore(file, "its name and its content disagree")
         }
-        if signer == self.signer { self.noteOwnPresence(incarnation, beat) }
+        self.otherNetworks[signer] = nil
+        if signer == self.signer { self.noteOwnPresence(incarnation, beat, sees: other) }
         guard var presence = self.presences[signer] else {
             self.presences[signer] = Presence(incarnation: incarnation, beat: beat, seenAt: now)
             return
@@ -176,7 +177,8 @@ extension FileExchange {
             return nil
         }
         guard statement.enrolment.network == self.enrolment.network else {
-            self.ignore(file, "its sender is enrolled on \(statement.enrolment.network), and this is \(self.enrolment.network)")
+            self.noteOtherNetwork(statement)
+            self.ignore(file, "its sender is on \(statement.enrolment.network), and this process is on \(self.enrolment.network)")
             return nil
         }
         return statement

@@ -26,18 +26,24 @@ extension FileExchange {
         current.failure = "the clocks of this machine jumped, so its nonces were thrown away"
     }
 
-    /// Our key says that its process is here. What stood there before our first own file is from a process that this one follows; and
-    /// one file of an unknown process may have come late or been put back, but who goes on counting lives.
-    mutating func noteOwnPresence(_ incarnation: [UInt8], _ beat: UInt64) {
+    /// Our key says that its process is here. That may be a process that this one follows, an old file that came late or that somebody
+    /// puts back, or a process that lives.
+    ///
+    /// What tells them apart is our incarnation, drawn when this process started: nobody could name it before, and only our key can
+    /// sign that it sees it. So whoever finds an unknown process under its key names it in its own presence, and who finds itself
+    /// named stops. Files from before, however many and in whatever order they are put back, name nobody who runs now.
+    mutating func noteOwnPresence(_ incarnation: [UInt8], _ beat: UInt64, sees other: [UInt8]?) {
         if let last = self.lastOwn(incarnation) {
             // Nobody else can sign in our name: only a copy of this process has counted on.
             if beat > last.beat { self.isKeyInUseElsewhere = true }
+        } else if let other, self.lastOwn(other) != nil {
+            self.isKeyInUseElsewhere = true
         } else if self.beatCount == 0 {
             self.ancestors.insert(incarnation)
-        } else if !self.ancestors.contains(incarnation) {
-            if let before = self.foreignBeats[incarnation], beat > before { self.isKeyInUseElsewhere = true }
-            guard self.foreignBeats.count < Presence.pastCountMax else { return }
-            self.foreignBeats[incarnation] = max(beat, self.foreignBeats[incarnation] ?? 0)
+        } else if !self.ancestors.contains(incarnation), self.strangersWithOurKey.count < Presence.pastCountMax {
+            self.strangerSeen = incarnation
+            // At once, for its own next beat overwrites ours; and once, for old files must not make us write all the time.
+            if self.strangersWithOurKey.insert(incarnation).inserted { self.nextBeatAt = .zero }
         }
     }
 

@@ -21,6 +21,7 @@ extension FileExchange {
         self.lastStepAt = now
         if let transaction = self.finalTransaction { return self.end(.complete(transaction)) }
         if self.isKeyInUseElsewhere { return self.end(.fail(.keyInUseElsewhere(self.signer))) }
+        if let error = self.networkError(now: now) { return self.end(.fail(error)) }
 
         var actions: [ExchangeAction] = []
         if now >= self.nextBeatAt { actions.append(self.beat(now: now, identity: identity)) }
@@ -89,8 +90,8 @@ extension FileExchange {
         self.beatCount += 1
         self.nextBeatAt = now + self.configuration.beat
         let statement = Statement(
-            .presence(incarnation: self.incarnation, beat: self.beatCount), request: self.requestDigest, attempt: 0,
-            enrolment: self.enrolment, identity: identity)
+            .presence(incarnation: self.incarnation, beat: self.beatCount, sees: self.strangerSeen), request: self.requestDigest,
+            attempt: 0, enrolment: self.enrolment, identity: identity)
         return .write(.presence(self.signer), statement.serialized())
     }
 

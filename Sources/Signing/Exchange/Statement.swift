@@ -9,8 +9,9 @@ public import Secp256k1
 /// and would be lost if it did not even parse.
 public struct Statement: Hashable, Sendable {
     public enum Body: Hashable, Sendable {
-        /// "I am here": the process's incarnation, and a count that goes up while it runs.
-        case presence(incarnation: [UInt8], beat: UInt64)
+        /// "I am here": the process's incarnation, a count that goes up while it runs, and the incarnation of another process with the
+        /// same key, if it sees one: only who lives can name what was drawn at random a moment ago.
+        case presence(incarnation: [UInt8], beat: UInt64, sees: [UInt8]? = nil)
         /// "These sign": a set for an attempt, in the order of aggregation.
         case set([PublicKey])
         /// Round 1: a named set of nonces, 66 bytes for each signed input.
@@ -83,9 +84,10 @@ extension Statement {
         writer.writeUInt32(attempt)
         writer.writeUInt8(body.kind)
         switch body {
-        case .presence(let incarnation, let beat):
+        case .presence(let incarnation, let beat, let other):
             writer.writeVariableBytes(incarnation)
             writer.writeUInt64(beat)
+            writer.writeVariableBytes(other ?? [])
         case .set(let keys):
             writer.writeCompactSize(keys.count)
             for key in keys { writer.write(key.bytes) }
@@ -124,10 +126,12 @@ extension Statement {
         switch try reader.readUInt8("kind") {
         case 1:
             let incarnation = try reader.readVariableBytes("incarnation")
-            guard incarnation.count == NonceName.incarnationByteCount else {
+            let beat = try reader.readUInt64("beat")
+            let other = try reader.readVariableBytes("incarnation of another process")
+            guard incarnation.count == NonceName.incarnationByteCount, [0, NonceName.incarnationByteCount].contains(other.count) else {
                 throw StatementError.malformed("incarnation of another length")
             }
-            return .presence(incarnation: incarnation, beat: try reader.readUInt64("beat"))
+            return .presence(incarnation: incarnation, beat: beat, sees: other.isEmpty ? nil : other)
         case 2:
             var keys: [PublicKey] = []
             for _ in 0..<(try Self.readCount(&reader, itemByteCount: PublicKey.byteCount)) {
