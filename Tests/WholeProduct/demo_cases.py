@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import time
 
 from cases import case
@@ -66,6 +67,30 @@ def story(context):
     )
     assert "\x1b" not in done.out, "colours for a program"
     assert not list(context.folder.iterdir()), "files were left"
+
+
+@case("demo", "of k-of-n it tells who came in what order, how many were lacking, and who was not needed")
+def story_of_a_set(context):
+    for signers, threshold in [(8, 5), (3, 1)]:
+        done = context.tool.run("demo", "--signers", signers, "--threshold", threshold).expect(0, "for itself before it comes")
+        lines = done.out.splitlines()
+        assert all(len(line) <= 100 for line in lines), done.out
+        place = next(number for number, line in enumerate(lines) if "the set" in line and "is here" not in line)
+        members = [int(number) for number in re.findall(r"\d+", lines[place].split(" form ")[0].split(" is ")[0])]
+        assert len(members) == threshold, lines[place]
+        arrivals = [(number, re.match(r"  signer (\d+) +is here(.*)$", line)) for number, line in enumerate(lines)]
+        arrivals = [(number, int(match[1]), match[2]) for number, match in arrivals if match]
+        assert len({signer for _, signer, _ in arrivals}) == len(arrivals) >= threshold, done.out
+        before, after = [entry for entry in arrivals if entry[0] < place], [entry for entry in arrivals if entry[0] > place]
+        assert [text for _, _, text in before[:threshold]] == [f": {count} of {threshold}" for count in range(1, threshold + 1)], done.out
+        assert set(members) <= {signer for _, signer, _ in before}, done.out
+        assert all(text == ", and the set is complete without it" for _, _, text in after), done.out
+        unneeded = {signer for _, signer, _ in before} - set(members)
+        assert ("; not needed: " in lines[place]) == bool(unneeded), done.out
+        for signer in members:
+            steps = [number for number, line in enumerate(lines) if re.match(rf"  signer {signer} ", line)]
+            assert len(steps) == 3 and steps == sorted(steps), done.out
+            assert "nonces" in lines[steps[1]] and "partial signature" in lines[steps[2]], done.out
 
 
 @case("demo", "with --keep it leaves a folder in which the signers can be played by hand")

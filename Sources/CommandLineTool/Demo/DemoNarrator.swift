@@ -24,8 +24,19 @@ struct DemoNarrator: Sendable {
             "Their coins: \(Amounts.count(coins.count, "coin")), \(Amounts.bitcoin(total)), at",
             "  \(ScriptDescription.recipient(self.scene.policy.scriptPubKey, on: DemoScene.network))",
             "Each signer is a process of its own and holds one key. All they share is a folder.",
-            "",
         ])
+        if let policy = self.scene.policy as? DelegatedMultisig {
+            let leaves = policy.leafCount == 1 ? "1 leaf" : "\(Amounts.grouped(policy.leafCount)) leaves"
+            try console.print("Believing nobody, each computes the script tree of \(leaves) for itself before it comes.")
+        }
+        try console.print("")
+    }
+
+    /// - Parameter set: Who signs; empty as long as it is open.
+    func tellArrival(of signer: PublicKey, count: Int, set: [PublicKey]) {
+        if !set.isEmpty, !set.contains(signer) { return self.tell(signer, "is here, and the set is complete without it") }
+        let isOpen = set.isEmpty && self.threshold < self.scene.signers.count && count <= self.threshold
+        self.tell(signer, isOpen ? "is here: \(count) of \(self.threshold)" : "is here")
     }
 
     func tell(_ signer: PublicKey, _ what: String) {
@@ -33,11 +44,22 @@ struct DemoNarrator: Sendable {
         try? console.print("  " + self.style.dim("signer \(number + 1)".padded(to: 10)) + " \(what)")
     }
 
-    func tellSet(_ set: [PublicKey]) {
+    /// - Parameter unneeded: Who is here, and not in the set.
+    func tellSet(_ set: [PublicKey], unneeded: Set<PublicKey>) {
         guard let console, set.count < self.scene.signers.count else { return }
-        let numbers = set.compactMap { key in self.scene.signers.firstIndex { $0.key == key } }.sorted().map { "\($0 + 1)" }
-        let who = numbers.count == 1 ? "signer \(numbers[0]) is" : "signers \(numbers.joined(separator: ", ")) form"
-        try? console.print("  " + self.style.bold("\(who) the set"))
+        let text =
+            self.numbered(set) + (set.count == 1 ? " is the set" : " form the set")
+            + (unneeded.isEmpty ? "" : "; not needed: \(self.numbered(Array(unneeded)))")
+        for line in TextLayout.wrapped(text, width: Self.columnCountMax - 2) { try? console.print("  " + self.style.bold(line)) }
+    }
+
+    /// Longest line of prose, in columns.
+    private static let columnCountMax = 100
+
+    /// `signers 1, 2, 5`.
+    private func numbered(_ signers: [PublicKey]) -> String {
+        let numbers = signers.compactMap { key in self.scene.signers.firstIndex { $0.key == key } }.sorted().map { "\($0 + 1)" }
+        return "signer\(numbers.count == 1 ? "" : "s") \(numbers.joined(separator: ", "))"
     }
 
     func conclude(_ play: DemoPlay.Result, isVerified: Bool, _ timings: DemoTimings) throws(CommandError) {

@@ -5,6 +5,14 @@ import Secp256k1
 import SessionStore
 import Signing
 
+#if canImport(Glibc)
+internal import Glibc
+#elseif canImport(Musl)
+internal import Musl
+#elseif canImport(Darwin)
+internal import Darwin
+#endif
+
 /// Starts the signers' processes and watches the folder until the transaction is there.
 struct DemoPlay {
     let scene: DemoScene
@@ -55,15 +63,20 @@ struct DemoPlay {
     ) async throws(CommandError) -> Result {
         var folder = try ExchangeFolder(in: self.scene.exchangePath, request: self.scene.request)
         var seen = Seen()
+        // Each signer computes a k-of-n policy for itself, which takes a while for a large one: nobody shows up before.
+        let line = ProgressLine(pause: .seconds(5))
+        defer { line.finish() }
         while true {
             // Who has ended has written before: so ends are looked for first, and what they left afterwards.
             let failed = Self.reap(&running)
             let files: [ExchangeFile]
             do throws(FileError) { files = try folder.changes(sinceAttempt: 0) } catch { throw folder.failure(error) }
-            // Of what happened between two looks, people come first.
-            for file in files where Self.isPresence(file) { self.take(file, into: &seen) }
-            for file in files where !Self.isPresence(file) { self.take(file, into: &seen) }
+            if !files.isEmpty { line.finish() }
+            for file in Self.inOrder(files, of: folder) { self.take(file, into: &seen) }
             let now = ContinuousClock.now
+            if self.threshold < self.scene.signers.count {
+                line.update { "Computing the k-of-n policy, each signer for itself  \((now - start).components.seconds) s" }
+            }
             if seen.noncesAt == nil, !seen.set.isEmpty, seen.nonces.isSuperset(of: seen.set) { seen.noncesAt = now }
             if seen.transaction != nil, seen.finalAt == nil { seen.finalAt = now }
             if let failed { throw self.failure(of: failed.number, failed.code) }
@@ -87,12 +100,17 @@ struct DemoPlay {
 
     private func take(_ file: ExchangeFile, into seen: inout Seen) {
         switch ExchangePath(file.path) {
-        case .presence(let signer): if seen.present.insert(signer).inserted { self.narrator.tell(signer, "is here") }
+        case .presence(let signer): self.meet(signer, &seen)
         case .set:
             guard seen.set.isEmpty, let psbt = try? PSBT(parsing: file.bytes) else { return }
-            seen.set = psbt.inputs.lazy.compactMap { $0.musig2Participants.values.first }.first ?? []
-            self.narrator.tellSet(seen.set)
-        case .nonces(_, let signer): if seen.nonces.insert(signer).inserted { self.narrator.tell(signer, "gives its public nonces") }
+            let set = psbt.inputs.lazy.compactMap { $0.musig2Participants.values.first }.first ?? []
+            // Whoever made it has seen them. All of them need nobody to be here first.
+            if set.count < self.scene.signers.count { for signer in set { self.meet(signer, &seen) } }
+            seen.set = set
+            self.narrator.tellSet(set, unneeded: seen.present.subtracting(set))
+        case .nonces(_, let signer):
+            self.meet(signer, &seen)
+            if seen.nonces.insert(signer).inserted { self.narrator.tell(signer, "gives its public nonces") }
         case .partialSignatures(_, let signer):
             if seen.signed.insert(signer).inserted { self.narrator.tell(signer, "has seen all nonces and gives its partial signature") }
         case .final:
@@ -102,9 +120,38 @@ struct DemoPlay {
         }
     }
 
-    private static func isPresence(_ file: ExchangeFile) -> Bool {
-        if case .presence? = ExchangePath(file.path) { return true }
-        return false
+    private func meet(_ signer: PublicKey, _ seen: inout Seen) {
+        guard seen.present.insert(signer).inserted else { return }
+        self.narrator.tellArrival(of: signer, count: seen.present.count, set: seen.set)
+    }
+
+    /// The files in the order in which they were written, as far as the file system's clock tells; else in that of the rounds.
+    private static func inOrder(_ files: [ExchangeFile], of folder: ExchangeFolder) -> [ExchangeFile] {
+        guard files.count > 1 else { return files }
+        let dated = files.map { (file: $0, date: self.modified("\(folder.path)/\($0.path)"), round: self.round(of: $0)) }
+        return dated.sorted { ($0.date.seconds, $0.date.nanoseconds, $0.round) < ($1.date.seconds, $1.date.nanoseconds, $1.round) }
+            .map(\.file)
+    }
+
+    private static func round(of file: ExchangeFile) -> Int {
+        switch ExchangePath(file.path) {
+        case .presence: 0
+        case .set: 1
+        case .nonces: 2
+        case .partialSignatures: 3
+        case .final, .evidence, nil: 4
+        }
+    }
+
+    private static func modified(_ path: String) -> (seconds: Int, nanoseconds: Int) {
+        var status = stat()
+        // What is gone was there before what is left.
+        guard lstat(path, &status) == 0 else { return (0, 0) }
+        #if canImport(Darwin)
+        return (status.st_mtimespec.tv_sec, status.st_mtimespec.tv_nsec)
+        #else
+        return (status.st_mtim.tv_sec, status.st_mtim.tv_nsec)
+        #endif
     }
 
     private static func reap(_ running: inout [(number: Int, process: ChildProcess)]) -> (number: Int, code: Int32)? {
