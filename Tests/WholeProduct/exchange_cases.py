@@ -430,6 +430,35 @@ def copied_key(context):
     context.remark(f"{stops} stopped in 6 rounds")
 
 
+@case("exchange", "a copied key file that signs from another home costs few attempts, one of the two says so, and the signature comes out")
+def copied_key_while_others_wait(context):
+    for threshold, pause in ((None, 0.3),) if context.is_quick else ((None, 0.3), (None, 2.1), (3, 0)):
+        scene = context.scene(signers=4 if threshold else 3, threshold=threshold)
+        home = scene.folder / "other-home"
+        home.mkdir()
+        shutil.copy(scene.key_files[0], home / "signer.key")
+        both = [scene.cosign(0)]
+        time.sleep(pause)
+        both.append(scene.cosign(0, key=home / "signer.key"))
+        other = scene.cosign(1)
+        wait_until(lambda: not all(process.is_running for process in both), 10, "one of the two to stop")
+        # Long enough for attempts to race, if they did.
+        time.sleep(6)
+        stopped = [process for process in both if not process.is_running]
+        for process in stopped:
+            process.expect(1, "another process signs with the key", scene.public[0], "end one of the two")
+        attempts = len(list(scene.request_folder.glob("attempt-*")))
+        assert attempts <= 4, f"{attempts} attempts"
+        running = [process for process in both if process.is_running] or [scene.cosign(0)]
+        for process in [*running, other, scene.cosign(2)]:
+            process.expect(0)
+        attempts = len(list(scene.request_folder.glob("attempt-*")))
+        assert attempts <= 5, f"{attempts} attempts"
+        scene.released().check()
+        context.collect(scene)
+        context.remark(f"{attempts} attempts, {len(stopped)} stopped")
+
+
 # --- Leaving -----------------------------------------------------------------------------------------------------------
 
 
