@@ -88,7 +88,7 @@ def story_of_a_set(context):
         unneeded = {signer for _, signer, _ in before} - set(members)
         assert ("; not needed: " in lines[place]) == bool(unneeded), done.out
         for signer in members:
-            steps = [number for number, line in enumerate(lines) if re.match(rf"  signer {signer} ", line)]
+            steps = [number for number, line in enumerate(lines) if re.match(rf"  signer {signer}  ", line)]
             assert len(steps) == 3 and steps == sorted(steps), done.out
             assert "nonces" in lines[steps[1]] and "partial signature" in lines[steps[2]], done.out
 
