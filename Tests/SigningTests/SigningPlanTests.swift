@@ -3,6 +3,7 @@ import CryptoPrimitives
 import MuSig2
 import Secp256k1
 import Signing
+import Synchronization
 import Testing
 
 @Suite struct SigningRequestTests {
@@ -238,6 +239,94 @@ import Testing
         #expect(throws: SigningError.musig(.noSigners, signer: nil, input: nil)) {
             _ = try SigningPlan(request: request, signers: [], paths: [0: .keyPath(merkleRoot: nil)])
         }
+    }
+
+    @Test func `the plan under a policy is the plan of the set and path that the policy names`() throws {
+        let keys = try Signer.make(4).map(\.publicKey)
+        let delegated = try DelegatedMultisig(internalKey: .aggregate, signers: keys, threshold: 2)
+        let cases: [(any SpendingPolicy, [PublicKey]?)] = [
+            (try SignerGroup(keys, merkleRoot: SHA256.hash([1])), nil), (try SignerGroup(untweakedInOrder: keys.reversed()), nil),
+            (delegated, [keys[3], keys[1]]), (delegated, keys),
+        ]
+        for (policy, set) in cases {
+            var (transaction, coins) = Scene.transaction(inputs: 3, script: policy.scriptPubKey)
+            coins[1].scriptPubKey = Script([0x51])
+            transaction.inputs[0].witness = Witness([[1]])
+            let request = try SigningRequest(transaction: transaction, prevouts: coins)
+            let (signers, path) = try policy.spend(by: set)
+            let expected = try SigningPlan(request: request, signers: signers, paths: [0: path, 2: path])
+            let plan = try SigningPlan(request: request, under: policy, set: set)
+            #expect(plan.signers == expected.signers)
+            #expect(plan.inputs.map(\.index) == [0, 2])
+            #expect(plan.inputs.map(\.message) == expected.inputs.map(\.message))
+            #expect(plan.inputs.map(\.leafHash) == expected.inputs.map(\.leafHash))
+            #expect(plan.inputs.map(\.keys.aggregateKey) == expected.inputs.map(\.keys.aggregateKey))
+            #expect(plan.inputs.map(\.keys.tweaks) == expected.inputs.map(\.keys.tweaks))
+        }
+    }
+
+    /// A policy of the caller's own, whose parts need not fit together.
+    private struct OddPolicy: SpendingPolicy {
+        let scriptPubKey: Script
+        let members: [PublicKey]
+        let path: SpendPath
+        let aggregation: @Sendable () throws(SigningError) -> KeyAggregation
+        let digest = Bytes32()
+        var onlySet: [PublicKey]? { self.members }
+        func chooseSet(among present: Set<PublicKey>) -> [PublicKey]? { self.members }
+        func spend(by signers: [PublicKey]?) -> (signers: [PublicKey], path: SpendPath) { (self.members, self.path) }
+        func keyAggregation(of set: [PublicKey]) throws(SigningError) -> KeyAggregation { try self.aggregation() }
+    }
+
+    @Test func `a policy's aggregation is asked for once, after the limits, and held against the coins`() throws {
+        let keys = try Signer.make(3).map(\.publicKey)
+        let group = try SignerGroup(keys)
+        let other = try SignerGroup(Array(keys.prefix(2)))
+        let (transaction, coins) = Scene.transaction(inputs: 50, script: group.scriptPubKey)
+        let request = try SigningRequest(transaction: transaction, prevouts: coins)
+        let asked = Mutex(0)
+        func plan(_ signers: [PublicKey], _ path: SpendPath, _ keys: KeyAggregation) throws -> SigningPlan {
+            let policy = OddPolicy(scriptPubKey: group.scriptPubKey, members: signers, path: path) { () throws(SigningError) in
+                asked.withLock { $0 += 1 }
+                return keys
+            }
+            return try SigningPlan(request: request, under: policy)
+        }
+        #expect(try plan(keys, .keyPath(merkleRoot: nil), group.keys).inputs.count == 50)
+        #expect(asked.withLock { $0 } == 1)
+        // Keys and path of somebody else's coin, under a policy that claims this coin.
+        for (signers, path, aggregation) in [
+            (other.members, SpendPath.keyPath(merkleRoot: nil), other.keys), (keys, .outputKey, group.keys),
+            (keys, .keyPath(merkleRoot: Bytes32()), group.keys),
+        ] {
+            #expect(throws: SigningError.scriptDoesNotMatch(input: 0)) { _ = try plan(signers, path, aggregation) }
+        }
+        #expect(asked.withLock { $0 } == 4)
+        let twice = SigningError.transaction("a signer stands twice in the set")
+        #expect(throws: twice) { _ = try plan(keys + [keys[0]], .outputKey, group.keys) }
+        let many = SigningError.tooLarge(what: "signers", actual: 1_001, limit: 1_000)
+        #expect(throws: many) { _ = try plan(Array(repeating: keys[0], count: 1_001), .outputKey, group.keys) }
+        let product = SigningError.tooLarge(what: "signers × inputs", actual: 50_000, limit: 20_000)
+        #expect(throws: product) { _ = try plan(Array(repeating: keys[0], count: 1_000), .outputKey, group.keys) }
+        #expect(asked.withLock { $0 } == 4)
+        let others = coins.map { TransactionOutput(amount: $0.amount, scriptPubKey: Script([0x51])) }
+        let foreign = try SigningRequest(transaction: transaction, prevouts: others)
+        #expect(throws: SigningError.scriptDoesNotMatch(input: 0)) { _ = try SigningPlan(request: foreign, under: group) }
+    }
+
+    @Test func `a group keeps what it aggregated, and gives it for no other set`() throws {
+        let keys = try Signer.make(3).map(\.publicKey)
+        for group in [try SignerGroup(keys, merkleRoot: SHA256.hash([2])), try SignerGroup(untweakedInOrder: keys)] {
+            #expect(group.scriptPubKey == .payToTaproot(group.outputKey))
+            #expect(try group.keyAggregation(of: keys).aggregateKey == KeyAggregation(keys).aggregateKey)
+            for set in [[], keys.reversed(), Array(keys.prefix(2))] as [[PublicKey]] {
+                #expect(throws: SigningError.self) { _ = try group.keyAggregation(of: set) }
+            }
+        }
+        let tree = try SignerGroup(keys, merkleRoot: SHA256.hash([2]))
+        #expect(tree.merkleRoot == SHA256.hash([2]) && tree.outputKey != tree.keys.xOnlyKey)
+        let bare = try SignerGroup(untweakedInOrder: keys)
+        #expect(bare.merkleRoot == nil && bare.outputKey == bare.keys.xOnlyKey)
     }
 
     @Test func `twenty signers sign a thousand inputs, and one nonce more is refused`() throws {

@@ -207,7 +207,7 @@ private struct Machines: Sendable {
         #expect(await machines.us.activeSessionCount == 2)
         // A refused request leaves no session behind.
         await machines.us.closeAll()
-        await #expect(throws: SigningError.transaction("none of its inputs is to be signed")) {
+        await #expect(throws: SigningError.scriptDoesNotMatch(input: 0)) {
             let foreign = TransactionOutput(amount: 10_000, scriptPubKey: Script([0x51]))
             return try await machines.us.createSigningSession(transaction, coins: [foreign], requestID: Bytes32())
         }

@@ -90,9 +90,7 @@ struct SessionBenchmarks {
     /// One made-up coin of the group, spent by its key path.
     static func plan(for wallet: SignerGroup) throws -> SigningPlan {
         let (transaction, coins) = Self.spend(of: wallet)
-        let request = try SigningRequest(transaction: transaction, prevouts: coins)
-        let (signers, path) = try wallet.spend(by: nil)
-        return try SigningPlan(request: request, signers: signers, paths: [0: path])
+        return try SigningPlan(request: SigningRequest(transaction: transaction, prevouts: coins), under: wallet)
     }
 
     static func spend(of wallet: SignerGroup) -> (transaction: Transaction, coins: [TransactionOutput]) {

@@ -62,11 +62,17 @@ extension ControlBlock {
         self.merklePath.reduce(leaf.hash) { MerkleTree.branchHash($0, $1) }
     }
 
+    /// The one output that can be spent with the script and this block; `nil` when there is none.
+    package func output(committingTo script: Script) -> TaprootOutput? {
+        guard let leaf = try? TapLeaf(version: self.leafVersion, script: script),
+            let output = try? TaprootOutput(internalKey: self.internalKey, merkleRoot: self.merkleRoot(for: leaf.hash)),
+            output.outputKeyIsOdd == self.outputKeyIsOdd
+        else { return nil }
+        return output
+    }
+
     /// Whether an output with this key can be spent with the script and this block.
     public func proves(_ script: Script, for outputKey: XOnlyPublicKey) -> Bool {
-        guard let leaf = try? TapLeaf(version: self.leafVersion, script: script),
-            let output = try? TaprootOutput(internalKey: self.internalKey, merkleRoot: self.merkleRoot(for: leaf.hash))
-        else { return false }
-        return output.outputKey == outputKey && output.outputKeyIsOdd == self.outputKeyIsOdd
+        self.output(committingTo: script)?.outputKey == outputKey
     }
 }

@@ -112,9 +112,7 @@ public actor SigningSessionManager<C: Clock> where C.Duration == Duration {
         let request = try SigningRequest(
             transaction: transaction, prevouts: coins, sighashTypes: sighashTypes, policyDigest: self.policy.digest, expiry: expiry,
             id: requestID)
-        let (set, path) = try self.policy.spend(by: signers)
-        let own = coins.indices.filter { coins[$0].scriptPubKey == self.policy.scriptPubKey }
-        let plan = try SigningPlan(request: request, signers: set, paths: Dictionary(uniqueKeysWithValues: own.map { ($0, path) }))
+        let plan = try SigningPlan(request: request, under: self.policy, set: signers)
         let id = SigningSessionID(bytes: self.random(16))
         let cell = SessionCell(
             SigningSession(plan: plan, attempt: attempt), plan: plan, journal: self.journal, names: self.names, wallClock: self.wallClock)

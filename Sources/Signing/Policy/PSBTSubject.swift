@@ -126,10 +126,6 @@ public struct PSBTSubject: Sendable {
     public static func plan(
         _ request: SigningRequest, under policy: some SpendingPolicy, set: [PublicKey]?
     ) throws(SigningError) -> SigningPlan {
-        let (signers, path) = try policy.spend(by: set)
-        var paths: [Int: SpendPath] = [:]
-        for (index, prevout) in request.prevouts.enumerated() where prevout.scriptPubKey == policy.scriptPubKey { paths[index] = path }
-        guard !paths.isEmpty else { throw .scriptDoesNotMatch(input: 0) }
-        return try SigningPlan(request: request, signers: signers, paths: paths)
+        try SigningPlan(request: request, under: policy, set: set)
     }
 }

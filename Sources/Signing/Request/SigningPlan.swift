@@ -56,66 +56,105 @@ public struct SigningPlan: Sendable {
     let members: Set<PublicKey>
     public let inputs: [Input]
 
+    /// The plan of a set that comes without a policy.
+    ///
     /// - Parameters:
     ///   - signers: the set, in the order of aggregation: sorted, unless the coin's maker chose another.
     ///   - paths: which inputs the set signs, and how. Others stay without a witness.
     /// - Throws: `scriptDoesNotMatch` when the signers' key on the path is not the coin's.
     public init(request: SigningRequest, signers: [PublicKey], paths: [Int: SpendPath]) throws(SigningError) {
-        guard !paths.isEmpty else { throw .transaction("none of its inputs is to be signed") }
+        let members = try Self.members(of: signers, signing: paths.count)
+        let group: KeyAggregation
+        do { group = try KeyAggregation(signers) } catch { throw .musig(error, signer: nil, input: nil) }
+        try self.init(request: request, group: group, members: members, paths: paths)
+    }
+
+    /// The plan of a set of a policy's signers: every input whose coin has the policy's script.
+    ///
+    /// Keys that the policy has aggregated already are not aggregated again.
+    ///
+    /// - Parameter set: the chosen set, in any order, or `nil` for all signers of an n-of-n group.
+    /// - Throws: what `SpendingPolicy.spend` throws; `scriptDoesNotMatch` when no coin is the policy's.
+    public init(request: SigningRequest, under policy: some SpendingPolicy, set: [PublicKey]? = nil) throws(SigningError) {
+        let (signers, path) = try policy.spend(by: set)
+        let script = policy.scriptPubKey
+        let own = request.prevouts.indices.filter { request.prevouts[$0].scriptPubKey == script }
+        guard !own.isEmpty else { throw .scriptDoesNotMatch(input: 0) }
+        let members = try Self.members(of: signers, signing: own.count)
+        let group = try policy.keyAggregation(of: signers)
+        precondition(group.publicKeys == signers && group.tweaks.isEmpty, "a policy aggregates the keys that it named, without a tweak")
+        try self.init(request: request, group: group, members: members, paths: Dictionary(uniqueKeysWithValues: own.map { ($0, path) }))
+    }
+
+    /// The signers, checked before the work of aggregation.
+    private static func members(of signers: [PublicKey], signing inputCount: Int) throws(SigningError) -> Set<PublicKey> {
+        guard inputCount > 0 else { throw .transaction("none of its inputs is to be signed") }
         guard signers.count <= Self.signerCountMax else {
             throw .tooLarge(what: "signers", actual: signers.count, limit: Self.signerCountMax)
         }
-        guard signers.count * paths.count <= Self.nonceCountMax else {
-            throw .tooLarge(what: "signers × inputs", actual: signers.count * paths.count, limit: Self.nonceCountMax)
+        guard signers.count * inputCount <= Self.nonceCountMax else {
+            throw .tooLarge(what: "signers × inputs", actual: signers.count * inputCount, limit: Self.nonceCountMax)
         }
         let members = Set(signers)
         guard members.count == signers.count else { throw .transaction("a signer stands twice in the set") }
-        let group: KeyAggregation
-        do { group = try KeyAggregation(signers) } catch { throw .musig(error, signer: nil, input: nil) }
+        return members
+    }
+
+    private init(
+        request: SigningRequest, group: KeyAggregation, members: Set<PublicKey>, paths: [Int: SpendPath]
+    ) throws(SigningError) {
         let cache: SighashCache
         do { cache = try SighashCache(request.transaction, prevouts: request.prevouts) } catch { throw .sighash(error) }
-
+        var spends: [SpendPath: Spend] = [:]
         var inputs: [Input] = []
         for (index, path) in paths.sorted(by: { $0.key < $1.key }) {
             guard request.prevouts.indices.contains(index) else {
                 throw .sighash(.inputOutOfRange(input: index, inputs: request.prevouts.count))
             }
-            inputs.append(try Self.input(index, path, of: request, group: group, cache: cache))
+            let spend = if let known = spends[path] { known } else { try Spend(by: group, on: path, input: index) }
+            spends[path] = spend
+            guard request.prevouts[index].scriptPubKey == spend.scriptPubKey else { throw .scriptDoesNotMatch(input: index) }
+            let type = request.sighashTypes[index]
+            inputs.append(
+                Input(
+                    index: index, path: path, keys: spend.keys, sighashType: type,
+                    message: try Self.sighash(cache, index, type, leaf: spend.leafHash), leaf: spend.leaf))
         }
         self.request = request
         self.requestDigest = request.digest
-        self.signers = signers
+        self.signers = group.publicKeys
         self.members = members
         self.inputs = inputs
     }
 
-    private static func input(
-        _ index: Int, _ path: SpendPath, of request: SigningRequest, group: KeyAggregation, cache: SighashCache
-    ) throws(SigningError) -> Input {
-        let coinScript = request.prevouts[index].scriptPubKey
-        let type = request.sighashTypes[index]
-        switch path {
-        case .outputKey:
-            guard coinScript == .payToTaproot(group.xOnlyKey) else { throw .scriptDoesNotMatch(input: index) }
-            return Input(
-                index: index, path: path, keys: group, sighashType: type,
-                message: try Self.sighash(cache, index, type, leaf: nil), leaf: nil)
-        case .keyPath(let merkleRoot):
-            let keys: KeyAggregation
-            do { keys = try group.tweakedForTaproot(merkleRoot: merkleRoot) } catch { throw .musig(error, signer: nil, input: index) }
-            guard coinScript == .payToTaproot(keys.xOnlyKey) else { throw .scriptDoesNotMatch(input: index) }
-            return Input(
-                index: index, path: path, keys: keys, sighashType: type,
-                message: try Self.sighash(cache, index, type, leaf: nil), leaf: nil)
-        case .leaf(let controlBlock):
-            let script = Script.checkSig(group.xOnlyKey)
-            guard case .payToTaproot(let bytes) = coinScript.kind, let outputKey = try? XOnlyPublicKey(bytes),
-                controlBlock.leafVersion == TapLeaf.tapscriptVersion, controlBlock.proves(script, for: outputKey)
-            else { throw .scriptDoesNotMatch(input: index) }
-            let leaf = TapLeaf(script: script)
-            return Input(
-                index: index, path: path, keys: group, sighashType: type,
-                message: try Self.sighash(cache, index, type, leaf: leaf.hash), leaf: (script, controlBlock))
+    /// What a path makes of the set's keys: worked out once, however many inputs it spends.
+    private struct Spend {
+        let keys: KeyAggregation
+        /// The script of the coins that can be spent so; `nil` when there are none.
+        let scriptPubKey: Script?
+        var leaf: (script: Script, controlBlock: ControlBlock)?
+        var leafHash: TapLeafHash?
+
+        /// - Parameter input: the first input that is spent so, for the error.
+        init(by group: KeyAggregation, on path: SpendPath, input: Int) throws(SigningError) {
+            switch path {
+            case .outputKey:
+                self.keys = group
+                self.scriptPubKey = .payToTaproot(group.xOnlyKey)
+            case .keyPath(let merkleRoot):
+                do { self.keys = try group.tweakedForTaproot(merkleRoot: merkleRoot) } catch {
+                    throw .musig(error, signer: nil, input: input)
+                }
+                self.scriptPubKey = .payToTaproot(self.keys.xOnlyKey)
+            case .leaf(let controlBlock):
+                let script = Script.checkSig(group.xOnlyKey)
+                self.keys = group
+                self.scriptPubKey =
+                    controlBlock.leafVersion == TapLeaf.tapscriptVersion
+                    ? controlBlock.output(committingTo: script)?.scriptPubKey : nil
+                self.leaf = (script, controlBlock)
+                self.leafHash = TapLeaf(script: script).hash
+            }
         }
     }
 

@@ -51,8 +51,7 @@ func spendCoin() throws {
 
     // What is signed, and by whom: each participant works this out for itself.
     let request = try SigningRequest(transaction: transaction, prevouts: [coin])
-    let (signers, path) = try group.spend(by: nil)
-    let plan = try SigningPlan(request: request, signers: signers, paths: [0: path])
+    let plan = try SigningPlan(request: request, under: group)
 
     // Their messages would travel over a network; here they are function calls.
     let cosigners = [Cosigner(key: alice, plan: plan), Cosigner(key: bob, plan: plan), Cosigner(key: carol, plan: plan)]
@@ -70,8 +69,7 @@ func spendCoin() throws {
         guard let signed = try cosigner.finish() else { preconditionFailure("all three have signed") }
         let signature = try SchnorrSignature(parsing: signed.inputs[0].witness.items[0])
         let message = try signed.taprootSighash(input: 0, prevouts: [coin], type: .default)
-        let outputKey = try group.keys.tweakedForTaproot(merkleRoot: nil).xOnlyKey
-        guard signature.isValid(for: message, by: outputKey) else { preconditionFailure("a finished signature verifies") }
+        guard signature.isValid(for: message, by: group.outputKey) else { preconditionFailure("a finished signature verifies") }
         if cosigner === cosigners.last { describe(signed, coin: coin, fee: request.fee) }
     }
 }
