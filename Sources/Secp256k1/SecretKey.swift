@@ -120,6 +120,17 @@ public struct SecretKey: ~Copyable, Sendable {
     }
 }
 
+extension SecretKey {
+    /// A key with several holders: arrays and dictionaries, which take only what can be copied, hold it by this.
+    ///
+    /// There is one key still, in one slot. It is wiped when the last holder lets go, so hold it no longer than it is needed.
+    public final class Shared: Sendable {
+        public let key: SecretKey
+
+        public init(_ key: consuming SecretKey) { self.key = key }
+    }
+}
+
 /// Why a secret key cannot be made or used.
 public enum SecretKeyError: Error, Equatable, Sendable, CustomStringConvertible {
     case key(KeyError)

@@ -34,6 +34,21 @@ private var usedSlots: Int {
         }
     }
 
+    @Test func `a shared key is one secret, and goes with its last holder`() async {
+        await #expect(processExitsWith: .success) {
+            let baseline = try usedSlots
+            var keys = [SecretKey.Shared(try SecretKey.generate())]
+            let holder = keys[0]
+            keys.append(holder)
+            #expect(try usedSlots == baseline + 1)
+            keys = []
+            #expect(try usedSlots == baseline + 1)
+            _ = try holder.key.sign(Bytes32())
+            _ = consume holder
+            #expect(try usedSlots == baseline)
+        }
+    }
+
     @Test func `refused contributions and failed calls keep no secrets`() async {
         await #expect(processExitsWith: .success) {
             let scene = try Scene(signers: 2, inputs: 2)

@@ -105,7 +105,7 @@ extension Fuzzer {
 
 /// Two processes of one group of three: the first holds keys 1 and 3, the second key 2.
 private final class SessionPlay {
-    private let keys: [SecretKey.Box]
+    private let keys: [SecretKey.Shared]
     private let group: SignerGroup
     private let plan: SigningPlan
     private let sessions: [Process]
@@ -116,14 +116,12 @@ private final class SessionPlay {
     }
 
     init() throws {
-        self.keys = try (1...3).map { try SecretKey.Box(Known.secretKey($0)) }
+        self.keys = try (1...3).map { try SecretKey.Shared(Known.secretKey($0)) }
         self.group = try SignerGroup(self.keys.map { $0.key.publicKey })
         let coin = TransactionOutput(amount: 10_000, scriptPubKey: self.group.scriptPubKey)
         let spent = TransactionInput(previousOutput: OutPoint(txid: Txid(SHA256.hash([1])), index: 0))
         let transaction = Transaction(inputs: [spent], outputs: [TransactionOutput(amount: 9_000, scriptPubKey: self.group.scriptPubKey)])
-        let (signers, path) = try self.group.spend(by: nil)
-        self.plan = try SigningPlan(
-            request: SigningRequest(transaction: transaction, prevouts: [coin]), signers: signers, paths: [0: path])
+        self.plan = try SigningPlan(request: SigningRequest(transaction: transaction, prevouts: [coin]), under: self.group)
         self.sessions = [Process(self.plan), Process(self.plan)]
     }
 
@@ -181,13 +179,5 @@ private final class SessionPlay {
             let key = try? XOnlyPublicKey(x)
         else { fatalError("broken property: a finished transaction has a signature") }
         require(signature.isValid(for: self.plan.inputs[0].message, by: key), "a finished signature verifies")
-    }
-}
-
-extension SecretKey {
-    /// A key in an array: arrays hold what can be copied.
-    fileprivate final class Box {
-        let key: SecretKey
-        init(_ key: consuming SecretKey) { self.key = key }
     }
 }
