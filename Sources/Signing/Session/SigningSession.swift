@@ -15,15 +15,14 @@ public import Secp256k1
 /// Secret nonces live in here and nowhere else. They go with signing, with `close` and with the value itself.
 public struct SigningSession: ~Copyable {
     /// Most names that one signer's nonces may have in one attempt, one a restart of its process.
-    public static let nonceNameCountMax = 64
+    public static let nonceNameCountMax = NonceNameBook.nameCountMax
 
     public let plan: SigningPlan
     /// Number of the attempt, from 1. Nonces serve one attempt only.
     public let attempt: UInt32
 
     private var state: State
-    /// Digests of all nonce sets that came, by signer and name: a name keeps its content for good.
-    private var knownNames: [PublicKey: [NonceName: Bytes32]] = [:]
+    private var names = NonceNameBook()
     private var ownSecrets = OwnedList<OwnNonces>()
     /// Signers for which this process made nonces; their contributions come from nowhere else.
     public private(set) var localSigners: Set<PublicKey> = []
@@ -37,25 +36,6 @@ public struct SigningSession: ~Copyable {
         case signing(Transcript)
         case complete(Transcript, [SchnorrSignature])
         case closed
-    }
-
-    /// What is fixed once the first local signer signs.
-    private struct Transcript {
-        let digest: Bytes32
-        let nonceSets: [PublicKey: NonceSet]
-        /// One for each signed input.
-        let contexts: [SigningContext]
-        /// Decisions of local signers, released only once they are recorded.
-        var decisions: [PublicKey: BurnRecord] = [:]
-        /// What counts towards the signature: others' and our own recorded ones.
-        var partials: [PublicKey: [PartialSignature]] = [:]
-    }
-
-    // Not private: the compiler (6.3.1) loses a private noncopyable type that other files see only as part of this value.
-    struct OwnNonces: ~Copyable {
-        let signer: PublicKey
-        /// The last input's nonce first, so that taking the last gives the inputs in order.
-        var secrets: OwnedList<SecretNonce>
     }
 
     /// What became of a contribution.
@@ -93,19 +73,11 @@ extension SigningSession {
         switch self.state {
         case .gathering(var sets):
             if let own = self.ownNonces(of: signer) { return own }
-            var reversed = OwnedList<SecretNonce>(capacity: self.plan.inputs.count)
-            var publicNonces: [PublicNonce] = []
-            for input in self.plan.inputs.reversed() {
-                let extra = self.nonceBinding(input: input.index, name: name)
-                let secret = try Self.makeNonce(for: key, input, extra)
-                publicNonces.append(secret.publicNonce)
-                reversed.append(secret)
-            }
-            let set = NonceSet(
-                request: self.plan.requestDigest, attempt: self.attempt, name: name, nonces: publicNonces.reversed())
-            self.ownSecrets.append(OwnNonces(signer: signer, secrets: reversed))
+            let own = try OwnNonces(for: key, self.plan, attempt: self.attempt, name: name)
+            let set = own.set
+            self.ownSecrets.append(own)
             self.localSigners.insert(signer)
-            self.knownNames[signer, default: [:]][name] = set.digest
+            self.names.note(name, set.digest, of: signer)
             sets[signer] = set
             self.state = .gathering(sets)
             return set
@@ -116,28 +88,6 @@ extension SigningSession {
         case .closed: throw .closed
         }
     }
-
-    private static func makeNonce(
-        for key: borrowing SecretKey, _ input: SigningPlan.Input, _ extra: Bytes32
-    ) throws(SigningError) -> SecretNonce {
-        do { return try SecretNonce(for: key, keys: input.keys, message: input.message, extraInput: extra) } catch {
-            throw .musig(error, signer: key.publicKey, input: input.index)
-        }
-    }
-
-    /// What else is mixed into a nonce: the request, the attempt, the input and the nonce's name.
-    private func nonceBinding(input: Int, name: NonceName) -> Bytes32 {
-        var writer = ByteWriter()
-        writer.write(self.plan.requestDigest)
-        writer.writeUInt32(self.attempt)
-        writer.writeUInt32(UInt32(input))
-        name.write(to: &writer)
-        var hash = Self.nonceTag
-        hash.update(writer.bytes)
-        return hash.finalize()
-    }
-
-    private static let nonceTag = SHA256.tagged("chorale/nonce")
 
     /// Takes the public nonces of another signer, or of a local one back from the wire.
     ///
@@ -156,40 +106,30 @@ extension SigningSession {
         }
         if case .closed = self.state { throw .closed }
         let digest = set.digest
-        let isKnown = try self.checkName(set.name, digest, of: signer)
+        let isKnown = try self.names.knows(set.name, digest, of: signer)
+        // A local signer's nonces are made here and come from nowhere else.
+        guard isKnown || !self.localSigners.contains(signer) else { throw .ownNoncesFromOutside(signer: signer) }
         switch self.state {
         case .gathering(var sets):
             if let standing = sets[signer] {
                 if standing == set { return .repeated }
                 guard !isKnown else { return .ignored }
                 if standing.name.incarnation == set.name.incarnation, set.name.counter < standing.name.counter {
-                    self.knownNames[signer, default: [:]][set.name] = digest
+                    self.names.note(set.name, digest, of: signer)
                     return .ignored
                 }
             }
-            self.knownNames[signer, default: [:]][set.name] = digest
+            self.names.note(set.name, digest, of: signer)
             self.state = .gathering([:])  // So that `sets` has one owner, and nothing is copied for each of a thousand signers.
             let outcome: Outcome = sets.updateValue(set, forKey: signer) == nil ? .added : .replaced
             self.state = .gathering(sets)
             return outcome
         case .signing(let transcript), .complete(let transcript, _):
             if transcript.nonceSets[signer] == set { return .repeated }
-            self.knownNames[signer, default: [:]][set.name] = digest
+            self.names.note(set.name, digest, of: signer)
             return .ignored
         case .closed: throw .closed
         }
-    }
-
-    /// Whether the name is known with this content. A local signer's nonces are made here and come from nowhere else.
-    private func checkName(_ name: NonceName, _ digest: Bytes32, of signer: PublicKey) throws(SigningError) -> Bool {
-        let names = self.knownNames[signer] ?? [:]
-        if let known = names[name] {
-            guard known == digest else { throw .conflictingNonces(signer: signer, name: name) }
-            return true
-        }
-        guard !self.localSigners.contains(signer) else { throw .ownNoncesFromOutside(signer: signer) }
-        guard names.count < Self.nonceNameCountMax else { throw .tooManyNonceNames(signer: signer, limit: Self.nonceNameCountMax) }
-        return false
     }
 
     /// The signers whose nonces are not here yet, in the set's order.
@@ -223,8 +163,9 @@ extension SigningSession {
 extension SigningSession {
     /// Signs all inputs as the local signer, and says what has to be recorded before anything is released.
     ///
-    /// The first call fixes the transcript. The signer's secret nonces are spent whatever happens. Write the record to a
-    /// `SessionJournal`; when it is durable, `release` gives the partial signatures out. Called again, it gives the same record.
+    /// The first call fixes the transcript, for which all nonces must be here; from there on the signer's secret nonces are spent
+    /// whatever happens. Write the record to a `SessionJournal`; when it is durable, `release` gives the partial signatures out.
+    /// Called again, it gives the same record.
     ///
     /// - Throws: `missingNonces`, `noOwnNonces`, `notASigner`, `closed`, or what MuSig2 found.
     public mutating func sign(with key: borrowing SecretKey) throws(SigningError) -> BurnRecord {
@@ -234,19 +175,8 @@ extension SigningSession {
         guard self.localSigners.contains(signer) else { throw .noOwnNonces(signer: signer) }
         var transcript = try self.fixedTranscript()
         if let decision = transcript.decisions[signer] { return decision }
-        guard var own = self.ownSecrets.remove(where: { $0.signer == signer }), let nonceSet = transcript.nonceSets[signer] else {
-            throw .noOwnNonces(signer: signer)
-        }
-        var partials: [PartialSignature] = []
-        for (input, context) in zip(self.plan.inputs, transcript.contexts) {
-            guard let secret = own.secrets.popLast() else { throw .noOwnNonces(signer: signer) }
-            do { partials.append(try secret.sign(with: key, in: context)) } catch {
-                throw .musig(error, signer: signer, input: input.index)
-            }
-        }
-        let record = BurnRecord(
-            request: self.plan.requestDigest, attempt: self.attempt, signer: signer, transcript: transcript.digest,
-            contributions: Array(zip(nonceSet.nonces, partials)))
+        guard let own = self.ownSecrets.remove(where: { $0.signer == signer }) else { throw .noOwnNonces(signer: signer) }
+        let record = try own.sign(with: key, self.plan, transcript)
         transcript.decisions[signer] = record
         self.state = .signing(transcript)
         return record
@@ -258,7 +188,7 @@ extension SigningSession {
         case .signing(let transcript), .complete(let transcript, _): return transcript
         case .closed: throw .closed
         case .gathering(let sets):
-            let transcript = self.withEarlyShares(try self.transcript(of: sets))
+            let transcript = self.withEarlyShares(try Transcript(self.plan, attempt: self.attempt, nonceSets: sets))
             self.state = .signing(transcript)
             return transcript
         }
@@ -276,19 +206,6 @@ extension SigningSession {
         }
         self.earlyShares = [:]
         return transcript
-    }
-
-    /// The transcript that these nonce sets make.
-    private func transcript(of sets: [PublicKey: NonceSet]) throws(SigningError) -> Transcript {
-        let ordered = self.plan.signers.compactMap { sets[$0] }
-        guard ordered.count == self.plan.signers.count else { throw .missingNonces(self.missingNonces) }
-        var contexts: [SigningContext] = []
-        for (place, input) in self.plan.inputs.enumerated() {
-            do {
-                contexts.append(try SigningContext(keys: input.keys, nonces: ordered.map { $0.nonces[place] }, message: input.message))
-            } catch { throw .musig(error, signer: nil, input: input.index) }
-        }
-        return Transcript(digest: self.plan.transcript(attempt: self.attempt, nonceSets: ordered), nonceSets: sets, contexts: contexts)
     }
 
     /// Gives the local signer's partial signatures out, its record being durable.
@@ -320,7 +237,7 @@ extension SigningSession {
         var transcript: Transcript
         switch self.state {
         case .closed: throw .closed
-        case .gathering(let sets): transcript = try self.transcript(of: sets)
+        case .gathering(let sets): transcript = try Transcript(self.plan, attempt: self.attempt, nonceSets: sets)
         case .signing(let standing), .complete(let standing, _): transcript = standing
         }
         guard record.request == self.plan.requestDigest, record.attempt == self.attempt, record.transcript == transcript.digest,
@@ -422,14 +339,7 @@ extension SigningSession {
         case .closed: throw .closed
         case .complete(_, let signatures): return self.transaction(with: signatures)
         case .signing(let transcript):
-            let ordered = self.plan.signers.compactMap { transcript.partials[$0] }
-            guard ordered.count == self.plan.signers.count else { return nil }
-            var signatures: [SchnorrSignature] = []
-            for (place, context) in transcript.contexts.enumerated() {
-                do { signatures.append(try context.finish(ordered.map { $0[place] })) } catch {
-                    throw .signatureDoesNotVerify(input: self.plan.inputs[place].index)
-                }
-            }
+            guard let signatures = try transcript.signatures(of: self.plan) else { return nil }
             self.state = .complete(transcript, signatures)
             return self.transaction(with: signatures)
         }
