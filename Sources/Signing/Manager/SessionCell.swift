@@ -2,6 +2,7 @@ internal import Bitcoin
 internal import CryptoPrimitives
 internal import MuSig2
 internal import Secp256k1
+internal import Synchronization
 
 /// One session's own isolation, so that sessions run beside each other on all cores. It carries out what the machine decides.
 actor SessionCell {
@@ -10,6 +11,8 @@ actor SessionCell {
     private let journal: any SessionJournal
     private let names: NonceNames
     private let wallClock: @Sendable () -> UInt64
+    /// Set from outside the isolation, where a call of this session may be under way.
+    private nonisolated let isRevoked = Atomic(false)
 
     init(
         _ session: consuming SigningSession, plan: SigningPlan, journal: any SessionJournal, names: NonceNames,
@@ -29,6 +32,7 @@ actor SessionCell {
         // Another call may have made them while the journal was asked.
         if let own = self.session.ownNonces(of: signer) { return own }
         try self.requireTimeLeft()
+        guard !self.isRevoked.load(ordering: .acquiring) else { throw .closed }
         return try self.session.generateNonces(for: key, name: self.names.next())
     }
 
@@ -43,6 +47,7 @@ actor SessionCell {
     func sign(with key: borrowing SecretKey) async throws(SigningError) -> SignatureShares {
         if let decided = try await self.decision(of: key.publicKey) { return try self.session.resume(decided) }
         try self.requireTimeLeft()
+        guard !self.isRevoked.load(ordering: .acquiring) else { throw .closed }
         let record = try self.session.sign(with: key)
         do { try await self.journal.burn(record) } catch { throw .journal(error) }
         return try self.session.release(record)
@@ -66,6 +71,9 @@ actor SessionCell {
     var signersOfOtherTranscripts: [PublicKey] { self.session.signersOfOtherTranscripts }
 
     func close() { self.session.close() }
+
+    /// From now on nothing is signed, and no nonce made, even by a call that waits for the journal at this moment. `close` wipes.
+    nonisolated func revoke() { self.isRevoked.store(true, ordering: .releasing) }
 
     private func decision(of signer: PublicKey) async throws(SigningError) -> BurnRecord? {
         do {

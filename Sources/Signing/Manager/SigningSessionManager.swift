@@ -192,10 +192,15 @@ public actor SigningSessionManager<C: Clock> where C.Duration == Duration {
 
     /// Ends all sessions: after the machine was suspended or resumed from a snapshot, for one. Nonces made from now on have names of
     /// a new incarnation, so that a copy of this process never gives other nonces under the same names.
+    ///
+    /// A call that waits for the journal at that moment signs nothing any more. What was signed before is still released once the
+    /// journal has it: a copy of this process can release nothing else, for the nonce is spent.
     public func closeAll() async {
         self.names.beginIncarnation()
         let entries = self.sessions.values
         self.sessions = [:]
+        // All of them before the first wait: closing one after the other leaves the last ones time to sign.
+        for entry in entries { entry.cell.revoke() }
         for entry in entries { await entry.cell.close() }
     }
 
