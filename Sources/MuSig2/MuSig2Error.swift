@@ -39,6 +39,8 @@ public enum MuSig2Error: Error, Equatable, Sendable {
     case partialSignatureDoesNotVerify(signer: Int)
     /// The aggregated signature does not verify; `SigningContext.culprits(in:)` says whose contributions are bad.
     case signatureDoesNotVerify
+    /// No nonce could be made, for the secret key reads as none: its memory was wiped, as in a forked child, or is faulty.
+    case nonceNotMade
     /// The signer's own partial signature does not verify. Nothing was released, and the nonce is gone.
     case selfCheckFailed
     /// The context was made from an aggregate nonce alone, so single contributions cannot be judged.
@@ -51,7 +53,7 @@ public enum MuSig2Error: Error, Equatable, Sendable {
         case .wrongByteCount(_, let signer, _, _), .invalid(_, let signer): signer
         case .partialSignatureDoesNotVerify(let signer): signer
         case .noSigners, .invalidTweak, .wrongCount, .noSuchSigner, .notAMember, .ownNonceMissing, .nonceOfAnotherKey,
-            .nonceOfAnotherSigning, .signatureDoesNotVerify, .selfCheckFailed, .noncesUnknown, .memory:
+            .nonceOfAnotherSigning, .signatureDoesNotVerify, .nonceNotMade, .selfCheckFailed, .noncesUnknown, .memory:
             nil
         }
     }
@@ -73,6 +75,7 @@ extension MuSig2Error: CustomStringConvertible {
         case .nonceOfAnotherSigning: "the secret nonce was made for another message or group: make one for this signing"
         case .partialSignatureDoesNotVerify(let signer): "the partial signature of signer \(signer) does not verify"
         case .signatureDoesNotVerify: "the aggregated signature does not verify: at least one contribution is bad"
+        case .nonceNotMade: "no nonce was made, for the secret key reads as none: a forked process must load its key anew"
         case .selfCheckFailed: "the partial signature just made does not verify, so it was not released: suspect this machine's memory"
         case .noncesUnknown: "only the aggregate nonce is known here, so no single signer can be judged"
         case .memory(let error): error.description

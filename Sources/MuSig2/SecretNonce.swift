@@ -26,6 +26,7 @@ public struct SecretNonce: ~Copyable, Sendable {
     ///   - message: the 32 bytes to sign, where they are known already; signing then refuses any other.
     ///   - extraInput: what else sets this signing apart (request, attempt, input): a second line of defence should the
     ///     system's randomness ever repeat.
+    /// - Throws: `notAMember`, `memory` when the arena is full, `nonceNotMade`.
     public init(
         for key: borrowing SecretKey, keys: KeyAggregation? = nil, message: Bytes32? = nil, extraInput: Bytes32
     ) throws(MuSig2Error) {
@@ -51,7 +52,7 @@ public struct SecretNonce: ~Copyable, Sendable {
                 }
             }
         }
-        guard isMade else { throw .selfCheckFailed }
+        guard isMade else { throw .nonceNotMade }
         self.publicNonce = PublicNonce(raw: publicNonce)
         self.publicKey = key.publicKey
         self.slot = slot

@@ -36,6 +36,21 @@ struct SecretNonceTests {
         }
     }
 
+    @Test func `a key whose memory was wiped, as a forked child's is, makes no nonce and no signature`() throws {
+        let (group, message) = (try TestGroup(count: 2), Bytes32.random)
+        let key = try SecretKey.generate()
+        let keys = try KeyAggregation([key.publicKey, group.signers[0].publicKey])
+        let nonce = try SecretNonce(for: key, keys: keys, message: message, extraInput: Bytes32())
+        let nonces = [nonce.publicNonce, try group.signers[0].makeNonce(keys: keys, message: message)]
+        let context = try SigningContext(keys: keys, nonces: nonces, message: message)
+        key.withKeyPair { $0.pointee = secp256k1_keypair() }
+        #expect(throws: MuSig2Error.nonceNotMade) { _ = try SecretNonce(for: key, keys: keys, message: message, extraInput: Bytes32()) }
+        do throws(MuSig2Error) {
+            _ = try nonce.sign(with: key, in: context)
+            Issue.record("signed without a key")
+        } catch { #expect(error == .selfCheckFailed) }
+    }
+
     @Test func `two nonces of one key for one message differ`() throws {
         let (group, message) = (try TestGroup(count: 2), Bytes32.random)
         let one = try group.signers[0].makeNonce(keys: group.keys, message: message)
