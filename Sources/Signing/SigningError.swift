@@ -48,6 +48,8 @@ public enum SigningError: Error, Equatable, Sendable {
     /// The request's time is over: nothing new is signed for it.
     case expired(UInt64)
     case closed
+    /// Time of day and running time went apart, as when a snapshot is resumed: all sessions were closed and their nonces wiped.
+    case clocksJumped
     case noSuchSession
     case tooManySessions(limit: Int)
 
@@ -67,7 +69,7 @@ public enum SigningError: Error, Equatable, Sendable {
             .ownPartialSignaturesFromOutside, .wrongCount, .differentTranscript, .differentRequest, .differentAttempt, .tooManyNonceNames,
             .musig, .signatureDoesNotVerify, .missingNonces,
             .missingPartialSignatures, .noOwnNonces, .attemptDecided, .expired, .closed,
-            .noSuchSession, .tooManySessions, .journal:
+            .clocksJumped, .noSuchSession, .tooManySessions, .journal:
             nil
         }
     }
@@ -108,6 +110,9 @@ extension SigningError: CustomStringConvertible {
             "signer \(signer) signed attempt \(attempt) before, under other nonces: begin attempt \(attempt &+ 1)"
         case .expired(let expiry): "the request expired at second \(expiry) since 1970: ask the signers for a new one"
         case .closed: "the session is closed"
+        case .clocksJumped:
+            "the machine's clocks went apart, as those of a resumed snapshot do: all sessions were closed and their nonces wiped; "
+                + "open them again with the next attempt"
         case .noSuchSession: "there is no such session: it was closed, it expired, or this process has restarted"
         case .tooManySessions(let limit): "\(limit) sessions are open, which is the limit: close finished ones"
         case .musig(let error, let signer, let input):

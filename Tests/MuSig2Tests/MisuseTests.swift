@@ -143,7 +143,7 @@ struct Misuse: Sendable, CustomTestStringConvertible {
                 func keyless() throws { _ = try SecretNonce(extraInput: Bytes32()) }
                 """),
         Misuse(
-            "a nonce's bytes are read", errors: "'slot' is inaccessible due to 'private' protection level",
+            "a nonce's bytes are read", errors: "'slot' is inaccessible due to 'internal' protection level",
             source: """
                 func read(_ nonce: borrowing SecretNonce) -> [UInt8] { nonce.slot.withUnsafeMutableBytes { Array($0) } }
                 """),

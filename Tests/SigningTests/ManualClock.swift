@@ -20,6 +20,8 @@ final class ManualClock: Clock {
 
     var now: Instant { self.state.withLock { $0.now } }
     var minimumResolution: Duration { .zero }
+    /// Calendar time that goes with it, as on a machine that was never stopped.
+    var wallSeconds: UInt64 { 1_000 + UInt64(self.now.offset.components.seconds) }
     var sleeperCount: Int { self.state.withLock { $0.sleepers.count } }
 
     func sleep(until deadline: Instant, tolerance: Duration?) async throws {

@@ -97,7 +97,8 @@ private var usedSlots: Int {
             let group = try SignerGroup(signers.map(\.publicKey))
             let clock = ManualClock()
             let baseline = try usedSlots
-            var manager: SigningSessionManager<ManualClock>? = SigningSessionManager(policy: group, journal: TestJournal(), clock: clock)
+            var manager: SigningSessionManager<ManualClock>? = SigningSessionManager(
+                policy: group, journal: TestJournal(), clock: clock, wallClock: { clock.wallSeconds })
             func open() async throws -> SigningSessionID? {
                 let (transaction, coins) = Scene.transaction(inputs: 2, script: group.scriptPubKey)
                 let requestID = SigningRequest.randomID()

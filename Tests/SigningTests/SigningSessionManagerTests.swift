@@ -10,6 +10,8 @@ private struct Machines: Sendable {
     typealias Manager = SigningSessionManager<ManualClock>
 
     let clock = ManualClock()
+    /// How far the calendar was set forth without the clock.
+    let leap = ManualTime(seconds: 0)
     let group: SignerGroup
     /// In the group's order.
     let signers: [Signer]
@@ -19,8 +21,10 @@ private struct Machines: Sendable {
     init(_ count: Int = 2, limits: Manager.Limits = Manager.Limits()) throws {
         let signers = try Signer.make(count)
         let group = try SignerGroup(signers.map(\.publicKey))
-        let (clock, journals) = (self.clock, signers.map { _ in TestJournal() })
-        self.managers = journals.map { Manager(policy: group, journal: $0, clock: clock, limits: limits) }
+        let (clock, leap, journals) = (self.clock, self.leap, signers.map { _ in TestJournal() })
+        self.managers = journals.map {
+            Manager(policy: group, journal: $0, clock: clock, limits: limits, wallClock: { clock.wallSeconds + leap.seconds })
+        }
         (self.group, self.signers, self.journals) = (group, signers, journals)
     }
 
@@ -212,6 +216,37 @@ private struct Machines: Sendable {
             return try await machines.us.createSigningSession(transaction, coins: [foreign], requestID: Bytes32())
         }
         #expect(await machines.us.activeSessionCount == 0)
+    }
+}
+
+@Suite struct ClockJumpTests {
+    @Test func `clocks that go apart close every session before a nonce is used, and new ones have names of their own`() async throws {
+        let machines = try Machines(2)
+        let ids = try await machines.open()
+        let sets = try await machines.exchangeNonces(ids)
+        _ = try await machines.open(1)
+        machines.clock.advance(by: .seconds(600))
+        machines.leap.seconds = 11
+        await #expect(throws: SigningError.clocksJumped) { try await machines.us.sign(ids[0], with: machines.key.key) }
+        #expect(await machines.us.activeSessionCount == 0)
+        #expect(await machines.journals[0].stored.isEmpty)
+        await #expect(throws: SigningError.noSuchSession) { try await machines.us.sign(ids[0], with: machines.key.key) }
+
+        let (transaction, coins) = machines.transaction()
+        let again = try await machines.us.createSigningSession(
+            transaction, coins: coins, requestID: SHA256.hash(Array("request 0".utf8)), attempt: 2)
+        let new = try await machines.us.generateNonces(again, for: machines.key.key)
+        #expect(new.name.incarnation != sets[0].name.incarnation)
+    }
+
+    @Test(arguments: [0, 10] as [UInt64])
+    func `clocks that drift as time services correct them close nothing`(seconds: UInt64) async throws {
+        let machines = try Machines(2)
+        let ids = try await machines.open()
+        try await machines.exchangeNonces(ids)
+        machines.clock.advance(by: .seconds(3_000))
+        machines.leap.seconds = seconds
+        _ = try await machines.us.sign(ids[0], with: machines.key.key)
     }
 }
 

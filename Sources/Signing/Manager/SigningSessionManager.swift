@@ -39,6 +39,9 @@ public struct SigningSessionID: Hashable, Sendable, CustomStringConvertible {
 ///
 /// A session idle for an hour is closed by a timer. Its secret nonces are wiped then, on `close`, and when the manager goes.
 /// Signatures leave only after the journal has made the decision durable.
+///
+/// When time of day and running time go apart, the machine may be a resumed snapshot, of which another copy runs somewhere: all
+/// sessions are closed before any nonce is used, and the call that noticed says `clocksJumped`.
 public actor SigningSessionManager<C: Clock> where C.Duration == Duration {
     /// Limits, with their defaults.
     public struct Limits: Sendable {
@@ -62,6 +65,8 @@ public actor SigningSessionManager<C: Clock> where C.Duration == Duration {
     private let names: NonceNames
 
     private var sessions: [SigningSessionID: Entry] = [:]
+    private var clocks = ClockGuard()
+    private let start: C.Instant
     private var timer: Task<Void, Never>?
 
     private struct Entry {
@@ -71,8 +76,9 @@ public actor SigningSessionManager<C: Clock> where C.Duration == Duration {
 
     /// - Parameters:
     ///   - journal: where decisions to sign are made durable before signatures leave.
-    ///   - clock: measures how long a session is idle.
-    ///   - wallClock: the seconds since 1970, against which a request's expiry is held.
+    ///   - clock: measures how long a session is idle. It goes on while the machine sleeps.
+    ///   - wallClock: the seconds since 1970, against which a request's expiry is held. When it goes more than
+    ///     `ClockGuard.driftMax` apart from `clock` between two calls, all sessions are closed.
     ///   - random: gives that many random bytes for ids and names. Nonces never come from here.
     public init(
         policy: any SpendingPolicy, journal: any SessionJournal, clock: C, limits: Limits = Limits(),
@@ -82,6 +88,7 @@ public actor SigningSessionManager<C: Clock> where C.Duration == Duration {
         self.policy = policy
         self.journal = journal
         self.clock = clock
+        self.start = clock.now
         self.limits = limits
         self.wallClock = wallClock
         self.random = random
@@ -108,6 +115,7 @@ public actor SigningSessionManager<C: Clock> where C.Duration == Duration {
         _ transaction: Transaction, coins: [TransactionOutput], requestID: Bytes32, signers: [PublicKey]? = nil,
         sighashTypes: [SighashType]? = nil, expiry: UInt64 = 0, attempt: UInt32 = 1
     ) throws(SigningError) -> SigningSessionID {
+        try self.lookAtClocks()
         guard self.sessions.count < self.limits.sessionCountMax else { throw .tooManySessions(limit: self.limits.sessionCountMax) }
         let request = try SigningRequest(
             transaction: transaction, prevouts: coins, sighashTypes: sighashTypes, policyDigest: self.policy.digest, expiry: expiry,
@@ -196,17 +204,33 @@ public actor SigningSessionManager<C: Clock> where C.Duration == Duration {
     /// A call that waits for the journal at that moment signs nothing any more. What was signed before is still released once the
     /// journal has it: a copy of this process can release nothing else, for the nonce is spent.
     public func closeAll() async {
+        for entry in self.revokeAll() { await entry.cell.close() }
+    }
+
+    /// Lets go of all sessions, none of which signs anything from now on. Their nonces are wiped with their last owner.
+    @discardableResult
+    private func revokeAll() -> [Entry] {
         self.names.beginIncarnation()
-        let entries = self.sessions.values
+        let entries = Array(self.sessions.values)
         self.sessions = [:]
         // All of them before the first wait: closing one after the other leaves the last ones time to sign.
         for entry in entries { entry.cell.revoke() }
-        for entry in entries { await entry.cell.close() }
+        return entries
+    }
+
+    // MARK: Clocks
+
+    private func lookAtClocks() throws(SigningError) {
+        let wall = Duration.seconds(Int64(clamping: self.wallClock()))
+        guard self.clocks.hasJumped(wall: wall, running: self.start.duration(to: self.clock.now)) else { return }
+        self.revokeAll()
+        throw .clocksJumped
     }
 
     // MARK: Idle expiry
 
     private func touch(_ id: SigningSessionID) throws(SigningError) -> SessionCell {
+        try self.lookAtClocks()
         let now = self.clock.now
         guard let entry = self.sessions[id], entry.lastTouched.advanced(by: self.limits.idle) > now else { throw .noSuchSession }
         self.sessions[id]?.lastTouched = now

@@ -102,7 +102,7 @@ public struct SignerGroup: SpendingPolicy {
 
     public func spend(by signers: [PublicKey]?) throws(SigningError) -> (signers: [PublicKey], path: SpendPath) {
         if let signers, Set(signers) != Set(self.keys.publicKeys) {
-            throw .transaction("all \(self.keys.publicKeys.count) signers of this group are needed, and \(signers.count) were named")
+            throw .transaction("all \(self.keys.publicKeys.count) signers of this group are needed, and \(signers.count) \(signers.count == 1 ? "was" : "were") named")
         }
         return (self.keys.publicKeys, self.path)
     }
