@@ -15,7 +15,7 @@ struct SignersFile {
     static let byteCountMax = 1 << 20
 
     init(readingFrom path: String) throws(CommandError) {
-        let bytes = try Files.read(path, byteCountMax: Self.byteCountMax)
+        let bytes = try Files.readInput(path, byteCountMax: Self.byteCountMax)
         let name = Files.shownName(path)
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw .failed("\(name) is not text: it should hold one public key in hex on each line")

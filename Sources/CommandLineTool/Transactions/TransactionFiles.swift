@@ -11,14 +11,18 @@ enum TransactionFiles {
 
     /// A PSBT in binary or Base64.
     static func psbt(at path: String) throws(CommandError) -> PSBT {
-        let bytes = try Files.read(path, byteCountMax: self.psbtFileByteCountMax)
-        guard !bytes.isEmpty else { throw .failed("\(Files.shownName(path)) is empty, and a PSBT was expected") }
+        let bytes = try Files.readInput(path, byteCountMax: self.psbtFileByteCountMax)
+        let name = Files.shownName(path)
+        guard !bytes.isEmpty else { throw .failed("\(name) is empty, and a PSBT was expected") }
         do throws(PSBTError) {
             // Base64 text begins otherwise (cHNidP), and has ASCII characters alone.
             if bytes.starts(with: "psbt".utf8) || bytes.contains(where: { $0 >= 0x80 }) { return try PSBT(parsing: bytes) }
             return try PSBT(base64: self.text(bytes))
         } catch {
-            throw .failed("\(Files.shownName(path)): \(error)")
+            let content = FileContent(of: bytes)
+            // A damaged PSBT is still one, and where it is damaged helps more.
+            guard content != .psbt, let advice = content.advice(for: path.printable) else { throw .failed("\(name): \(error)") }
+            throw .failed("\(name): not a PSBT: \(advice)")
         }
     }
 
@@ -27,9 +31,14 @@ enum TransactionFiles {
         if argument.utf8.count >= self.hexDigitCountMin, argument.utf8.allSatisfy(Self.isHexDigit) {
             return try self.transaction(Array(argument.utf8), from: "the transaction given")
         }
-        let bytes = try Files.read(argument, byteCountMax: self.transactionFileByteCountMax)
+        let bytes = try Files.readInput(argument, byteCountMax: self.transactionFileByteCountMax)
         guard !bytes.isEmpty else { throw .failed("\(Files.shownName(argument)) is empty, and a transaction was expected") }
-        return try self.transaction(bytes, from: Files.shownName(argument))
+        do throws(CommandError) { return try self.transaction(bytes, from: Files.shownName(argument)) } catch {
+            let content = FileContent(of: bytes)
+            // Text may be hex with a slip in it, and where it breaks off helps more.
+            guard content != .text, let advice = content.advice(for: argument.printable) else { throw error }
+            throw .failed("\(Files.shownName(argument)): not a transaction: \(advice)")
+        }
     }
 
     /// Fewest digits that are taken for a transaction and not for a file's name: the shortest transaction has 60 bytes.
