@@ -81,6 +81,15 @@ import Testing
         #expect(owner.errors == "chorale: the owner's key is also that on line 3 of standard input: give the owner a key of its own\n")
     }
 
+    @Test func `an identity in place of a public key is told from a slip`() throws {
+        let identity = String(repeating: "5a", count: 32)
+        let run = try Self.run("address", "--network", "signet", signers: "\(Samples.keys(1)[0])\n\(identity)\n")
+        #expect(
+            run.errors.contains("standard input, line 2: \"\(identity)\" is no public key: it has 64 hex digits, like the \"identity\""))
+        #expect(run.errors.contains("give the \"public key\", which has 66"))
+        #expect(run.exitCode == 1)
+    }
+
     @Test func `a policy that is too large is refused with the numbers`() throws {
         let run = try Self.run("address", "--threshold", "20", "--owner-aggregate", "--network", "signet", signers: Samples.signersFile(40))
         #expect(run.errors.contains("20-of-40 has 137846528820 possible sets of signers, and 1000000 is the limit"))

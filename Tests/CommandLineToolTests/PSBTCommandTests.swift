@@ -1,6 +1,7 @@
 import Bitcoin
 import CryptoPrimitives
 import Foundation
+import Secp256k1
 import TestVectors
 import Testing
 
@@ -30,7 +31,7 @@ import Testing
                  to        \(address(transaction.outputs[1].scriptPubKey))
 
             Fee
-                 0.00001000 BTC (1,000 sat), 6.49 sat/vB at 154 vB
+                 0.00001000 BTC (1,000 sat), 6.49 sat/vB at 154 vB by the key path
 
             """
         let base64 = psbt.base64()
@@ -46,6 +47,23 @@ import Testing
         var piped = Tool("psbt", "show", "-", "--network", "signet")
         piped.input = Array(base64.utf8)
         #expect(try piped.run().output == expected)
+    }
+
+    @Test func `without a network scripts are shown, and no address is guessed`() throws {
+        let psbt = try Samples.payment(from: try Samples.secretKey(1).publicKey.xOnly)
+        var tool = Tool("psbt", "show", "-")
+        tool.input = psbt.serialized()
+        let run = try tool.run()
+        #expect(run.outputLines[1] == "version 2, no lock time; scripts are shown, and with --network NET addresses")
+        for output in psbt.unsignedTransaction.outputs {
+            #expect(run.outputLines.contains("     to        P2TR script \(output.scriptPubKey.hex)"))
+        }
+        #expect(!run.output.contains("bc1") && run.outputLines.allSatisfy { $0.count <= 100 })
+        tool.arguments.append("--json")
+        let json = try tool.run().json()
+        #expect(json["network"] is NSNull)
+        let outputs = try #require(json["outputs"] as? [[String: Any]])
+        #expect(outputs.allSatisfy { $0["address"] is NSNull })
     }
 
     @Test func `a payment is told to programs`() throws {
@@ -217,5 +235,42 @@ import Testing
         tool.input = try Self.official("spend, \(kind): all public nonces").serialized()
         let early = try tool.run()
         #expect(early.exitCode == 3 && early.output == "")
+    }
+
+    @Test(
+        .enabled(if: VectorFolder.has("extracted/bip373.json"), "needs the bips folder: set CHORALE_BIPS"),
+        arguments: ["output key is the aggregate", "internal key is the aggregate", "key in a leaf script is the aggregate"])
+    func `the size shown before the first nonce is that of the finished transaction`(kind: String) throws {
+        var finished = try Self.official("spend, \(kind): all partial signatures")
+        try finished.finalize()
+        let size = try finished.extract().virtualSize
+        for stage in ["participants only", "all public nonces", "all partial signatures"] {
+            var tool = Tool("psbt", "show", "-", "--json")
+            tool.input = try Self.official("spend, \(kind): \(stage)").serialized()
+            let json = try tool.run().json()
+            #expect(json["virtual_size"] as? Int == size, "\(stage)")
+            #expect((json["sizes"] as? [Any])?.count == 1, "\(stage)")
+        }
+    }
+
+    @Test func `a coin with known leaves has a size by each path until somebody signs`() throws {
+        let keys = Samples.keys(3)
+        func leaf(_ key: PublicKey) -> TapLeaf { TapLeaf(script: Script([32] + key.xOnly.bytes.bytes + [0xac])) }
+        let tree = try TaprootTree(balanced: [leaf(keys[1]), leaf(keys[2])])
+        let output = try TaprootOutput(internalKey: keys[0].xOnly, tree: tree)
+        var psbt = try Samples.payment(from: output.outputKey)
+        psbt.inputs[0].tapInternalKey = keys[0].xOnly
+        for index in 0..<2 {
+            psbt.inputs[0].tapLeafScripts[output.controlBlock(forLeafAt: index, in: tree)] = leaf(keys[index + 1])
+        }
+        var tool = Tool("psbt", "show", "-")
+        tool.input = psbt.serialized()
+        let open = try tool.run().output
+        #expect(open.contains("at 154 vB by the key path\n") && open.contains("by a leaf at depth 1\n"))
+        let signature = try #require(try Samples.signedPayment(by: 1).inputs[0].tapKeySignature)
+        psbt.inputs[0].tapScriptSignatures[PSBT.TapScriptSigner(key: keys[1].xOnly, leafHash: leaf(keys[1]).hash)] = signature
+        tool.input = psbt.serialized()
+        let decided = try tool.run().output
+        #expect(!decided.contains("by the key path") && decided.contains("by a leaf at depth 1\n"))
     }
 }

@@ -22,7 +22,7 @@ import Testing
         let address = try #require(Address(scriptPubKey: .payToTaproot(Samples.keys(4)[3].xOnly), network: .regtest))
         let run = try Self.run(["--pay", "\(address):70000", "--fee-rate", "2.5", "--json"], coins: [60_000, 40_000])
         let json = try run.json()
-        #expect(Set(json.keys) == ["txid", "group_address", "fee", "virtual_size", "change_index", "psbt", "out"])
+        #expect(Set(json.keys) == ["txid", "group_address", "fee", "virtual_size", "fee_is_high", "sizes", "change_index", "psbt", "out"])
         let psbt = try Self.psbt(run)
         let group = try SignerGroup(Samples.keys(3))
         #expect(json["group_address"] as? String == Address(scriptPubKey: group.scriptPubKey, network: .regtest)?.text)
@@ -67,8 +67,9 @@ import Testing
     @Test func `without --out the PSBT is printed in Base64, and what a person should check stands beside it`() throws {
         let run = try Self.run(["--fee-rate", "1"])
         #expect(run.exitCode == 0 && run.outputLines.count == 1)
+        #expect(run.errors.split(separator: "\n").allSatisfy { $0.count <= 100 })
         #expect(try PSBT(base64: run.outputLines[0]).inputs.count == 1)
-        #expect(run.errors.contains("where the coins must be: bcrt1p") && run.errors.contains("The rest is change."))
+        #expect(run.errors.contains("where the coins must be:\n  bcrt1p") && run.errors.contains("The rest is change."))
     }
 
     @Test(arguments: [
@@ -93,5 +94,88 @@ import Testing
         let run = try Self.run(["--pay", "\(address):100000", "--fee-rate", "1"])
         #expect(run.exitCode == 1)
         #expect(run.errors.contains("the coins hold 100000 sat"))
+    }
+
+    @Test(arguments: ["0", "0.000", "0.099", "-1", "-0.5"])
+    func `a fee rate below what nodes relay is refused with the least one`(_ rate: String) throws {
+        for words in [["--fee-rate", rate], ["--fee-rate=\(rate)"]] {
+            let run = try Self.run(words)
+            #expect(run.exitCode == 2 && run.output.isEmpty)
+            #expect(run.errors.contains("--fee-rate cannot be \"\(rate)\": the least is 0.1 sat/vB"), "\(run.errors)")
+        }
+    }
+
+    @Test func `a fee rate that only newer nodes relay is taken with a warning`() throws {
+        for (rate, isLow) in [("0.1", true), ("0.999", true), ("1", false)] {
+            let run = try Self.run(["--fee-rate", rate])
+            #expect(run.exitCode == 0)
+            #expect(run.errors.contains("Careful: below 1 sat/vB") == isLow, "\(rate)")
+        }
+    }
+
+    @Test func `a fee that nobody pays on purpose is warned of, by create and by show`() throws {
+        let high = try Self.run(["--fee-rate", "200"])
+        #expect(high.errors.contains("Careful: the fee is unusually high"))
+        var show = Tool("psbt", "show", "-")
+        show.input = Array(high.output.utf8)
+        #expect(try show.run().output.contains("Careful: the fee is unusually high"))
+        show.arguments.append("--json")
+        #expect(try show.run().json()["fee_is_high"] as? Bool == true)
+        let usual = try Self.run(["--fee-rate", "50"])
+        #expect(!usual.errors.contains("Careful"))
+        show.input = Array(usual.output.utf8)
+        #expect(try show.run().json()["fee_is_high"] as? Bool == false)
+    }
+
+    @Test func `a payment that is dust is named as it was given, with the least amount`() throws {
+        let address = try #require(Address(scriptPubKey: .payToTaproot(Samples.keys(4)[3].xOnly), network: .regtest))
+        let run = try Self.run(["--pay", "\(address):1000", "--pay", "\(address):329", "--fee-rate", "1"])
+        #expect(run.exitCode == 2 && run.output.isEmpty)
+        #expect(
+            run.errors.contains(
+                "--pay cannot be \"\(address):329\": 329 sat is dust, which nodes do not relay; pay at least 330 sat to this P2TR address"))
+    }
+
+    @Test(
+        arguments: [
+            (["--owner-unspendable"], [2]), (["--owner-aggregate"], [nil, 2]), (["--owner", "\(Samples.keys(9)[8])"], [nil, 2]),
+            (["--owner-unspendable"], [1, 2]), (["--owner-aggregate"], [nil, 1, 2]),
+        ] as [([String], [Int?])])
+    func `create and show say the same sizes of a policy's coins, and those of the real witnesses`(
+        _ owner: [String], _ depths: [Int?]
+    ) throws {
+        // Two of three have three leaves, of which one lies less deep; three of four have four at one depth.
+        let (count, threshold) = depths.contains(1) ? (3, 2) : (4, 3)
+        var tool = Tool(["psbt", "create", "--network", "regtest", "--signers", "-", "--json", "--fee-rate", "2"])
+        tool.arguments += ["--threshold", "\(threshold)", "--spend", "\(Self.txid):0:60000", "--spend", "\(Self.txid):1:40000"] + owner
+        tool.input = Array(Samples.signersFile(count).utf8)
+        let created = try tool.run().json()
+        let psbt = try PSBT(base64: try #require(created["psbt"] as? String))
+        var show = Tool("psbt", "show", "-", "--json")
+        show.input = psbt.serialized()
+        let shown = try show.run().json()
+
+        func sizes(_ json: [String: Any]) throws -> [Int?: Int] {
+            let list = try #require(json["sizes"] as? [[String: Any]])
+            return Dictionary(uniqueKeysWithValues: list.map { ($0["depth"] as? Int, $0["virtual_size"] as? Int ?? 0) })
+        }
+        var expected: [Int?: Int] = [:]
+        for depth in depths {
+            var transaction = psbt.unsignedTransaction
+            let items = depth.map { [64, 34, 33 + 32 * $0] } ?? [64]
+            for index in transaction.inputs.indices {
+                transaction.inputs[index].witness = Witness(items.map { [UInt8](repeating: 1, count: $0) })
+            }
+            expected[depth] = transaction.virtualSize
+        }
+        #expect(try sizes(created) == expected && sizes(shown) == expected)
+        let most = try #require(expected.values.max())
+        #expect(created["virtual_size"] as? Int == most && shown["virtual_size"] as? Int == most)
+        #expect(created["fee"] as? Int == 2 * most)
+        show.arguments.removeLast()
+        let text = try show.run()
+        for (depth, size) in expected {
+            #expect(text.output.contains("at \(size) vB \(depth.map { "by a leaf at depth \($0)" } ?? "by the key path")\n"))
+        }
     }
 }

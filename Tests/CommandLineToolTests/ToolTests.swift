@@ -49,6 +49,24 @@ import Testing
         #expect(run.exitCode == 2)
     }
 
+    @Test func `a negative number is a value and no option`() throws {
+        let run = try Tool("multisig", "paths", "--signers", "x", "--owner-aggregate", "--threshold", "-1").run()
+        #expect(run.errors.hasPrefix("chorale: multisig paths: --threshold cannot be \"-1\": it must be a whole number from 1 to"))
+        #expect(run.exitCode == 2)
+        // Whatever else begins with a dash is still an option that stands where a value is missing.
+        let missing = try Tool("multisig", "paths", "--signers", "--owner-aggregate", "--threshold", "2").run()
+        #expect(missing.errors.hasPrefix("chorale: multisig paths: --signers needs a value: --signers FILE"))
+    }
+
+    @Test(arguments: [["psbt", "show"], ["multisig", "address"], ["cosign"], ["key", "new"]])
+    func `the help says where errors go with --json, and they go there`(_ command: [String]) throws {
+        let help = try Tool(command + ["--help"]).run()
+        let words = help.output.split { $0.isWhitespace }.joined(separator: " ")
+        #expect(words.contains("With or without it, errors are text on standard error, with an exit code that is not 0"))
+        let run = try Tool(command + ["--json"]).run()
+        #expect(run.output == "" && run.errors.hasPrefix("chorale: ") && run.exitCode == 2)
+    }
+
     @Test func `colours are for terminals alone`() throws {
         #expect(try !Tool("--help").run().output.contains("\u{1b}"))
         #expect(try !Tool("nonsense").run().errors.contains("\u{1b}"))

@@ -15,7 +15,7 @@ import Testing
         let hex = Hex.encode(transaction.serialized())
         let expected = """
             Transaction \(transaction.txid)
-            version   2, no lock time
+            version   2, no lock time; addresses as on regtest (--network)
             size      154 vB, 616 weight units, 205 bytes
             wtxid     \(transaction.wtxid)
 
@@ -44,6 +44,13 @@ import Testing
         var piped = Tool("tx", "show", "-", "--network=regtest")
         piped.input = transaction.serialized()
         #expect(try piped.run().output == expected)
+    }
+
+    @Test func `without a network scripts are shown, as for a PSBT`() throws {
+        let transaction = try Self.transaction()
+        let run = try Tool("tx", "show", Hex.encode(transaction.serialized())).run()
+        #expect(run.outputLines[1] == "version   2, no lock time; scripts are shown, and with --network NET addresses")
+        #expect(run.output.contains("P2TR script \(transaction.outputs[0].scriptPubKey.hex)"))
     }
 
     @Test func `a transaction is told to programs`() throws {

@@ -100,7 +100,8 @@ extension CommandLineParser {
         case .option(let placeholder):
             if let attached { return (name, attached) }
             // A value may begin with a dash only when attached: else `--out --force` would write a file named `--force`.
-            guard let text = rest.first, text == "-" || !text.hasPrefix("-") else {
+            // A negative number is no option, and whether it makes sense is the value's question.
+            guard let text = rest.first, text == "-" || !text.hasPrefix("-") || Self.isNegativeNumber(text) else {
                 throw .missingValue(option: name, placeholder: placeholder)
             }
             rest = rest.dropFirst()
@@ -109,6 +110,14 @@ extension CommandLineParser {
             if let attached { throw .unexpectedValue(flag: name, value: attached) }
             return (name, "")
         }
+    }
+}
+
+extension CommandLineParser {
+    /// `-1`, `-0.5`, `-.5`: the name of no option begins so.
+    private static func isNegativeNumber(_ word: String) -> Bool {
+        let rest = word.utf8.dropFirst()
+        return word.hasPrefix("-") && rest.allSatisfy { (0x30...0x39).contains($0) || $0 == 0x2e } && !rest.isEmpty
     }
 }
 

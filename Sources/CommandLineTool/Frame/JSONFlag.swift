@@ -1,6 +1,9 @@
 extension Argument where Value == Bool {
     /// `--json`, the same for every command.
-    static let json = Argument.flag("json", help: "print one JSON object on standard output; amounts are in satoshi, bytes in hex")
+    static let json = Argument.flag(
+        "json",
+        help: "print one JSON object on standard output; amounts are in satoshi, bytes in hex. With or without it, errors are text on "
+            + "standard error, with an exit code that is not 0, and then standard output has no object")
 }
 
 extension Duration {

@@ -32,6 +32,13 @@ enum TextLayout {
     }
 }
 
+extension Console {
+    /// Tells the person something in words, wrapped; a name that is longer than a line stays whole.
+    func prose(_ text: String) {
+        for line in TextLayout.wrapped(text, width: HelpText.columnCountMax) { self.note(line) }
+    }
+}
+
 extension String {
     /// With spaces up to the column count; longer texts stay as they are.
     func padded(to columnCount: Int) -> String { self + String(repeating: " ", count: Swift.max(0, columnCount - self.count)) }

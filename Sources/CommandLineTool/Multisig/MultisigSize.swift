@@ -9,10 +9,7 @@ extension MultisigCommands {
         "outputs", "N", default: 2, help: "how many Taproot outputs are paid, change included",
         parse: Parsing.integer(1...PSBT.outputCountMax))
     private static let feeRate = Argument.optional(
-        "fee-rate", "RATE", help: "sat/vB, with up to three decimals: show fees",
-        parse: { (text) throws(InvalidText) in
-            do throws(FeeError) { return try FeeRate(parsing: text) } catch { throw InvalidText("\(error)") }
-        })
+        "fee-rate", "RATE", help: "sat/vB, 0.1 or more, with up to three decimals: show fees", parse: Parsing.feeRate)
     private static let buffer = Argument.optional(
         "buffer", "PERCENT", help: "show also the fee with so many percent on top, 0 to 100; needs --fee-rate",
         parse: Parsing.integer(0...100))
@@ -189,7 +186,9 @@ extension MultisigCommands {
         }
         if let cheapest {
             report.heading("Cheapest for those who are there")
-            report.line(self.sentence(cheapest, policy), indent: 2)
+            for line in TextLayout.wrapped(self.sentence(cheapest, policy), width: HelpText.columnCountMax - 2) {
+                report.line(line, indent: 2)
+            }
         }
         return report
     }

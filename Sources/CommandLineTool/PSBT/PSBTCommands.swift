@@ -13,9 +13,8 @@ enum PSBTCommands {
 
     private static let file = Argument.positional("FILE", help: "a PSBT, binary or Base64; - for standard input")
     private static let files = Argument.positionals("FILE", help: "PSBTs of one transaction, binary or Base64; - for standard input")
-    private static let network = Argument.option(
-        "network", "NET", default: Network.mainnet, help: "mainnet, testnet4, signet or regtest: show addresses as on this network",
-        parse: Parsing.network)
+    private static let network = Argument.optional(
+        "network", "NET", help: "mainnet, testnet4, signet or regtest: show addresses as on this network", parse: Parsing.network)
     private static let psbtOut = Argument.optional(
         "out", "FILE", help: "write the PSBT to this file, in binary; else it is printed in Base64", parse: Parsing.path)
     private static let transactionOut = Argument.optional(
@@ -32,7 +31,7 @@ extension PSBTCommands {
             output; the fee and its rate. Read it before you sign: an amount that is not known, or a line that says "do not sign", \
             is a reason to ask back.
 
-            A PSBT does not say which network it is for, so addresses are shown as on the network you name.
+            A PSBT does not say which network it is for: name the network to see addresses; without it, scripts are shown.
             """,
         items: [.argument(file), .argument(network), .argument(.json)],
         examples: [

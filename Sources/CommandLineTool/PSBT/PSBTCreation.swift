@@ -11,10 +11,7 @@ enum PSBTCreation {
         "pay", "ADDRESS:AMOUNT", isRequired: false, help: "pay so many satoshi to the address; may be given several times",
         parse: Self.payment)
     private static let feeRate = Argument.required(
-        "fee-rate", "RATE", help: "sat/vB, with up to three decimals",
-        parse: { (text) throws(InvalidText) in
-            do throws(FeeError) { return try FeeRate(parsing: text) } catch { throw InvalidText("\(error)") }
-        })
+        "fee-rate", "RATE", help: "sat/vB, 0.1 or more, with up to three decimals", parse: Parsing.feeRate)
     private static let change = Argument.optional(
         "change", "ADDRESS", help: "where the rest goes (default: back to the group)", parse: Parsing.text)
     private static let out = Argument.optional(
@@ -49,15 +46,14 @@ enum PSBTCreation {
         if let out { try Files.checkFree(out, replacing: arguments[Files.force]) }
         // Words are checked before the work begins that a large policy takes.
         let payments = try arguments[Self.pay].map { (payment) throws(CommandError) in
-            TransactionOutput(
-                amount: payment.amount, scriptPubKey: try Self.script(of: payment.address, given: Self.pay.declaration, arguments))
+            try Self.output(of: payment, arguments)
         }
         let changeScript = try arguments[Self.change].map { (text) throws(CommandError) in
             try Self.script(of: text, given: Self.change.declaration, arguments)
         }
         let policy = try await MultisigArguments.policyOfAnyGroup(arguments)
         let funded: FundedTransaction
-        let coins = try Self.coins(arguments[Self.spend], of: policy)
+        let coins = Self.coins(arguments[Self.spend], of: policy)
         do throws(FeeError) {
             funded = try FundedTransaction(
                 spending: coins, paying: payments, changeTo: changeScript ?? policy.scriptPubKey, feeRate: arguments[Self.feeRate])
@@ -70,24 +66,41 @@ enum PSBTCreation {
         try Self.report(psbt, funded, policy, arguments, console)
     }
 
+    private static let lowRateWarning =
+        "Careful: below 1 sat/vB only nodes of Bitcoin Core 29.1 or newer relay a transaction, so it may travel slowly or not at all."
+
     private static func report(
         _ psbt: PSBT, _ funded: FundedTransaction, _ policy: any SpendingPolicy, _ arguments: Arguments, _ console: Console
     ) throws(CommandError) {
         let out = arguments[Self.out]
         let group = ScriptDescription.recipient(policy.scriptPubKey, on: arguments[Self.network])
+        let spends = InputSpend.all(of: policy)
+        let size = SignedSize(inputs: psbt.inputs.map { _ in spends }, outputs: psbt.unsignedTransaction.outputs)
+        let spent = psbt.inputs.reduce(UInt64(0)) { $0 + ($1.witnessUTXO?.amount ?? 0) }
+        let hasHighFee = HighFee.isHigh(funded.fee, spending: spent, virtualSize: funded.size.virtualSize)
+        if arguments[Self.feeRate].satoshisPerKilobyte < Parsing.widelyRelayedSatoshisPerKilobyteMin {
+            console.prose(Self.lowRateWarning)
+        }
+        if hasHighFee { console.prose(HighFee.warning) }
         guard !arguments[.json] else {
             return try console.print(
                 .object([
                     "txid": .string("\(funded.txid)"), "group_address": .string(group), "fee": .unsigned(funded.fee),
-                    "virtual_size": .integer(funded.size.virtualSize), "change_index": funded.changeIndex.map(JSONValue.integer) ?? .null,
+                    "virtual_size": .integer(funded.size.virtualSize), "fee_is_high": .bool(hasHighFee),
+                    "sizes": .array(size.map { PSBTDescription.json($0, fee: funded.fee) } ?? []),
+                    "change_index": funded.changeIndex.map(JSONValue.integer) ?? .null,
                     "psbt": .string(psbt.base64()), "out": .optional(out),
                 ]))
         }
-        console.note("The group's address, where the coins must be: \(group)")
-        console.note(
-            "Fee: \(ScriptDescription.amount(funded.fee)), "
-                + "\(Amounts.feeRate(fee: funded.fee, virtualSize: funded.size.virtualSize)). "
-                + (funded.changeIndex == nil ? "Nothing is left for change." : "The rest is change."))
+        console.note("The group's address, where the coins must be:\n  \(group)")
+        let change = funded.changeIndex == nil ? "Nothing is left for change." : "The rest is change."
+        let rates = size?.rates(of: funded.fee) ?? []
+        if rates.count == 1 {
+            console.prose("Fee: \(ScriptDescription.amount(funded.fee)), \(rates[0]). \(change)")
+        } else {
+            console.prose("Fee: \(ScriptDescription.amount(funded.fee)). \(change) The rate depends on who signs:")
+            for rate in rates { console.note("  \(rate)") }
+        }
         if let out {
             console.note("wrote \(out.printable): each signer runs chorale cosign with it")
         } else {
@@ -143,12 +156,24 @@ extension PSBTCreation {
         }
     }
 
-    private static func coins(_ coins: [Coin], of policy: any SpendingPolicy) throws(CommandError) -> [FundingCoin] {
-        var size = InputSize.taprootKeyPath()
-        if let policy = policy as? DelegatedMultisig {
-            // Who will sign is not known yet, so the fee is that of a leaf that lies deepest: the first always does.
-            do throws(DelegatedMultisigError) { size = try policy.inputSize(for: .leaf(0)) } catch { throw .failed("\(error)") }
+    /// An output that nodes relay.
+    private static func output(of payment: Payment, _ arguments: Arguments) throws(CommandError) -> TransactionOutput {
+        let output = TransactionOutput(
+            amount: payment.amount, scriptPubKey: try Self.script(of: payment.address, given: Self.pay.declaration, arguments))
+        guard !output.isDust else {
+            throw arguments.refused(
+                .invalidValue(
+                    argument: Self.pay.declaration.name, value: "\(payment.address):\(payment.amount)",
+                    reason: "\(Amounts.satoshi(payment.amount)) is dust, which nodes do not relay; pay at least "
+                        + "\(Amounts.satoshi(output.scriptPubKey.dustLimit)) to this \(ScriptDescription.typeName(output.scriptPubKey)) address"
+                ))
         }
+        return output
+    }
+
+    private static func coins(_ coins: [Coin], of policy: any SpendingPolicy) -> [FundingCoin] {
+        // Who will sign is not known yet, so the fee is that of the most expensive path.
+        let size = InputSpend.all(of: policy).last?.size ?? .taprootKeyPath()
         return coins.map {
             FundingCoin(
                 outPoint: $0.outPoint, output: TransactionOutput(amount: $0.amount, scriptPubKey: policy.scriptPubKey), inputSize: size)

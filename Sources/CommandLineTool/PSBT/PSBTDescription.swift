@@ -3,11 +3,11 @@ import Secp256k1
 
 /// A PSBT as JSON for programs.
 enum PSBTDescription {
-    static func json(_ summary: PSBTSummary, on network: Network) -> JSONValue {
+    static func json(_ summary: PSBTSummary, on network: Network?) -> JSONValue {
         let transaction = summary.psbt.unsignedTransaction
         let fee = try? summary.fee.get()
         return .object([
-            ("txid", .string("\(transaction.txid)")), ("network", .string(network.rawValue)),
+            ("txid", .string("\(transaction.txid)")), ("network", .optional(network?.rawValue)),
             ("version", .unsigned(UInt64(transaction.version))), ("lock_time", .unsigned(UInt64(transaction.lockTime))),
             ("complete", .bool(summary.isComplete)), ("ready_to_finalize", .bool(summary.unfinishedCount == 0)),
             ("inputs", .array(summary.inputs.enumerated().map { self.json($0.element, index: $0.offset, on: network) })),
@@ -18,8 +18,10 @@ enum PSBTDescription {
                         .object([("index", .integer(index))] + ScriptDescription.json(output, on: network))
                     })
             ),
-            ("fee", fee.map(JSONValue.unsigned) ?? .null), ("virtual_size", summary.virtualSize.map(JSONValue.integer) ?? .null),
-            ("fee_rate", self.feeRate(fee, summary.virtualSize)),
+            ("fee", fee.map(JSONValue.unsigned) ?? .null),
+            ("virtual_size", summary.signedSize.map { .integer($0.virtualSizeMax) } ?? .null),
+            ("fee_rate", self.feeRate(fee, summary.signedSize?.virtualSizeMax)), ("fee_is_high", .bool(summary.hasHighFee)),
+            ("sizes", .array(summary.signedSize.map { self.json($0, fee: fee) } ?? [])),
         ])
     }
 
@@ -30,7 +32,17 @@ enum PSBTDescription {
         return .number(Double(fee * 100 / UInt64(virtualSize)) / 100)
     }
 
-    private static func json(_ input: PSBTSummary.Input, index: Int, on network: Network) -> JSONValue {
+    /// Every size that the transaction can have, the smallest first.
+    static func json(_ size: SignedSize, fee: UInt64?) -> [JSONValue] {
+        size.choices.map { choice in
+            .object([
+                "path": .optional(choice.path?.name), "depth": choice.path?.depth.map(JSONValue.integer) ?? .null,
+                "virtual_size": .integer(choice.virtualSize), "fee_rate": self.feeRate(fee, choice.virtualSize),
+            ])
+        }
+    }
+
+    private static func json(_ input: PSBTSummary.Input, index: Int, on network: Network?) -> JSONValue {
         var members: [(name: String, value: JSONValue)] = [
             ("index", .integer(index)), ("txid", .string("\(input.outPoint.txid)")),
             ("output", .unsigned(UInt64(input.outPoint.index))), ("sequence", .unsigned(UInt64(input.sequence))),

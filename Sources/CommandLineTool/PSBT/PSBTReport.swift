@@ -5,7 +5,7 @@ import Signing
 /// A PSBT as text for people.
 struct PSBTReport {
     let summary: PSBTSummary
-    let network: Network
+    let network: Network?
     let style: Style
 
     /// Most participants of one signature that are listed; the rest is counted.
@@ -39,8 +39,8 @@ struct PSBTReport {
         let transaction = self.summary.psbt.unsignedTransaction
         report.heading("PSBT of transaction \(transaction.txid)")
         report.line(
-            "version \(transaction.version), \(ScriptDescription.lockTime(transaction.lockTime)); addresses as on \(self.network)"
-                + " (--network)")
+            "version \(transaction.version), \(ScriptDescription.lockTime(transaction.lockTime)); "
+                + ScriptDescription.form(on: self.network))
         if let policy = self.policyText { report.line(policy) }
         report.line(self.verdict())
     }
@@ -127,8 +127,12 @@ struct PSBTReport {
         report.heading("Fee")
         switch self.summary.fee {
         case .success(let fee):
-            let rate = self.summary.virtualSize.map { ", \(Amounts.feeRate(fee: fee, virtualSize: $0)) at \(Amounts.grouped($0)) vB" }
-            report.line(ScriptDescription.amount(fee) + (rate ?? ", the rate is known once it is signed"), indent: Self.indent)
+            var rates = self.summary.signedSize?.rates(of: fee) ?? ["the rate is known once it is signed"]
+            // One rate goes beside the amount; where the path is not decided, each has its line.
+            let isOne = rates.count == 1
+            report.line(ScriptDescription.amount(fee) + (isOne ? ", \(rates.removeFirst())" : ""), indent: Self.indent)
+            for rate in rates { report.line(rate, indent: Self.indent) }
+            if self.summary.hasHighFee { report.line(self.style.yellow(HighFee.warning), indent: Self.indent) }
         case .failure(let error):
             for line in self.wrapped("not known: \(error)") { report.line(self.style.yellow(line), indent: Self.indent) }
         }

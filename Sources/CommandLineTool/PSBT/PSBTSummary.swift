@@ -1,5 +1,7 @@
 import Bitcoin
+import CryptoPrimitives
 import Secp256k1
+import Signing
 
 /// What a person asks of a PSBT: what it spends and pays, what it costs, and what is still missing.
 struct PSBTSummary {
@@ -28,8 +30,8 @@ struct PSBTSummary {
     let inputs: [Input]
     /// In satoshi, or why there is none.
     let fee: Result<UInt64, PSBTError>
-    /// Once it is signed; `nil` when some input could be spent in several ways.
-    let virtualSize: Int?
+    /// Once it is signed; `nil` when nothing is known of some input's size.
+    let signedSize: SignedSize?
 
     init(_ psbt: PSBT) {
         self.psbt = psbt
@@ -43,10 +45,17 @@ struct PSBTSummary {
                 signings: MuSig2Signing.all(of: psbt.inputs[index]), sighashType: psbt.inputs[index].sighashType)
         }
         self.fee = Result { () throws(PSBTError) in try psbt.fee(using: context) }
-        self.virtualSize = Self.virtualSize(of: psbt, context)
+        self.signedSize = Self.signedSize(of: psbt, context)
     }
 
     var isComplete: Bool { self.psbt.isComplete }
+
+    var hasHighFee: Bool {
+        guard let fee = try? self.fee.get() else { return false }
+        // The fee is known only where all amounts are, and their sum fits.
+        let spent = self.inputs.reduce(UInt64(0)) { $0 + ($1.spent?.amount ?? 0) }
+        return HighFee.isHigh(fee, spending: spent, virtualSize: self.signedSize?.virtualSizeMax)
+    }
 
     /// How many inputs are neither final nor ready to become so.
     var unfinishedCount: Int {
@@ -100,40 +109,79 @@ extension PSBTSummary {
 // MARK: - Size
 
 extension PSBTSummary {
-    private static func virtualSize(of psbt: PSBT, _ context: PSBT.SpendingContext) -> Int? {
-        var sizes: [InputSize] = []
-        for index in psbt.inputs.indices {
-            guard let size = self.inputSize(ofInput: index, of: psbt, context) else { return nil }
-            sizes.append(size)
-        }
-        return TransactionSize(inputs: sizes, outputs: psbt.unsignedTransaction.outputs).virtualSize
+    private static func signedSize(of psbt: PSBT, _ context: PSBT.SpendingContext) -> SignedSize? {
+        let record = psbt.proprietary[PolicyRecord.psbtKey].flatMap { try? PolicyRecord(parsing: $0) }
+        return SignedSize(
+            inputs: psbt.inputs.indices.map { self.spends(ofInput: $0, of: psbt, record, context) },
+            outputs: psbt.unsignedTransaction.outputs)
     }
 
-    /// The input's size once it is signed, where that is known to the byte.
-    private static func inputSize(ofInput index: Int, of psbt: PSBT, _ context: PSBT.SpendingContext) -> InputSize? {
+    /// The ways in which the input can be spent by what the PSBT tells, the smallest first; none where a size is not known.
+    private static func spends(
+        ofInput index: Int, of psbt: PSBT, _ record: PolicyRecord?, _ context: PSBT.SpendingContext
+    ) -> [InputSpend] {
         let input = psbt.inputs[index]
-        var signed = psbt.unsignedTransaction.inputs[index]
         if input.isFinal {
+            var signed = psbt.unsignedTransaction.inputs[index]
             signed.scriptSig = input.finalScriptSig ?? Script()
             signed.witness = input.finalScriptWitness ?? Witness()
-            return InputSize(of: signed)
+            return [InputSpend(final: signed)]
         }
-        guard let spent = try? context.spentOutput(ofInput: index), case .payToTaproot = spent.scriptPubKey.kind else { return nil }
-        guard let type = try? input.sighashType.map({ (value) in try SighashType(parsing: value) }) ?? .default else { return nil }
-        let leaves = Set(input.musig2PublicNonces.keys.compactMap(\.leafHash) + input.tapScriptSignatures.keys.map(\.leafHash))
-        if input.tapKeySignature != nil || leaves.isEmpty && (input.tapLeafScripts.isEmpty || !input.musig2PublicNonces.isEmpty) {
-            return .taprootKeyPath(sighashType: type)
+        guard let spent = try? context.spentOutput(ofInput: index), case .payToTaproot(let outputKey) = spent.scriptPubKey.kind,
+            let type = try? input.sighashType.map({ (value) in try SighashType(parsing: value) }) ?? .default
+        else { return [] }
+        if let record, input.saysNothingOfTaproot { return InputSpend.all(of: record, type) }
+        let paths = input.pathsBeingSigned ?? input.pathsOfGroups(outputKey: outputKey) ?? input.pathsKnown
+        var spends = paths.keyPath ? [InputSpend(byKeyPath: type)] : []
+        for (block, leaf) in input.tapLeafScripts where paths.leaves.contains(leaf.hash) {
+            guard leaf.script.singleKey != nil else { return [] }
+            spends.append(InputSpend(byLeafAtDepth: block.merklePath.count, type))
         }
-        // One leaf is meant where only one is known, or only one is being signed.
-        let meant = input.tapLeafScripts.filter { leaves.isEmpty || leaves.contains($0.value.hash) }
-        guard meant.count == 1, let (block, leaf) = meant.first, Self.isSingleKey(leaf.script) else { return nil }
-        let signature = [UInt8](repeating: 0, count: InputSize.signatureByteCount(type))
-        signed.witness = Witness([signature, leaf.script.bytes, block.serialized()])
-        return InputSize(of: signed)
+        // A leaf that is meant and whose script is not there has no size that is known.
+        guard paths.leaves.isSubset(of: input.tapLeafScripts.values.map(\.hash)) else { return [] }
+        return Set(spends).sorted { $0.size.witnessByteCount < $1.size.witnessByteCount }
+    }
+}
+
+// MARK: - What an input says of its paths
+
+/// By which paths an input may be spent.
+private struct Paths {
+    var keyPath: Bool
+    var leaves: Set<TapLeafHash>
+}
+
+extension PSBT.Input {
+    /// Whether the input has nothing but its coin: then the PSBT's policy says how it is spent.
+    fileprivate var saysNothingOfTaproot: Bool {
+        self.tapInternalKey == nil && self.tapMerkleRoot == nil && self.tapKeySignature == nil && self.tapLeafScripts.isEmpty
+            && self.tapScriptSignatures.isEmpty && self.musig2Participants.isEmpty && self.musig2PublicNonces.isEmpty
     }
 
-    /// Whether the script is `<32-byte key> OP_CHECKSIG`, which takes one signature.
-    private static func isSingleKey(_ script: Script) -> Bool {
-        script.bytes.count == 34 && script.bytes.first == 32 && script.bytes.last == Opcode.checkSig.rawValue
+    /// The one path for which signatures or nonces are there already (BIPs 371 and 373).
+    fileprivate var pathsBeingSigned: Paths? {
+        let leaves = Set(self.musig2PublicNonces.keys.compactMap(\.leafHash) + self.tapScriptSignatures.keys.map(\.leafHash))
+        if self.tapKeySignature != nil { return Paths(keyPath: true, leaves: []) }
+        guard leaves.isEmpty else { return Paths(keyPath: false, leaves: leaves) }
+        return self.musig2PublicNonces.isEmpty ? nil : Paths(keyPath: true, leaves: [])
+    }
+
+    /// The paths whose keys are aggregates that the input lists the participants of (BIP-373).
+    fileprivate func pathsOfGroups(outputKey: Bytes32) -> Paths? {
+        let keys = Set(self.musig2Participants.keys.map(\.xOnly.bytes))
+        let byKeyPath = keys.contains(outputKey) || self.tapInternalKey.map { keys.contains($0.bytes) } ?? false
+        let leaves = self.tapLeafScripts.values.filter { leaf in leaf.script.singleKey.map(keys.contains) ?? false }
+        return byKeyPath || !leaves.isEmpty ? Paths(keyPath: byKeyPath, leaves: Set(leaves.map(\.hash))) : nil
+    }
+
+    /// The key path, which every Taproot output has, and the leaves that are there.
+    fileprivate var pathsKnown: Paths { Paths(keyPath: true, leaves: Set(self.tapLeafScripts.values.map(\.hash))) }
+}
+
+extension Script {
+    /// The key of `<32-byte key> OP_CHECKSIG`, which takes one signature.
+    fileprivate var singleKey: Bytes32? {
+        guard self.bytes.count == 34, self.bytes.first == 32, self.bytes.last == Opcode.checkSig.rawValue else { return nil }
+        return Bytes32(self.bytes[1...32])
     }
 }

@@ -25,6 +25,11 @@ enum ScriptDescription {
             "\(self.typeName(script)) script \(hex.count <= 72 ? hex : "\(hex.prefix(60))… (\(Amounts.grouped(script.bytes.count)) bytes)")"
     }
 
+    /// In which form `recipient` shows outputs, and how to see the other one.
+    static func form(on network: Network?) -> String {
+        network.map { "addresses as on \($0) (--network)" } ?? "scripts are shown, and with --network NET addresses"
+    }
+
     static func json(_ output: TransactionOutput, on network: Network?) -> [(name: String, value: JSONValue)] {
         let address = network.flatMap { Address(scriptPubKey: output.scriptPubKey, network: $0)?.text }
         return [

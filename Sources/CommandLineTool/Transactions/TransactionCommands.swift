@@ -40,7 +40,9 @@ extension TransactionCommands {
     private static func report(_ transaction: Transaction, on network: Network?, style: Style) -> Report {
         var report = Report(style: style)
         report.heading("Transaction \(transaction.txid)")
-        report.field("version", "\(transaction.version), \(ScriptDescription.lockTime(transaction.lockTime))", width: 8)
+        report.field(
+            "version",
+            "\(transaction.version), \(ScriptDescription.lockTime(transaction.lockTime)); \(ScriptDescription.form(on: network))", width: 8)
         report.field(
             "size",
             "\(Amounts.grouped(transaction.virtualSize)) vB, \(Amounts.grouped(transaction.weight)) weight units, "
