@@ -115,10 +115,10 @@ import Testing
 
     @Test func `a fee that nobody pays on purpose is warned of, by create and by show`() throws {
         let high = try Self.run(["--fee-rate", "200"])
-        #expect(high.errors.contains("Careful: the fee is unusually high"))
+        #expect(high.errors.contains("Careful: the fee is unusually high.\n"))
         var show = Tool("psbt", "show", "-")
         show.input = Array(high.output.utf8)
-        #expect(try show.run().output.contains("Careful: the fee is unusually high"))
+        #expect(try show.run().output.contains("Careful: the fee is unusually high.\n"))
         show.arguments.append("--json")
         #expect(try show.run().json()["fee_is_high"] as? Bool == true)
         let usual = try Self.run(["--fee-rate", "50"])

@@ -81,7 +81,7 @@ enum PSBTCreation {
         if arguments[Self.feeRate].satoshisPerKilobyte < Parsing.widelyRelayedSatoshisPerKilobyteMin {
             console.prose(Self.lowRateWarning)
         }
-        if hasHighFee { console.prose(HighFee.warning) }
+        if hasHighFee { console.prose(HighFee.warning(hasChange: funded.changeIndex != nil)) }
         guard !arguments[.json] else {
             return try console.print(
                 .object([

@@ -132,7 +132,9 @@ struct PSBTReport {
             let isOne = rates.count == 1
             report.line(ScriptDescription.amount(fee) + (isOne ? ", \(rates.removeFirst())" : ""), indent: Self.indent)
             for rate in rates { report.line(rate, indent: Self.indent) }
-            if self.summary.hasHighFee { report.line(self.style.yellow(HighFee.warning), indent: Self.indent) }
+            if self.summary.hasHighFee {
+                report.line(self.style.yellow(HighFee.warning(hasChange: self.summary.hasChange)), indent: Self.indent)
+            }
         case .failure(let error):
             for line in self.wrapped("not known: \(error)") { report.line(self.style.yellow(line), indent: Self.indent) }
         }

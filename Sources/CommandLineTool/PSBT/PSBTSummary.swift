@@ -50,6 +50,12 @@ struct PSBTSummary {
 
     var isComplete: Bool { self.psbt.isComplete }
 
+    /// Whether something goes back to where it came from.
+    var hasChange: Bool {
+        let scripts = Set(self.inputs.compactMap(\.spent?.scriptPubKey))
+        return self.psbt.unsignedTransaction.outputs.contains { scripts.contains($0.scriptPubKey) }
+    }
+
     var hasHighFee: Bool {
         guard let fee = try? self.fee.get() else { return false }
         // The fee is known only where all amounts are, and their sum fits.

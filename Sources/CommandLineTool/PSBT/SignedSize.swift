@@ -84,20 +84,11 @@ extension InputSpend {
         return (internalKey == .unspendable ? [] : [InputSpend(byKeyPath: type)])
             + depths.map { InputSpend(byLeafAtDepth: $0, type) }
     }
-
-    /// How this set of a group's signers spends; `nil` where it cannot.
-    static func by(_ set: [PublicKey], of policy: any SpendingPolicy, _ type: SighashType) -> InputSpend? {
-        switch try? policy.spend(by: set).path {
-        case .outputKey, .keyPath: InputSpend(byKeyPath: type)
-        case .leaf(let block): InputSpend(byLeafAtDepth: block.merklePath.count, type)
-        case nil: nil
-        }
-    }
 }
 
 // MARK: - The transaction
 
-/// How large a transaction is once it is signed. `psbt create`, `psbt show` and `cosign` all say what stands here.
+/// How large a transaction is once it is signed. `psbt create` and `psbt show` say the same.
 struct SignedSize: Equatable {
     struct Choice: Equatable {
         /// The one path of all inputs that have a choice; `nil` where each has its own.
@@ -147,7 +138,9 @@ struct SignedSize: Equatable {
 // MARK: - High fees
 
 enum HighFee {
-    static let warning = "Careful: the fee is unusually high. Is a change output missing?"
+    static func warning(hasChange: Bool) -> String {
+        "Careful: the fee is unusually high." + (hasChange ? "" : " Is a change output missing?")
+    }
 
     /// Whether nobody pays such a fee on purpose: over a tenth of what is spent and over 10,000 sat, or over 1,000 sat/vB.
     static func isHigh(_ fee: UInt64, spending spent: UInt64, virtualSize: Int?) -> Bool {
