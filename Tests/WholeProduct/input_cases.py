@@ -65,7 +65,7 @@ def no_psbt(context):
     text.write_text("please sign\n")
     check_refused(scene, 1, str(text), psbt=text)
     check_refused(scene, 1, "is a folder, a device or a link", psbt=scene.folder)
-    check_refused(scene, 1, "is a folder, a device or a link", psbt="/dev/zero")
+    check_refused(scene, 1, "/dev/zero gives more than", psbt="/dev/zero")
     check_refused(scene, 3, "is not there", psbt=scene.folder / "missing.psbt")
 
 
@@ -226,7 +226,7 @@ def create_refused(context):
         ([*good, "--spend", coin, "--pay", "500"], 2, "ADDRESS:AMOUNT"),
         ([*good, "--spend", coin, "--change", mainnet], 2, "--change cannot be"),
         ([*good, "--spend", coin, "--pay", f"{scene.created['group_address']}:5000"], 1, "the coins hold 1000 sat"),
-        ([*good, "--spend", coin, "--pay", f"{scene.created['group_address']}:5"], 1, "330"),
+        ([*good, "--spend", coin, "--pay", f"{scene.created['group_address']}:5"], 2, "330"),
         ([*good, "--spend", coin, "--threshold", "2"], 2, "--owner-unspendable"),
         ([*good, "--spend", coin, "--owner-aggregate"], 2, "add --threshold"),
         ([*good, "--spend", coin, "--threshold", "3", "--owner-unspendable"], 1, "3"),

@@ -13,17 +13,27 @@ enum TransactionFiles {
     static func psbt(at path: String) throws(CommandError) -> PSBT {
         let bytes = try Files.readInput(path, byteCountMax: self.psbtFileByteCountMax)
         let name = Files.shownName(path)
-        guard !bytes.isEmpty else { throw .failed("\(name) is empty, and a PSBT was expected") }
+        if bytes.isEmpty, let mistake = FileKind.mistake(name, seen: .empty, wanted: .psbt) { throw .failed(mistake) }
         do throws(PSBTError) {
             // Base64 text begins otherwise (cHNidP), and has ASCII characters alone.
             if bytes.starts(with: "psbt".utf8) || bytes.contains(where: { $0 >= 0x80 }) { return try PSBT(parsing: bytes) }
             return try PSBT(base64: self.text(bytes))
         } catch {
-            let content = FileContent(of: bytes)
-            // A damaged PSBT is still one, and where it is damaged helps more.
-            guard content != .psbt, let advice = content.advice(for: path.printable) else { throw .failed("\(name): \(error)") }
-            throw .failed("\(name): not a PSBT: \(advice)")
+            throw .failed(self.mistake(name, bytes) ?? "\(name): \(error)")
         }
+    }
+
+    /// What was given in place of a PSBT; `nil` for a damaged one, where the decoder's error says more.
+    private static func mistake(_ name: String, _ bytes: [UInt8]) -> String? {
+        let kind = FileKind(bytes)
+        if let mistake = FileKind.mistake(name, seen: kind, wanted: .psbt) { return mistake }
+        guard kind == nil, String(validating: bytes, as: UTF8.self) != nil, !bytes.contains(0) else { return nil }
+        if self.text(bytes).lowercased().hasPrefix("70736274ff") {
+            return "\(name) is a PSBT in hex, and is read in binary or Base64 alone: xxd -r -p turns hex into binary"
+        }
+        // Every damaged beginning of the real mark is a text too.
+        return self.text(bytes).hasPrefix("psbt") || bytes.count < 5
+            ? nil : "\(name) is not a PSBT: it seems to be some text; a PSBT in Base64 begins with cHNidP"
     }
 
     /// A transaction in hex on the command line, or in hex or binary in a file or on standard input.
@@ -32,12 +42,11 @@ enum TransactionFiles {
             return try self.transaction(Array(argument.utf8), from: "the transaction given")
         }
         let bytes = try Files.readInput(argument, byteCountMax: self.transactionFileByteCountMax)
-        guard !bytes.isEmpty else { throw .failed("\(Files.shownName(argument)) is empty, and a transaction was expected") }
-        do throws(CommandError) { return try self.transaction(bytes, from: Files.shownName(argument)) } catch {
-            let content = FileContent(of: bytes)
-            // Text may be hex with a slip in it, and where it breaks off helps more.
-            guard content != .text, let advice = content.advice(for: argument.printable) else { throw error }
-            throw .failed("\(Files.shownName(argument)): not a transaction: \(advice)")
+        let name = Files.shownName(argument)
+        if bytes.isEmpty, let mistake = FileKind.mistake(name, seen: .empty, wanted: .transaction) { throw .failed(mistake) }
+        do throws(CommandError) { return try self.transaction(bytes, from: name) } catch {
+            guard let mistake = FileKind.mistake(name, seen: FileKind(bytes), wanted: .transaction) else { throw error }
+            throw .failed(mistake)
         }
     }
 
