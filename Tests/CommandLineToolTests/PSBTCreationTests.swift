@@ -178,4 +178,25 @@ import Testing
             #expect(text.output.contains("at \(size) vB \(depth.map { "by a leaf at depth \($0)" } ?? "by the key path")\n"))
         }
     }
+
+    @Test func `cosign says the same rates as create, and one alone once the set is named`() throws {
+        let folder = try TemporaryFolder()
+        var new = Tool("key", "new", "--network", "regtest", "--out", folder.path("a.key"), "--json")
+        new.environment = ["CHORALE_PASSPHRASE": "no secret at all"]
+        let own = try #require(try new.run().json()["public_key"] as? String)
+        let signers = try folder.write("\(own)\n\(Samples.signersFile(2))", to: "signers.txt")
+        let made = try Tool(
+            "psbt", "create", "--network", "regtest", "--signers", signers, "--threshold", "2", "--owner-aggregate", "--fee-rate", "2",
+            "--spend", "\(Self.txid):0:100000", "--out", folder.path("a.psbt")
+        ).run()
+        let rates = made.errors.split(separator: "\n").map { $0.drop { $0 == " " } }.filter { $0.contains("sat/vB at") }
+        #expect(rates.count == 3)
+        // Nobody can be asked, so it shows what would be signed and ends.
+        var cosign = Tool("cosign", "--psbt", folder.path("a.psbt"), "--key", folder.path("a.key"), "--exchange", folder.path)
+        let open = try cosign.run()
+        #expect(open.exitCode == 2 && rates.allSatisfy { open.errors.contains("           \($0)\n") }, "\(open.errors)")
+        cosign.arguments += ["--set", "\(own),\(Samples.keys(1)[0])"]
+        let decided = try cosign.run()
+        #expect(rates.filter { decided.errors.contains("(290 sat), \($0)\n") }.count == 1, "\(decided.errors)")
+    }
 }

@@ -68,11 +68,12 @@ struct CosignReport {
     // MARK: Fee and times
 
     private func writeFee(to report: inout Report) {
-        let rate = self.task.virtualSize.map { ", \(Amounts.feeRate(fee: self.task.request.fee, virtualSize: $0))" } ?? ""
-        report.field("Fee", ScriptDescription.amount(self.task.request.fee) + rate, width: Self.labelWidth)
+        var rates = self.task.signedSize?.rates(of: self.task.request.fee) ?? []
+        let first = rates.count == 1 ? ", \(rates.removeFirst())" : ""
+        report.field("Fee", [ScriptDescription.amount(self.task.request.fee) + first] + rates, width: Self.labelWidth)
         guard self.task.hasUnusualFee else { return }
         let hasChange = self.task.request.transaction.outputs.contains { $0.scriptPubKey == self.task.policy.scriptPubKey }
-        report.line(self.careful("the fee is unusually high." + (hasChange ? "" : " Is a change output missing?")))
+        report.line(self.style.yellow(HighFee.warning(hasChange: hasChange)))
     }
 
     private func writeTimes(to report: inout Report) {
@@ -121,29 +122,23 @@ struct CosignReport {
 // MARK: - Size and fee
 
 extension CosignTask {
-    /// The size in virtual bytes with the signatures of a set on its cheapest path, where all inputs are the group's.
-    var virtualSize: Int? {
-        guard self.request.prevouts.allSatisfy({ $0.scriptPubKey == self.policy.scriptPubKey }),
-            let set = self.set ?? self.policy.onlySet ?? self.policy.chooseSet(among: Set(self.policy.members)),
-            let (_, path) = try? self.policy.spend(by: set)
-        else { return nil }
-        var transaction = self.request.transaction
-        for index in transaction.inputs.indices {
-            let signature = [UInt8](repeating: 0, count: self.request.sighashTypes[index] == .default ? 64 : 65)
-            switch path {
-            case .outputKey, .keyPath: transaction.inputs[index].witness = Witness([signature])
-            case .leaf(let block):
-                transaction.inputs[index].witness = Witness([signature, [UInt8](repeating: 0, count: 34), block.serialized()])
-            }
-        }
-        return transaction.virtualSize
+    /// How large the transaction becomes, where all inputs are the group's: by the path of the set where it is known, else by each
+    /// path that the group can choose.
+    var signedSize: SignedSize? {
+        guard self.request.prevouts.allSatisfy({ $0.scriptPubKey == self.policy.scriptPubKey }) else { return nil }
+        return SignedSize(inputs: self.request.sighashTypes.map(self.spends), outputs: self.request.transaction.outputs)
     }
 
-    /// A fee that nobody pays on purpose: over a tenth of what is spent and over 10,000 sat, or over 1,000 sat/vB.
+    private func spends(_ type: SighashType) -> [InputSpend] {
+        if let policy = self.policy as? DelegatedMultisig, policy.internalKey == .owner(self.signer.xOnly) {
+            return [InputSpend(byKeyPath: type)]
+        }
+        guard let set = self.set ?? self.policy.onlySet else { return InputSpend.all(of: self.policy, type) }
+        return InputSpend.by(set, of: self.policy, type).map { [$0] } ?? []
+    }
+
     var hasUnusualFee: Bool {
         let spent = self.request.prevouts.reduce(0) { $0 + $1.amount }
-        if self.request.fee > spent / 10, self.request.fee > 10_000 { return true }
-        guard let size = self.virtualSize else { return false }
-        return self.request.fee > 1_000 * UInt64(size)
+        return HighFee.isHigh(self.request.fee, spending: spent, virtualSize: self.signedSize?.virtualSizeMax)
     }
 }

@@ -84,11 +84,20 @@ extension InputSpend {
         return (internalKey == .unspendable ? [] : [InputSpend(byKeyPath: type)])
             + depths.map { InputSpend(byLeafAtDepth: $0, type) }
     }
+
+    /// How this set of a group's signers spends; `nil` where it cannot.
+    static func by(_ set: [PublicKey], of policy: any SpendingPolicy, _ type: SighashType) -> InputSpend? {
+        switch try? policy.spend(by: set).path {
+        case .outputKey, .keyPath: InputSpend(byKeyPath: type)
+        case .leaf(let block): InputSpend(byLeafAtDepth: block.merklePath.count, type)
+        case nil: nil
+        }
+    }
 }
 
 // MARK: - The transaction
 
-/// How large a transaction is once it is signed. `psbt create` and `psbt show` say the same.
+/// How large a transaction is once it is signed. `psbt create`, `psbt show` and `cosign` say the same.
 struct SignedSize: Equatable {
     struct Choice: Equatable {
         /// The one path of all inputs that have a choice; `nil` where each has its own.
