@@ -29,6 +29,8 @@ class Context:
         self.spends = spends
         self.remarks = []
         self.counts = {}
+        # What processes were killed at, a line each.
+        self.kill_log = folder / "kills"
 
     def scene(self, **shape):
         return Scene(self.tool, self.keys, free_name(self.folder, "scene"), **shape)

@@ -11,6 +11,7 @@ import subprocess
 import time
 
 from cases import Skipped, case
+from scenes import as_owner_of
 from tool import wait_until
 
 # --- Files that no signer wrote ----------------------------------------------------------------------------------------
@@ -317,20 +318,9 @@ def no_folder_for_files(context):
 @case("exchange", "a folder or a journal that may not be written is named, with exit code 1")
 def unwritable_folder(context):
     scene = context.scene(signers=2)
-    options = {}
-    if os.geteuid() == 0:
-        # Root may write anywhere, so somebody else has to try.
-        options = {"user": 65534, "group": 65534, "extra_groups": []}
-        for path in [context.folder.parent, context.folder]:
-            path.chmod(0o755)
-        for path in [scene.folder, *scene.folder.rglob("*")]:
-            os.chown(path, 65534, 65534)
-        try:
-            can_run = subprocess.run([context.tool.executable, "--version"], stdout=subprocess.DEVNULL, **options).returncode == 0
-        except OSError:
-            can_run = False
-        if not can_run:
-            raise Skipped("the executable lies where another user cannot start it")
+    options = as_owner_of(scene)
+    if options is None:
+        raise Skipped("no other user can start an executable in the temporary folder")
     scene.shared.chmod(0o555)
     scene.cosign(0, preload=False, **options).expect(1, str(scene.shared), "Permission denied")
     scene.shared.chmod(0o755)

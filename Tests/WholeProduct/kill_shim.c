@@ -1,10 +1,13 @@
 /*
- * Loaded into a chorale process with LD_PRELOAD. Does two things, both told by environment variables:
+ * Loaded into a chorale process with LD_PRELOAD. Does three things, all told by environment variables:
  *
  *   KILL_AT=n KILL_HOW=before|after|half   ends the process with SIGKILL at its n-th durable step: right before the call, right
  *                                          after it, or, for a write, after the first half of its bytes
+ *   KILL_STEP="CALL TEXT"                  counts only steps of this call that are about a path with this text in it
+ *   KILL_LOG=FILE                          adds a line to the file before such an end: the step's call, and the path it is about
  *   RELEASE_LOG=FOLDER                     keeps a copy of every file that gets its name in the exchange folder, even of one that is
  *                                          replaced a moment later
+ *   CLOCK_JUMP=FILE                        the time of day is an hour ahead for as long as the file exists
  *
  * Durable steps are the calls that change what a crash leaves behind: mkdir, link, linkat, rename, unlink, fsync, fdatasync,
  * ftruncate, and pwrite, with which all files are written.
@@ -19,13 +22,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static atomic_long step_count;
 
 /* Read once, before any thread runs: the process changes its environment when it has taken its passphrase. */
 static long kill_at;
-static char how[16], release_log[1024];
+static char how[16], kill_call[32], kill_text[256], release_log[1024], kill_log[1024], clock_jump[1024];
 
 static void copy(char *target, size_t size, const char *name) {
     const char *value = getenv(name);
@@ -36,19 +40,56 @@ __attribute__((constructor)) static void prepare(void) {
     const char *at = getenv("KILL_AT");
     kill_at = at ? atol(at) : 0;
     copy(how, sizeof how, "KILL_HOW");
+    const char *step = getenv("KILL_STEP");
+    if (step && sscanf(step, "%31s %255s", kill_call, kill_text) != 2) abort();
     copy(release_log, sizeof release_log, "RELEASE_LOG");
+    copy(kill_log, sizeof kill_log, "KILL_LOG");
+    copy(clock_jump, sizeof clock_jump, "CLOCK_JUMP");
 }
 
-static void end_now(void) {
+/* What the step is about: a path, or a file that is open. */
+struct subject { const char *call, *path; int file; };
+
+static void find_path(struct subject subject, char *path, size_t size) {
+    path[0] = 0;
+    if (subject.path) {
+        snprintf(path, size, "%s", subject.path);
+    } else {
+        char link[64];
+        snprintf(link, sizeof link, "/proc/self/fd/%d", subject.file);
+        ssize_t count = readlink(link, path, size - 1);
+        path[count > 0 ? count : 0] = 0;
+    }
+}
+
+static void end_now(struct subject subject) {
+    char path[1024];
+    find_path(subject, path, sizeof path);
+    FILE *log = kill_log[0] ? fopen(kill_log, "a") : NULL;
+    if (log) {
+        fprintf(log, "%s %s\n", subject.call, path);
+        fclose(log);
+    }
     kill(getpid(), SIGKILL);
     for (;;) pause();
 }
 
-/* Whether the process is to end here. Every step is counted once; the same number is asked for before its call and after. */
-static int is_due(long step, const char *where) { return step == kill_at && !strcmp(how, where); }
+/* The number of this step, or 0 where it is none of those that are counted. */
+static long count_step(struct subject subject) {
+    if (!kill_at) return 0;
+    if (kill_call[0]) {
+        char path[1024];
+        find_path(subject, path, sizeof path);
+        if (strcmp(kill_call, subject.call) || !strstr(path, kill_text)) return 0;
+    }
+    return atomic_fetch_add(&step_count, 1) + 1;
+}
 
-static void reach(long step, const char *where) {
-    if (is_due(step, where)) end_now();
+/* Whether the process is to end here. Every step is counted once; the same number is asked for before its call and after. */
+static int is_due(long step, const char *where) { return step && step == kill_at && !strcmp(how, where); }
+
+static void reach(long step, const char *where, struct subject subject) {
+    if (is_due(step, where)) end_now(subject);
 }
 
 /* The function that the program would have called without this library. */
@@ -103,20 +144,21 @@ static void settle(char *kept, size_t kept_size, const char *target, int result)
 
 /* --- The calls --- */
 
-#define STEP(call)                                      \
-    long step = atomic_fetch_add(&step_count, 1) + 1;   \
-    reach(step, "before");                              \
-    call;                                               \
-    int code = errno;                                   \
-    reach(step, "after");                               \
-    errno = code;                                       \
+#define STEP(name, path, file, call)                      \
+    struct subject subject = {#name, path, file};         \
+    long step = count_step(subject);                      \
+    reach(step, "before", subject);                       \
+    call;                                                 \
+    int code = errno;                                     \
+    reach(step, "after", subject);                        \
+    errno = code;                                         \
     return result
 
-int mkdir(const char *path, mode_t mode) { STEP(int result = REAL(mkdir)(path, mode)); }
-int unlink(const char *path) { STEP(int result = REAL(unlink)(path)); }
-int fsync(int file) { STEP(int result = REAL(fsync)(file)); }
-int fdatasync(int file) { STEP(int result = REAL(fdatasync)(file)); }
-int ftruncate(int file, off_t size) { STEP(int result = REAL(ftruncate)(file, size)); }
+int mkdir(const char *path, mode_t mode) { STEP(mkdir, path, -1, int result = REAL(mkdir)(path, mode)); }
+int unlink(const char *path) { STEP(unlink, path, -1, int result = REAL(unlink)(path)); }
+int fsync(int file) { STEP(fsync, NULL, file, int result = REAL(fsync)(file)); }
+int fdatasync(int file) { STEP(fdatasync, NULL, file, int result = REAL(fdatasync)(file)); }
+int ftruncate(int file, off_t size) { STEP(ftruncate, NULL, file, int result = REAL(ftruncate)(file, size)); }
 
 /* Calls link, linkat or rename, with the log around it. */
 static int named(int (*call)(const char *, const char *), const char *path, const char *new_path) {
@@ -130,7 +172,7 @@ static int named(int (*call)(const char *, const char *), const char *path, cons
 }
 
 int link(const char *path, const char *new_path) {
-    STEP(int result = named(REAL(link), path, new_path));
+    STEP(link, new_path, -1, int result = named(REAL(link), path, new_path));
 }
 
 /* How a file without a name gets one: through its descriptor, which `path` names under /proc. */
@@ -144,19 +186,28 @@ int linkat(int folder, const char *path, int new_folder, const char *new_path, i
 }
 
 int rename(const char *path, const char *new_path) {
-    STEP(int result = named(REAL(rename), path, new_path));
+    STEP(rename, new_path, -1, int result = named(REAL(rename), path, new_path));
 }
 
 ssize_t pwrite(int file, const void *bytes, size_t count, off_t offset) {
-    long step = atomic_fetch_add(&step_count, 1) + 1;
-    reach(step, "before");
+    struct subject subject = {"pwrite", NULL, file};
+    long step = count_step(subject);
+    reach(step, "before", subject);
     if (is_due(step, "half")) {
         REAL(pwrite)(file, bytes, count / 2, offset);
-        end_now();
+        end_now(subject);
     }
     ssize_t result = REAL(pwrite)(file, bytes, count, offset);
     int code = errno;
-    reach(step, "after");
+    reach(step, "after", subject);
     errno = code;
+    return result;
+}
+
+/* --- The clock --- */
+
+int clock_gettime(clockid_t clock, struct timespec *time) {
+    int result = REAL(clock_gettime)(clock, time);
+    if (result == 0 && clock == CLOCK_REALTIME && clock_jump[0] && access(clock_jump, F_OK) == 0) time->tv_sec += 3600;
     return result;
 }

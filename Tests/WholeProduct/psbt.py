@@ -54,6 +54,31 @@ def read_maps(data):
     return maps
 
 
+def write_maps(maps):
+    def sized(data):
+        count = len(data)
+        if count < 0xFD:
+            return bytes([count]) + data
+        return (b"\xfd" + struct.pack("<H", count) if count < 1 << 16 else b"\xfe" + struct.pack("<I", count)) + data
+
+    return b"psbt\xff" + b"".join(b"".join(sized(key) + sized(fields[key]) for key in fields) + b"\x00" for fields in maps)
+
+
+def with_times(data, lock_time, sequences):
+    """The PSBT with another lock time and other sequence numbers in its transaction."""
+    maps = read_maps(data)
+    transaction = bytearray(maps[0][b"\x00"])
+    transaction[-4:] = struct.pack("<I", lock_time)
+    # Version, number of inputs; then for each: the coin, an empty script, the sequence number.
+    offset = 4 + 1
+    assert transaction[4] == len(sequences) < 0xFD
+    for sequence in sequences:
+        transaction[offset + 37 : offset + 41] = struct.pack("<I", sequence)
+        offset += 41
+    maps[0][b"\x00"] = bytes(transaction)
+    return write_maps(maps)
+
+
 def input_count(transaction):
     reader = Reader(transaction)
     reader.take(4)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Tests the executable as people and their machines use it: real processes, a real folder, real kills.
 
-    run.py [--quick] [--only TEXT] [--seed N] [--jobs N] [--keep]
+    run.py [--quick] [--only TEXT] [--seed N] [--jobs N] [--keep] [--skips FILE]
 
 CHORALE names the executable (default: .build/release/chorale). Prints one line a case, and exits with 1 when one failed.
 """
@@ -24,6 +24,8 @@ import crash_cases  # noqa: F401  (each registers its cases)
 import demo_cases  # noqa: F401
 import exchange_cases  # noqa: F401
 import input_cases  # noqa: F401
+import person_cases  # noqa: F401
+import process_cases  # noqa: F401
 from scenes import Keys
 from tool import Tool
 
@@ -38,6 +40,7 @@ def parse_arguments():
     parser.add_argument("--seed", type=int, default=2, help="what is random follows from it")
     parser.add_argument("--jobs", type=int, default=max(3, (os.cpu_count() or 1) + 1), help="how many cases run at once")
     parser.add_argument("--keep", action="store_true", help="leave the folders of cases that failed")
+    parser.add_argument("--skips", help="append a line to this file for each case that was skipped: its name, and why")
     return parser.parse_args()
 
 
@@ -45,7 +48,7 @@ class Runner:
     def __init__(self, arguments, tool, keys, folder):
         self.arguments, self.tool, self.keys, self.folder = arguments, tool, keys, folder
         self.lock = threading.Lock()
-        self.spends, self.passed, self.failed, self.skipped = [], 0, 0, 0
+        self.spends, self.passed, self.failed, self.skipped = [], 0, 0, []
 
     def run(self, number, group, sentence, function):
         started = time.monotonic()
@@ -69,7 +72,8 @@ class Runner:
                 print("".join(f"        {line}\n" for line in problem.splitlines()), end="", flush=True)
             self.passed += word == "ok"
             self.failed += word == "FAILED"
-            self.skipped += word == "SKIPPED"
+            if skipped:
+                self.skipped.append(f"{group}: {sentence}: {skipped}")
 
     def check_consensus(self):
         """Every finished transaction before libbitcoinkernel."""
@@ -77,8 +81,8 @@ class Runner:
             return
         made = subprocess.run([ROOT / "scripts/python-environment", "consensus"], capture_output=True, text=True)
         if made.returncode != 0:
-            self.skipped += 1
-            print(f"SKIPPED consensus: libbitcoinkernel accepts every finished transaction ({made.stderr.strip()})")
+            self.skipped.append(f"consensus: libbitcoinkernel accepts every finished transaction: {made.stderr.strip()}")
+            print(f"SKIPPED {self.skipped[-1]}")
             return
         command = [made.stdout.strip(), pathlib.Path(__file__).with_name("verify_spends.py")]
         done = subprocess.run(command, input=json.dumps(self.spends), capture_output=True, text=True)
@@ -107,11 +111,16 @@ def main():
         with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
             for future in [pool.submit(runner.run, *entry) for entry in chosen]:
                 future.result()
+        if not chosen:
+            sys.exit(f"no case has “{arguments.only}” in its name")
         runner.check_consensus()
     finally:
         if not arguments.keep:
             shutil.rmtree(folder, ignore_errors=True)
-    skipped = f", {runner.skipped} skipped" if runner.skipped else ""
+    if arguments.skips:
+        with open(arguments.skips, "a") as file:
+            file.writelines("whole-product: " + " ".join(line.split()) + "\n" for line in runner.skipped)
+    skipped = f", {len(runner.skipped)} skipped" if runner.skipped else ""
     print(f"{runner.passed} passed, {runner.failed} failed{skipped} ({time.monotonic() - started:.0f} s)")
     sys.exit(runner.failed > 0)
 

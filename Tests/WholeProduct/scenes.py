@@ -6,12 +6,16 @@ import os
 import pathlib
 import re
 import shutil
+import subprocess
 
 from psbt import PSBT
 from released import Released
 from tool import wait_until
 
 NETWORK = "regtest"
+
+# The user and group that own nothing.
+NOBODY = 65534
 
 
 class Keys:
@@ -52,25 +56,31 @@ class Scene:
         self.psbt = self.folder / "payment.psbt"
         self.created = self.create(self.psbt, inputs)
 
-    def create(self, path, inputs=1, *more):
+    def create(self, path, inputs=1, *more, fee_rate=2):
         coins = []
         for number in range(inputs):
             txid = hashlib.sha256(f"{path.name} {number}".encode()).hexdigest()
             coins += ["--spend", f"{txid}:{number}:{100_000 + number}"]
-        words = ["psbt", "create", "--network", NETWORK, *self.policy, *coins, "--fee-rate", "2", "--out", path, "--json", *more]
+        words = ["psbt", "create", "--network", NETWORK, *self.policy, *coins, "--fee-rate", fee_rate, "--out", path, "--json", *more]
         return json.loads(self.tool.run(*words).expect(0).out)
 
-    def cosign(self, signer, *more, kill=None, passphrase=None, preload=True, time_limit=60, key=None, psbt=None, exchange=None, **options):
-        """Starts one signer; `kill` is (step, how) of kill_shim.c."""
+    def cosign(
+        self, signer, *more, kill=None, kill_log=None, clock_jump=None, is_asked=False, passphrase=None, preload=True, time_limit=60,
+        key=None, psbt=None, exchange=None, **options,
+    ):  # fmt: skip
+        """Starts one signer. `kill` is (number, how) or (number, how, step) of kill_shim.c, `kill_log` a file that tells what it was killed at, and `clock_jump`
+        a file that sets the process's time of day an hour ahead while it exists."""
         env = {"CHORALE_PASSPHRASE": self.passphrase if passphrase is None else passphrase}
         if preload and self.tool.shim:
             env |= {"LD_PRELOAD": self.tool.shim, "RELEASE_LOG": str(self.log)}
             if kill:
-                env |= {"KILL_AT": str(kill[0]), "KILL_HOW": kill[1]}
+                env |= dict(zip(["KILL_AT", "KILL_HOW", "KILL_STEP"], map(str, kill))) | {"KILL_LOG": str(kill_log or "")}
+            if clock_jump:
+                env |= {"CLOCK_JUMP": str(clock_jump)}
         return self.tool.start(
-            "cosign", "--psbt", psbt or self.psbt, "--key", key or self.key_files[signer], "--exchange", exchange or self.shared, "--yes",
-            "--time-limit", time_limit, *more, env=env, **options,
-        )
+            "cosign", "--psbt", psbt or self.psbt, "--key", key or self.key_files[signer], "--exchange", exchange or self.shared,
+            *([] if is_asked else ["--yes"]), "--time-limit", time_limit, *more, env=env, **options,
+        )  # fmt: skip
 
     @property
     def request_folder(self):
@@ -115,6 +125,26 @@ class Scene:
 
     def remove(self):
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def as_owner_of(scene):
+    """The options that start a process as somebody whom permissions bind: where the tests run as root, another user, who is given
+    the scene's files and a copy of the executable. `None` where that user cannot run it all the same."""
+    if os.geteuid() != 0:
+        return {}
+    executable = scene.folder / "chorale"
+    shutil.copy(scene.tool.executable, executable)
+    # From the folder of all cases on downwards.
+    for path in [scene.tool.work_folder, scene.folder.parent, scene.folder, executable]:
+        path.chmod(0o755)
+    for path in [scene.folder, *scene.folder.rglob("*")]:
+        os.chown(path, NOBODY, NOBODY)
+    options = {"user": NOBODY, "group": NOBODY, "extra_groups": [], "executable": str(executable)}
+    try:
+        can_run = subprocess.run(["chorale", "--version"], stdout=subprocess.DEVNULL, **options).returncode == 0
+    except OSError:
+        can_run = False
+    return options if can_run else None
 
 
 def free_name(folder, name):

@@ -1,9 +1,13 @@
 """Runs chorale processes, as a shell would."""
 
+import fcntl
 import os
 import pathlib
+import pty
+import re
 import signal
 import subprocess
+import termios
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -46,9 +50,9 @@ class Process:
             env=environment,
             stdin=options.pop("stdin", subprocess.DEVNULL),
             stdout=options.pop("stdout", subprocess.PIPE),
-            stderr=subprocess.PIPE,
+            stderr=options.pop("stderr", subprocess.PIPE),
             text=True,
-            # Without a terminal to ask at, whatever the tests are run from.
+            # Without a terminal to ask at, whatever the tests are run from; `Terminal` gives one.
             start_new_session=True,
             **options,
         )
@@ -76,11 +80,53 @@ class Process:
     def expect(self, code, *texts):
         """Asserts the exit code, and that each text stands in what was printed."""
         self.wait()
-        printed = self.out + self.err
+        printed = (self.out or "") + (self.err or "")
         said = f"{' '.join(self.words)}\nexit code {self.code}, and it said:\n{printed}"
         assert self.code == code, f"exit code {code} expected: {said}"
         for text in texts:
             assert text in printed, f"“{text}” expected: {said}"
+        return self
+
+
+class Terminal:
+    """A process with a terminal of its own, at which a person sits: `screen` is everything that it has shown."""
+
+    def __init__(self, start):
+        """`start` starts the process, given the options of `Tool.start`."""
+        self.keyboard, line = pty.openpty()
+        os.set_blocking(self.keyboard, False)
+        fcntl.ioctl(line, termios.TIOCSWINSZ, b"\x28\x00\xc8\x00\x00\x00\x00\x00")  # 40 rows, 200 columns
+        self.process = start(stdin=line, stderr=line, preexec_fn=lambda: fcntl.ioctl(line, termios.TIOCSCTTY, 0))
+        os.close(line)
+        self.screen = ""
+
+    def look(self):
+        try:
+            while data := os.read(self.keyboard, 65536):
+                self.screen += data.decode(errors="replace")
+        except OSError:
+            # Nothing to read right now, or nobody at the other end any more.
+            pass
+        return self.screen
+
+    @property
+    def words(self):
+        """What was shown, with one space between any two words."""
+        return " ".join(re.sub(r"\x1b\[[0-9;]*[A-Za-z]", " ", self.look()).split())
+
+    def wait_for(self, text, timeout=30):
+        wait_until(lambda: text in self.look(), timeout, f"“{text}” on the terminal, which shows: {self.screen}")
+
+    def type(self, text):
+        os.write(self.keyboard, text.encode())
+
+    def expect(self, code, timeout=60):
+        """Waits for the end, and looks all the while: a full terminal would stop the process."""
+        wait_until(lambda: (self.look(), not self.process.is_running)[1], timeout, "the process at the terminal to end")
+        self.look()
+        os.close(self.keyboard)
+        self.process.wait()
+        assert self.process.code == code, f"exit code {code} expected, not {self.process.code}: {self.screen}"
         return self
 
 
