@@ -15,7 +15,7 @@ struct Fuzzer: Sendable {
 
     static let all: [Fuzzer] = [
         .psbt, .psbtText, .transaction, .script, .address, .encodings, .keysAndNonces, .taproot, .statement, .ownStatement, .policy,
-        .sealedSecret, .keyFile, .journal, .session, .exchange,
+        .nonceSet, .signatureShares, .evidence, .sealedSecret, .keyFile, .journal, .session, .exchange,
     ]
 }
 
