@@ -71,7 +71,7 @@ import Testing
             let run = try Tool("audit", "verify", path).run()
             #expect(run.exitCode == 1, "byte \(place): \(run.output)")
             #expect(run.output == "", "byte \(place)")
-            #expect(run.errors.hasPrefix("chorale: \(path): "), "byte \(place): \(run.errors)")
+            #expect(run.errors.hasPrefix("chorale: \(path)"), "byte \(place): \(run.errors)")
         }
         let cut = try play.group.folder.write(Array(bytes.dropLast()), to: "cut.chorale")
         #expect(try Tool("audit", "verify", cut).run().exitCode == 1)

@@ -104,14 +104,14 @@ def register():
 register()
 
 # The steps by which a signer's part becomes known or durable: call, a text in the path, and which of them. The journal's first write
-# is its header, the second the decision to sign.
+# is its header, the second the decision to sign. Files are written before they have a name, or under another.
 NAMED_STEPS = [
     ("rename /presence-", 1),
     ("link /nonces-", 1),
     ("pwrite .key.journal", 2),
     ("fdatasync .key.journal", 2),
-    ("pwrite /attempt-0001/.chorale-", 1),
-    ("pwrite /attempt-0001/.chorale-", 2),
+    ("pwrite /attempt-0001/", 1),
+    ("pwrite /attempt-0001/", 2),
     ("rename /partials-", 1),
     ("unlink /presence-", 1),
 ]

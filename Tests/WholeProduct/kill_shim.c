@@ -3,7 +3,7 @@
  *
  *   KILL_AT=n KILL_HOW=before|after|half   ends the process with SIGKILL at its n-th durable step: right before the call, right
  *                                          after it, or, for a write, after the first half of its bytes
- *   KILL_STEP="CALL TEXT"                  counts only steps of this call that are about a path with this text in it
+ *   KILL_STEP="CALL TEXT"                  counts only steps whose call begins so, about a path with this text in it
  *   KILL_LOG=FILE                          adds a line to the file before such an end: the step's call, and the path it is about
  *   RELEASE_LOG=FOLDER                     keeps a copy of every file that gets its name in the exchange folder, even of one that is
  *                                          replaced a moment later
@@ -80,7 +80,7 @@ static long count_step(struct subject subject) {
     if (kill_call[0]) {
         char path[1024];
         find_path(subject, path, sizeof path);
-        if (strcmp(kill_call, subject.call) || !strstr(path, kill_text)) return 0;
+        if (strncmp(kill_call, subject.call, strlen(kill_call)) || !strstr(path, kill_text)) return 0;
     }
     return atomic_fetch_add(&step_count, 1) + 1;
 }
@@ -182,7 +182,7 @@ static int linkat_descriptor(const char *path, const char *new_path) {
 
 int linkat(int folder, const char *path, int new_folder, const char *new_path, int flags) {
     if (folder != AT_FDCWD || new_folder != AT_FDCWD || flags != AT_SYMLINK_FOLLOW) abort();
-    STEP(int result = named(linkat_descriptor, path, new_path));
+    STEP(linkat, new_path, -1, int result = named(linkat_descriptor, path, new_path));
 }
 
 int rename(const char *path, const char *new_path) {

@@ -1,5 +1,7 @@
 """What a person sees before and while signing, and what becomes of the answers."""
 
+import json
+
 from cases import case
 from psbt import PSBT, with_times
 from tool import Terminal
@@ -64,7 +66,9 @@ def asks(context):
     payment = lines_of(psbt, created, [(recipient, 150_000)])
 
     def shown_to(signer):
-        return [*payment, "Signers all 2", *(key + (" you" if key == scene.public[signer] else "") for key in sorted(scene.public))]
+        label = json.loads(context.tool.run("key", "show", scene.key_files[signer], "--json").expect(0).out)["label"]
+        signers = [f"{key} {label}, you" if key == scene.public[signer] else key for key in sorted(scene.public)]
+        return [*payment, "Signers all 2", *signers]
 
     def sit_down():
         terminal = Terminal(lambda **options: scene.cosign(0, psbt=psbt, is_asked=True, **options))
@@ -182,7 +186,8 @@ def live_line(context):
     context.collect(scene)
     delegated = context.scene(signers=3, threshold=2)
     terminal = Terminal(lambda **options: delegated.cosign(1, time_limit=3, **options))
-    terminal.wait_for("waiting for signers from ")
+    wait = "waiting for signers: 1 more of "
+    terminal.wait_for(wait)
+    line = terminal.screen.split(wait)[1].split(" s")[0]
+    assert all((key[:10] in line) == (key != delegated.public[1]) for key in delegated.public), line
     terminal.expect(3)
-    line = terminal.screen.split("waiting for signers from ")[1]
-    assert delegated.public[0][:10] in line and delegated.public[2][:10] in line and delegated.public[1][:10] not in line.split(" s")[0], line
