@@ -40,10 +40,10 @@ import Testing
         let shown = try Tool("audit", "verify", proof).run()
         #expect(shown.exitCode == 0, "\(shown.errors)")
         #expect(shown.errors == "")
-        #expect(shown.outputLines.count == 2)
         #expect(shown.output.hasPrefix("Proved: signer \(play.culprit) is at fault: \(fault.verdict)"), "\(shown.output)")
-        #expect(
-            shown.output.hasSuffix("It was to sign transaction \(play.request.transaction.txid), in attempt 1.\n"), "\(shown.output)")
+        // What it was to sign follows, however the lines are broken.
+        #expect(shown.output.contains("\nIt was to sign") && shown.output.contains("in attempt 1"), "\(shown.output)")
+        #expect(shown.output.contains("\(play.request.transaction.txid)"), "\(shown.output)")
         #expect(!shown.output.contains("\(play.honest)"))
 
         var piped = Tool("audit", "verify", "-", "--json")

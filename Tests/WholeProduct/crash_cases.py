@@ -187,7 +187,7 @@ def all_killed(context):
         scene = context.scene(signers=3, inputs=2)
         for _ in range(3):
             running = [scene.cosign(signer) for signer in range(3)]
-            time.sleep(source.uniform(0.01, 0.12))
+            time.sleep(source.uniform(0.005, 0.06))
             for process in running:
                 process.kill()
             for process in running:

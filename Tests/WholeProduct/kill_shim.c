@@ -98,8 +98,8 @@ static void reach(long step, const char *where, struct subject subject) {
 /* --- The log of what was released --- */
 
 /*
- * Copies the file, before it gets its name: what a kill interrupts here was never released, and is left as a .part.
- * Between the two a kill leaves a copy of what was about to be released, which the checks count as released.
+ * Copies the file as a .about, before it gets its name; `settle` takes the ending away when it has it. What a kill interrupts between
+ * the two may have been released or not: the checks look whether it lies in the folder.
  */
 static void keep(const char *source, const char *target, char *kept, size_t kept_size) {
     static atomic_long number;
@@ -112,8 +112,9 @@ static void keep(const char *source, const char *target, char *kept, size_t kept
     snprintf(name, sizeof name, "%s", inside + 1);
     for (char *c = name; *c; c++) if (*c == '/') *c = '+';
     snprintf(kept, kept_size, "%s/%ld-%ld-%s", release_log, (long)getpid(), (long)atomic_fetch_add(&number, 1), name);
-    char part[3072];
+    char part[3072], about[3072];
     snprintf(part, sizeof part, "%s.part", kept);
+    snprintf(about, sizeof about, "%s.about", kept);
     int from = open(source, O_RDONLY | O_CLOEXEC);
     if (from < 0) {
         /* The folder is away this very moment; `settle` looks again if the call succeeds all the same. */
@@ -127,19 +128,21 @@ static void keep(const char *source, const char *target, char *kept, size_t kept
         if (write(to, buffer, (size_t)count) != count) abort();
     close(from);
     if (to >= 0) close(to);
-    REAL(rename)(part, kept);
+    REAL(rename)(part, about);
 }
 
 /* A name that was not given released nothing; one that was given is looked for until it is seen. */
 static void settle(char *kept, size_t kept_size, const char *target, int result) {
-    if (result != 0) {
-        if (kept[0]) REAL(unlink)(kept);
-        return;
-    }
-    for (int tries = 0; !kept[0] && release_log[0] && strstr(target, "/chorale-") && tries < 1000; tries++) {
-        keep(target, target, kept, kept_size);
-        if (!kept[0]) usleep(1000);
-    }
+    char about[3072];
+    if (result == 0)
+        for (int tries = 0; !kept[0] && release_log[0] && strstr(target, "/chorale-") && tries < 1000; tries++) {
+            keep(target, target, kept, kept_size);
+            if (!kept[0]) usleep(1000);
+        }
+    if (!kept[0]) return;
+    snprintf(about, sizeof about, "%s.about", kept);
+    if (result == 0) REAL(rename)(about, kept);
+    else REAL(unlink)(about);
 }
 
 /* --- The calls --- */

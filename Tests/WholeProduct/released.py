@@ -1,6 +1,7 @@
 """What a nonce mistake would look like, looked for in everything that ever got a name in an exchange folder.
 
-The log holds a copy of every file, even of one that was replaced or removed a moment later (kill_shim.c).
+The log holds a copy of every file, even of one that was replaced or removed a moment later (kill_shim.c). A copy that ends in .about
+was made by a process that was killed while it gave the file its name: it counts if the file lies in the folder.
 """
 
 import collections
@@ -13,11 +14,14 @@ NAME = re.compile(r"\d+-\d+-chorale-[0-9a-f]{16}\+attempt-(\d{4})\+(nonces|parti
 
 
 class Released:
-    def __init__(self, folder):
+    def __init__(self, folder, contents=frozenset()):
+        """`contents` are the bytes of all files that lie in the exchange folder."""
         self.nonces = collections.defaultdict(set)  # (signer, attempt): sets of ((input, label, nonce), …)
         self.partials = collections.defaultdict(set)  # (signer, attempt): (transcript, ((input, label, partial), …))
         for path in sorted(pathlib.Path(folder).iterdir()):
-            if match := NAME.fullmatch(path.name):
+            if path.name.endswith(".about") and path.read_bytes() not in contents:
+                continue
+            if match := NAME.fullmatch(path.name.removesuffix(".about")):
                 self.take(path.read_bytes(), int(match[1]), match[2], bytes.fromhex(match[3]))
 
     def take(self, data, attempt, kind, signer):

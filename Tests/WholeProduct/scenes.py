@@ -110,12 +110,13 @@ class Scene:
 
     def released(self, is_whole=True):
         """What was ever released; as a whole it is at least what lies in the folder now."""
-        if not is_whole:
-            return Released(self.log)
-        kept = {path.read_bytes() for path in self.log.iterdir()}
-        for path in self.request_folder.glob("attempt-*/*.psbt"):
-            assert path.read_bytes() in kept, f"{path} is not in the log of what was released"
-        return Released(self.log)
+        folder = self.request_folder
+        contents = {path: path.read_bytes() for path in folder.glob("attempt-*/*.psbt") if path.is_file()} if folder else {}
+        if is_whole:
+            kept = {path.read_bytes() for path in self.log.iterdir()}
+            for path, data in contents.items():
+                assert data in kept, f"{path} is not in the log of what was released"
+        return Released(self.log, set(contents.values()))
 
     def check_folder_is_clean(self):
         """Nothing half-written under any name of the protocol, and nobody claims to be here any more."""
