@@ -31,9 +31,9 @@ def expect_nothing_signed(scene):
     assert not list(scene.folder.glob("*.journal")), "a journal was begun"
 
 
-def lines_of(psbt, created, paid, virtual_size=None):
-    """What must be shown of a payment: every coin and output with its address, amounts, fee and its rate at this size."""
-    virtual_size = virtual_size or created["virtual_size"]
+def lines_of(psbt, created, paid, *sizes):
+    """What must be shown of a payment: every coin and output with its address, amounts, fee and its rate at these sizes."""
+    rates = [created["fee"] * 100 // size for size in sizes or [created["virtual_size"]]]
     coins = []
     for number, (value, _) in enumerate(PSBT(psbt.read_bytes()).prevouts()):
         coins += [f"{number} {amount(value)}", created["group_address"], "(this group's coin)"]
@@ -42,7 +42,6 @@ def lines_of(psbt, created, paid, virtual_size=None):
     outputs = {number: (address, value) for number, (address, value) in enumerate(paid)}
     outputs = {(number if number < created["change_index"] else number + 1): output for number, output in outputs.items()}
     outputs[created["change_index"]] = (created["group_address"], change)
-    rate = created["fee"] * 100 // virtual_size
     return [
         f"To be signed: transaction {created['txid']} on regtest",
         "Spends",
@@ -53,7 +52,8 @@ def lines_of(psbt, created, paid, virtual_size=None):
             for number, (address, value) in sorted(outputs.items())
             for word in [f"{number} {amount(value)}", address + (" (back to this group)" if number == created["change_index"] else "")]
         ),
-        f"Fee {amount(created['fee'])}, {rate // 100}.{rate % 100:02} sat/vB",
+        f"Fee {amount(created['fee'])}",
+        *(f"{rate // 100}.{rate % 100:02} sat/vB" for rate in rates),
     ]
 
 
@@ -108,7 +108,7 @@ def shows_set(context):
     first, second, third = sorted(scene.public)
     deep, shallow = created["virtual_size"], created["virtual_size"] - 8
     alone = scene.cosign(0, psbt=psbt, time_limit=1).expect(3)
-    expect_words(shown_by(alone), *lines_of(psbt, created, [(recipient, 40_000)], shallow), "Signers any 2 of 3")
+    expect_words(shown_by(alone), *lines_of(psbt, created, [(recipient, 40_000)], shallow, deep), "Signers any 2 of 3")
     assert all(key in alone.err for key in scene.public), alone.err
     for members, size in [((third, first), deep), ((third, second), shallow)]:
         signer = scene.public.index(third)
