@@ -46,6 +46,9 @@ package struct MuSig2Signing {
         return signings
     }
 
+    /// Whether anybody has given something; else only the participants are listed.
+    package var isBegun: Bool { self.signedKey != nil }
+
     /// Whether every listed participant has given a nonce and a partial signature.
     package var isComplete: Bool {
         guard let members = self.members else { return false }

@@ -1,7 +1,7 @@
 import Bitcoin
 import Secp256k1
 
-/// A PSBT as JSON for programs.
+/// A PSBT as JSON for programs, a few times as long as the PSBT at most.
 enum PSBTDescription {
     static func json(_ summary: PSBTSummary, on network: Network?) -> JSONValue {
         let transaction = summary.psbt.unsignedTransaction
@@ -56,7 +56,8 @@ enum PSBTDescription {
         members += [
             ("state", .string(state)), ("detail", .optional(detail)),
             ("sighash_type", input.sighashType.map { .unsigned(UInt64($0)) } ?? .null),
-            ("musig2", .array(input.signings.map(self.json))),
+            ("musig2_groups", .array(input.groups.sorted { $0.key < $1.key }.map(self.json(aggregate:participants:)))),
+            ("musig2", .array(input.signings.filter(\.isBegun).map(self.json))),
         ]
         return .object(members)
     }
@@ -70,21 +71,19 @@ enum PSBTDescription {
         }
     }
 
+    private static func json(aggregate: PublicKey, participants: [PublicKey]) -> JSONValue {
+        .object(["aggregate_key": .string("\(aggregate)"), "participants": .array(participants.map { .string("\($0)") })])
+    }
+
+    /// What is there of a signature. Its group is named alone: a stranger can have thousands of signatures share a group of a
+    /// thousand, and all participants for each would fill the memory.
     private static func json(_ signing: MuSig2Signing) -> JSONValue {
         .object([
             ("aggregate_key", .optional(signing.aggregateKey.map { "\($0)" })),
             ("signed_key", .optional(signing.signedKey.map { "\($0)" })),
             ("leaf_hash", .optional(signing.leafHash.map { "\($0)" })),
-            (
-                "participants",
-                .array(
-                    signing.participants.map { key in
-                        .object([
-                            "public_key": .string("\(key)"), "nonce": .bool(signing.nonces.contains(key)),
-                            "partial_signature": .bool(signing.partialSignatures.contains(key)),
-                        ])
-                    })
-            ),
+            ("nonces", .array(signing.nonces.sorted().map { .string("\($0)") })),
+            ("partial_signatures", .array(signing.partialSignatures.sorted().map { .string("\($0)") })),
         ])
     }
 }

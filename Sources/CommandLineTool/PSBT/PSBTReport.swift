@@ -8,8 +8,15 @@ struct PSBTReport {
     let network: Network?
     let style: Style
 
+    /// Most MuSig2 signatures of one input that are listed; the rest is counted.
+    private static let signingCountMax = 20
     /// Most participants of one signature that are listed; the rest is counted.
     private static let participantCountMax = 50
+    /// Most participants that are listed in the whole report, counted for each signature; of further signatures the numbers alone
+    /// are told.
+    ///
+    /// Source: nobody reads more, and a PSBT of some megabytes can have signatures and groups that multiply to gigabytes.
+    private static let listedParticipantCountMax = 5_000
     private static let labelWidth = 8
     private static let indent = 5
 
@@ -17,7 +24,8 @@ struct PSBTReport {
         var report = Report(style: self.style)
         self.writeHead(to: &report)
         report.heading("Inputs")
-        for (index, input) in self.summary.inputs.enumerated() { self.write(input, index: index, to: &report) }
+        var allowance = Self.listedParticipantCountMax
+        for (index, input) in self.summary.inputs.enumerated() { self.write(input, index: index, to: &report, listing: &allowance) }
         report.heading("Outputs")
         for (index, output) in self.summary.psbt.unsignedTransaction.outputs.enumerated() {
             report.line("\(index)".leftPadded(to: 3) + "  " + ScriptDescription.amount(output.amount))
@@ -70,7 +78,7 @@ struct PSBTReport {
 
     // MARK: - Inputs
 
-    private func write(_ input: PSBTSummary.Input, index: Int, to report: inout Report) {
+    private func write(_ input: PSBTSummary.Input, index: Int, to report: inout Report, listing allowance: inout Int) {
         let amount = input.spent.map { ScriptDescription.amount($0.amount) } ?? self.style.yellow("amount not known")
         report.line("\(index)".leftPadded(to: 3) + "  " + amount)
         if let spent = input.spent {
@@ -84,7 +92,11 @@ struct PSBTReport {
             self.field(
                 "sighash", coversAll ? name : self.style.yellow("\(name): signatures do not cover the whole transaction"), to: &report)
         }
-        for signing in input.signings { self.write(signing, to: &report) }
+        for signing in input.signings.prefix(Self.signingCountMax) { self.write(signing, to: &report, listing: &allowance) }
+        if input.signings.count > Self.signingCountMax {
+            let count = Amounts.grouped(input.signings.count - Self.signingCountMax)
+            self.field("MuSig2", "… and \(count) more (--json lists all)", to: &report)
+        }
     }
 
     private func state(of input: PSBTSummary.Input) -> [String] {
@@ -96,7 +108,7 @@ struct PSBTReport {
         }
     }
 
-    private func write(_ signing: MuSig2Signing, to report: inout Report) {
+    private func write(_ signing: MuSig2Signing, to report: inout Report, listing allowance: inout Int) {
         let count = signing.participants.count
         let path = signing.leafHash.map { "leaf \($0)" } ?? (signing.signedKey == nil ? "not begun" : "key path")
         self.field("MuSig2", path, to: &report)
@@ -104,11 +116,13 @@ struct PSBTReport {
             "",
             "\(signing.nonces.count) of \(count) nonces, \(signing.partialSignatures.count) of \(count) partial signatures"
                 + (signing.aggregateKey == nil ? " (participants not listed)" : ""), to: &report)
-        for key in signing.participants.prefix(Self.participantCountMax) {
-            self.field("", "\(key)  \(self.contribution(of: key, to: signing))", to: &report)
-        }
-        if count > Self.participantCountMax {
-            self.field("", "… and \(Amounts.grouped(count - Self.participantCountMax)) more (--json lists all)", to: &report)
+        let listed = signing.participants.prefix(min(Self.participantCountMax, allowance))
+        allowance -= listed.count
+        for key in listed { self.field("", "\(key)  \(self.contribution(of: key, to: signing))", to: &report) }
+        let rest = count - listed.count
+        if rest > 0 {
+            let text = listed.isEmpty ? Amounts.count(rest, "participant") : "… and \(Amounts.grouped(rest)) more"
+            self.field("", "\(text) (--json lists all)", to: &report)
         }
     }
 

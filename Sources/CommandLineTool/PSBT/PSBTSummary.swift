@@ -11,6 +11,8 @@ struct PSBTSummary {
         /// The output that is spent; `nil` when the PSBT does not tell, or tells two different ones.
         let spent: TransactionOutput?
         let state: State
+        /// The participants by their aggregate key, in the order of aggregation.
+        let groups: [PublicKey: [PublicKey]]
         let signings: [MuSig2Signing]
         let sighashType: UInt32?
     }
@@ -42,7 +44,8 @@ struct PSBTSummary {
             return Input(
                 outPoint: transactionInput.previousOutput, sequence: transactionInput.sequence,
                 spent: try? context.spentOutput(ofInput: index), state: states[index],
-                signings: MuSig2Signing.all(of: psbt.inputs[index]), sighashType: psbt.inputs[index].sighashType)
+                groups: psbt.inputs[index].musig2Participants, signings: MuSig2Signing.all(of: psbt.inputs[index]),
+                sighashType: psbt.inputs[index].sighashType)
         }
         self.fee = Result { () throws(PSBTError) in try psbt.fee(using: context) }
         self.signedSize = Self.signedSize(of: psbt, context)
