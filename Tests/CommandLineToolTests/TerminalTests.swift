@@ -14,8 +14,9 @@ private final class Terminal {
     private let line: Int32
     private let folder: TemporaryFolder
     private let process: pid_t
+    private var shown: [UInt8] = []
     /// Everything that the terminal has shown.
-    private(set) var screen = ""
+    var screen: String { String(decoding: self.shown, as: UTF8.self) }
 
     convenience init(_ arguments: String..., environment: [String: String] = ["TERM": "xterm"]) throws {
         try self.init(arguments, environment: environment)
@@ -54,19 +55,31 @@ private final class Terminal {
         }
     }
 
+    /// Reads what is there by now. The system gives a part of it at a time.
     private func look() {
         var bytes = [UInt8](repeating: 0, count: 4_096)
-        let count = read(self.keyboard, &bytes, bytes.count)
-        if count > 0 { self.screen += String(decoding: bytes[..<count], as: UTF8.self) }
+        while case let count = read(self.keyboard, &bytes, bytes.count), count > 0 { self.shown += bytes[..<count] }
     }
 
     func type(_ text: String) { _ = write(self.keyboard, text, text.utf8.count) }
 
     func send(_ signal: Int32) { kill(self.process, signal) }
 
+    /// Waits for the end of the tool, and until the screen shows all that it wrote.
     func wait() throws -> (output: String, exitCode: Int32) {
-        let exitCode = Tool.exitCode(of: self.process)
-        self.look()
+        // Looked at all the while: a tool that writes to a full terminal stands still.
+        var end: Int32?
+        while end == nil {
+            end = Tool.exitCodeIfOver(of: self.process)
+            self.look()
+            if end == nil { usleep(2_000) }
+        }
+        let exitCode = try #require(end)
+        // The system brings what was written to the screen in its own time, perhaps after the tool's end, but in order.
+        let mark = "\u{4}all\u{4}"
+        try #require(write(self.line, mark, mark.utf8.count) == mark.utf8.count)
+        try self.waitFor(mark)
+        self.shown.removeLast(mark.utf8.count)
         return (try self.folder.text("output"), exitCode)
     }
 

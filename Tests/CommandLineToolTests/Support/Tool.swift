@@ -117,6 +117,16 @@ struct Tool {
     static func exitCode(of process: pid_t) -> Int32 {
         var status: Int32 = 0
         while waitpid(process, &status, 0) == -1, errno == EINTR {}
+        return Self.exitCode(status)
+    }
+
+    /// The exit code if the process has ended; `nil` while it runs.
+    static func exitCodeIfOver(of process: pid_t) -> Int32? {
+        var status: Int32 = 0
+        return waitpid(process, &status, WNOHANG) == process ? Self.exitCode(status) : nil
+    }
+
+    private static func exitCode(_ status: Int32) -> Int32 {
         let signal = status & 0x7f
         return signal == 0 ? (status >> 8) & 0xff : 128 + signal
     }
