@@ -3,6 +3,19 @@
 ///
 /// Between the first signature and the last, the market for fees may have moved. The last signer of a set holds both versions
 /// and chooses which one to broadcast. They spend the same coins, so only one of them can ever confirm.
+///
+/// ```swift
+/// let dual = try DualTransaction(
+///     spending: coins, paying: payments, changeTo: script, feeRate: FeeRate(2), buffer: FeeBuffer(percent: 50))
+/// if !dual.isOneTransaction {
+///     // Two signing sessions, with nonces of their own: all but the last signer sign both versions.
+///     propose(dual.base.transaction)
+///     propose(dual.buffered.transaction)
+/// }
+/// ```
+///
+/// The last signer signs the version that it picks, and never gives its partial signature for the other: who holds all partial
+/// signatures of both could broadcast either.
 public struct DualTransaction: Hashable, Sendable {
     /// What both versions spend, in the order of their inputs.
     public let coins: [FundingCoin]

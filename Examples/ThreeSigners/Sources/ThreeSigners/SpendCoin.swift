@@ -4,29 +4,37 @@ import MuSig2
 import Secp256k1
 import Signing
 
-/// One participant: a key that never leaves it, and its own view of the session.
+/// A key that never leaves its owner, for all sessions that the owner takes part in.
+final class OwnKey {
+    let secret: SecretKey
+    var publicKey: PublicKey { self.secret.publicKey }
+
+    init() throws { self.secret = try SecretKey.generate() }
+}
+
+/// One participant in one session, with its own view of it.
 final class Cosigner {
-    private let key: SecretKey
+    private let key: OwnKey
     private var session: SigningSession
     /// Names this run's nonces, so that nobody takes a restarted participant for a dishonest one.
     private let nonceName = NonceName.first()
 
     var publicKey: PublicKey { self.key.publicKey }
 
-    init(key: consuming SecretKey, plan: SigningPlan) {
+    init(key: OwnKey, plan: SigningPlan) {
         self.key = key
         self.session = SigningSession(plan: plan)
     }
 
     func makeNonces() throws -> NonceSet {
-        try self.session.generateNonces(for: self.key, name: self.nonceName)
+        try self.session.generateNonces(for: self.key.secret, name: self.nonceName)
     }
 
     func receive(_ nonces: NonceSet, from signer: PublicKey) throws { _ = try self.session.add(nonces, from: signer) }
 
     /// Signs. A program that can crash writes the record to a `SessionJournal` before it releases the signatures.
     func sign() throws -> SignatureShares {
-        let record = try self.session.sign(with: self.key)
+        let record = try self.session.sign(with: self.key.secret)
         return try self.session.release(record)
     }
 
@@ -34,14 +42,23 @@ final class Cosigner {
 
     /// The signed transaction; `nil` while signatures are missing.
     func finish() throws -> Transaction? { try self.session.tryFinalize() }
+
+    /// Whose signatures are missing.
+    var missing: [PublicKey] { self.session.missingPartialSignatures }
+}
+
+/// Round 1. The messages would travel over a network; here they are function calls.
+func exchangeNonces(among cosigners: [Cosigner]) throws {
+    for sender in cosigners {
+        let nonces = try sender.makeNonces()
+        for receiver in cosigners where receiver !== sender { try receiver.receive(nonces, from: sender.publicKey) }
+    }
 }
 
 /// Spends a made-up coin of three signers by its key path: on the chain it looks like anybody's.
 func spendCoin() throws {
-    let alice = try SecretKey.generate()
-    let bob = try SecretKey.generate()
-    let carol = try SecretKey.generate()
-    let group = try SignerGroup([alice.publicKey, bob.publicKey, carol.publicKey])
+    let keys = [try OwnKey(), try OwnKey(), try OwnKey()]
+    let group = try SignerGroup(keys.map(\.publicKey))
 
     // The coin, and the transaction that spends it.
     let coin = TransactionOutput(amount: 100_000, scriptPubKey: group.scriptPubKey)
@@ -53,12 +70,8 @@ func spendCoin() throws {
     let request = try SigningRequest(transaction: transaction, prevouts: [coin])
     let plan = try SigningPlan(request: request, under: group)
 
-    // Their messages would travel over a network; here they are function calls.
-    let cosigners = [Cosigner(key: alice, plan: plan), Cosigner(key: bob, plan: plan), Cosigner(key: carol, plan: plan)]
-    for sender in cosigners {
-        let nonces = try sender.makeNonces()
-        for receiver in cosigners where receiver !== sender { try receiver.receive(nonces, from: sender.publicKey) }
-    }
+    let cosigners = keys.map { Cosigner(key: $0, plan: plan) }
+    try exchangeNonces(among: cosigners)
     let shares = try cosigners.map { ($0.publicKey, try $0.sign()) }
     for receiver in cosigners {
         for (signer, theirs) in shares { try receiver.receive(theirs, from: signer) }
