@@ -102,7 +102,8 @@ public struct SignerGroup: SpendingPolicy {
 
     public func spend(by signers: [PublicKey]?) throws(SigningError) -> (signers: [PublicKey], path: SpendPath) {
         if let signers, Set(signers) != Set(self.keys.publicKeys) {
-            throw .transaction("all \(self.keys.publicKeys.count) signers of this group are needed, and \(signers.count) \(signers.count == 1 ? "was" : "were") named")
+            let named = "\(signers.count) \(signers.count == 1 ? "was" : "were") named"
+            throw .transaction("all \(self.keys.publicKeys.count) signers of this group are needed, and \(named)")
         }
         return (self.keys.publicKeys, self.path)
     }
