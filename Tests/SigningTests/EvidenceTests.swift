@@ -43,6 +43,28 @@ import Testing
         }
     }
 
+    @Test(arguments: [1, 2, 3] as [UInt32])
+    func `two nonce sets of one name prove a fault in the attempt that a statement of theirs names, and in no other`(attempt: UInt32) throws
+    {
+        let simulation = try ExchangeSimulation(.allOfThree, seed: 5)
+        try simulation.run()
+        let (culprit, request) = (simulation.signers[0], simulation.request)
+        let plan = try SigningPlan(request: request, under: simulation.policy, set: nil)
+        let nonces = try plan.inputs.map { _ in try SecretNonce(for: culprit.key, extraInput: Bytes32()).publicNonce.bytes }
+        let others = try plan.inputs.map { _ in try SecretNonce(for: culprit.key, extraInput: Bytes32()).publicNonce.bytes }
+        let name = try #require(NonceName(incarnation: [UInt8](repeating: 7, count: NonceName.incarnationByteCount), counter: 1))
+        let statements = [
+            culprit.says(.nonces(name, nonces), request.digest, attempt: 1),
+            culprit.says(.nonces(name, others), request.digest, attempt: 2),
+        ]
+        let verdict = Evidence(plan: plan, attempt: attempt, statements: statements).verdict()
+        if attempt < 3 {
+            #expect(verdict == .proved(signer: culprit.publicKey, .conflictingNonces(name)))
+        } else {
+            #expect(verdict == .nothingProved("the statements do not contradict each other or the mathematics"))
+        }
+    }
+
     @Test func `evidence that was cut short or has more behind it is refused`() throws {
         let bytes = try self.proof(seed: 3).evidence.serialized()
         for count in stride(from: 0, to: bytes.count, by: 5) {

@@ -66,19 +66,25 @@ public struct Evidence: Hashable, Sendable {
         }
         let own = self.statements.filter { $0.request == plan.requestDigest && self.signers.contains($0.sender) }
         guard !own.isEmpty else { return .nothingProved("no statement of a signer is about this request") }
-        return Self.conflict(in: own) ?? Self.malformed(in: own)
-            ?? Self.badPartialSignature(in: own, attempt: self.attempt, plan: plan)
+        // What was signed for another attempt proves nothing about the one that is named here, which only the statements sign.
+        let ofAttempt = own.filter { $0.attempt == self.attempt }
+        return Self.conflict(of: ofAttempt, with: own) ?? Self.malformed(in: ofAttempt)
+            ?? Self.badPartialSignature(in: ofAttempt, attempt: self.attempt, plan: plan)
             ?? .nothingProved("the statements do not contradict each other or the mathematics")
     }
 
-    private static func conflict(in statements: [Statement]) -> Verdict? {
+    /// Two nonce sets of one name, one of them of this attempt. A name belongs to one attempt only, so any other one conflicts.
+    private static func conflict(of statements: [Statement], with others: [Statement]) -> Verdict? {
         var seen: [PublicKey: [NonceName: [[UInt8]]]] = [:]
         for statement in statements {
             guard case .nonces(let name, let nonces) = statement.body else { continue }
-            if let before = seen[statement.sender]?[name], before != nonces {
+            seen[statement.sender, default: [:]][name] = nonces
+        }
+        for statement in others {
+            guard case .nonces(let name, let nonces) = statement.body else { continue }
+            if let own = seen[statement.sender]?[name], own != nonces {
                 return .proved(signer: statement.sender, .conflictingNonces(name))
             }
-            seen[statement.sender, default: [:]][name] = nonces
         }
         return nil
     }
@@ -99,7 +105,7 @@ public struct Evidence: Hashable, Sendable {
 
     private static func badPartialSignature(in statements: [Statement], attempt: UInt32, plan: SigningPlan) -> Verdict? {
         var sets: [PublicKey: NonceSet] = [:]
-        for statement in statements where statement.attempt == attempt {
+        for statement in statements {
             if let set = try? statement.nonceSet() { sets[statement.sender] = set }
         }
         let ordered = plan.signers.compactMap { sets[$0] }
@@ -111,7 +117,7 @@ public struct Evidence: Hashable, Sendable {
         }
         // One content can be signed in many ways.
         var judged: [PublicKey: Set<Statement.Body>] = [:]
-        for statement in statements where statement.attempt == attempt {
+        for statement in statements {
             // Who signed under another transcript saw other nonces; that is no fault of his.
             guard case .partialSignatures(transcript, _) = statement.body, let partials = try? statement.partialSignatures(),
                 let seat = plan.signers.firstIndex(of: statement.sender), partials.count == plan.inputs.count,
