@@ -188,7 +188,7 @@ extension CosignCommand {
     ) async throws(CommandError) -> CosignResult {
         let folder = try ExchangeFolder(in: arguments[Self.exchange], request: task.request)
         if let policy = task.policy as? DelegatedMultisig, policy.internalKey == .owner(keys.key.publicKey.xOnly) {
-            return try Self.signAsOwner(task, policy, keys, folder)
+            return try Self.signAsOwner(task, policy, keys, folder, console)
         }
         let journal = try await Self.openJournal(at: arguments[Self.journal] ?? "\(arguments[Self.key]).journal", console)
         let runner = CosignRunner(
@@ -202,13 +202,18 @@ extension CosignCommand {
     }
 
     private static func signAsOwner(
-        _ task: CosignTask, _ policy: DelegatedMultisig, _ keys: borrowing UnlockedKeys, _ folder: ExchangeFolder
+        _ task: CosignTask, _ policy: DelegatedMultisig, _ keys: borrowing UnlockedKeys, _ folder: ExchangeFolder, _ console: Console
     ) throws(CommandError) -> CosignResult {
         let transaction: Transaction
         do throws(SigningError) { transaction = try policy.spendAsOwner(task.request, with: keys.key) } catch { throw .failed("\(error)") }
-        // The others, should any wait in the folder, see that it is done.
-        _ = try folder.create(Array("\(Hex.encode(transaction.serialized()))\n".utf8), at: .final)
-        return .complete(transaction, attempt: 0, set: [keys.key.publicKey], path: folder.place(of: .final))
+        // The others, should any wait in the folder, see that it is done. Replaced, whatever is there, as a set of signers does: a
+        // false file is none that anybody needs. Who has the transaction in hand gets it all the same.
+        var path: String? = folder.place(of: .final)
+        do throws(CommandError) { try folder.write(Array("\(Hex.encode(transaction.serialized()))\n".utf8), to: .final) } catch {
+            console.note("\(error)")
+            path = nil
+        }
+        return .complete(transaction, attempt: 0, set: [keys.key.publicKey], path: path)
     }
 
     private static func openJournal(at path: String, _ console: Console) async throws(CommandError) -> FileJournal {
@@ -238,7 +243,11 @@ extension CosignCommand {
             let hex = Hex.encode(transaction.serialized())
             if let out = arguments[Self.out] {
                 do throws(CommandError) { try Files.write(Array("\(hex)\n".utf8), to: out, replacing: arguments[Files.force]) } catch {
-                    throw .failed("\(error); the finished transaction is in the exchange folder all the same, as final.tx")
+                    guard path == nil else {
+                        throw .failed("\(error); the finished transaction is in the exchange folder all the same, as final.tx")
+                    }
+                    try console.print(hex)
+                    throw .failed("\(error); the finished transaction is on standard output, and nowhere else")
                 }
             }
             let unsigned = transaction.inputs.indices.filter { transaction.inputs[$0].witness.isEmpty }
@@ -247,7 +256,7 @@ extension CosignCommand {
                 console.errorStyle.green(
                     wasNeeded ? "Signed: transaction \(transaction.txid)." : "Finished: transaction \(transaction.txid).")
                     + (wasNeeded ? "" : " Your signature was not needed."))
-            console.note("It is in \(path.printable).")
+            if let path { console.note("It is in \(path.printable).") }
             if !unsigned.isEmpty {
                 console.note("Still to be signed by others: input \(unsigned.map(String.init).joined(separator: ", ")).")
             }
@@ -273,8 +282,8 @@ struct CosignTask: Sendable {
 }
 
 enum CosignResult: Sendable {
-    /// `path` is where the exchange's folder has the transaction.
-    case complete(Transaction, attempt: UInt32, set: [PublicKey], path: String)
+    /// `path` is where the exchange's folder has the transaction, if it could be written there.
+    case complete(Transaction, attempt: UInt32, set: [PublicKey], path: String?)
     /// Left after signing, without waiting for the end.
     case left(attempt: UInt32)
 }

@@ -69,6 +69,7 @@ struct CosignReport {
 
     private func writeFee(to report: inout Report) {
         var rates = self.task.signedSize?.rates(of: self.task.request.fee) ?? []
+        if self.task.hasForeignInputs { rates = rates.map { "about \($0)" } }
         let first = rates.count == 1 ? ", \(rates.removeFirst())" : ""
         report.field("Fee", [ScriptDescription.amount(self.task.request.fee) + first] + rates, width: Self.labelWidth)
         guard self.task.hasUnusualFee else { return }
@@ -81,15 +82,27 @@ struct CosignReport {
         if transaction.lockTime != 0, transaction.inputs.contains(where: { $0.sequence != TransactionInput.sequenceFinal }) {
             report.field("Locked", self.style.yellow(ScriptDescription.lockTime(transaction.lockTime)), width: Self.labelWidth)
         }
-        // BIP-68: from version 2 on, a sequence whose highest bit is clear holds the coin's age back.
-        for (index, input) in transaction.inputs.enumerated() where transaction.version >= 2 && input.sequence & 0x8000_0000 == 0 {
-            let count = input.sequence & 0xffff
-            guard count > 0 else { continue }
-            let age = input.sequence & 0x40_0000 == 0 ? "\(Amounts.grouped(count)) blocks" : "\(Amounts.grouped(count * 512)) seconds"
-            report.field("Locked", self.style.yellow("until the coin of input \(index) is \(age) old"), width: Self.labelWidth)
-        }
+        self.writeAges(to: &report)
         if !(1...3).contains(transaction.version) {
             report.line(self.careful("nodes do not relay transactions of version \(transaction.version)."))
+        }
+    }
+
+    /// One line for each unit, however many inputs there are: the transaction waits for the last of its coins, and what it pays must
+    /// stay in sight of the question.
+    private func writeAges(to report: inout Report) {
+        let transaction = self.task.request.transaction
+        // BIP-68: from version 2 on, a sequence whose highest bit is clear holds the coin's age back.
+        guard transaction.version >= 2 else { return }
+        for isTime in [false, true] {
+            let waiting = transaction.inputs.enumerated().filter { _, input in
+                input.sequence & 0x8000_0000 == 0 && (input.sequence & 0x40_0000 != 0) == isTime && input.sequence & 0xffff > 0
+            }
+            guard let last = waiting.max(by: { $0.element.sequence & 0xffff < $1.element.sequence & 0xffff }) else { continue }
+            let count = last.element.sequence & 0xffff
+            let age = isTime ? "\(Amounts.grouped(count * 512)) seconds" : "\(Amounts.grouped(count)) blocks"
+            let which = waiting.count == 1 ? "the coin of input \(last.offset) is" : "the coins of \(waiting.count) inputs are up to"
+            report.field("Locked", self.style.yellow("until \(which) \(age) old"), width: Self.labelWidth)
         }
     }
 
@@ -122,11 +135,16 @@ struct CosignReport {
 // MARK: - Size and fee
 
 extension CosignTask {
-    /// How large the transaction becomes, where all inputs are the group's: by the path of the set where it is known, else by each
-    /// path that the group can choose.
+    /// Whether others sign inputs, too.
+    var hasForeignInputs: Bool { !self.request.prevouts.allSatisfy { $0.scriptPubKey == self.policy.scriptPubKey } }
+
+    /// How large the transaction becomes: by the path of the set where it is known, else by each path that the group can choose.
+    /// Inputs that others sign are taken to need one signature each, the least that is common: their real size is not known here.
     var signedSize: SignedSize? {
-        guard self.request.prevouts.allSatisfy({ $0.scriptPubKey == self.policy.scriptPubKey }) else { return nil }
-        return SignedSize(inputs: self.request.sighashTypes.map(self.spends), outputs: self.request.transaction.outputs)
+        let inputs = zip(self.request.prevouts, self.request.sighashTypes).map { coin, type in
+            coin.scriptPubKey == self.policy.scriptPubKey ? self.spends(type) : [InputSpend(byKeyPath: .default)]
+        }
+        return SignedSize(inputs: inputs, outputs: self.request.transaction.outputs)
     }
 
     private func spends(_ type: SighashType) -> [InputSpend] {
@@ -137,8 +155,17 @@ extension CosignTask {
         return InputSpend.by(set, of: self.policy, type).map { [$0] } ?? []
     }
 
+    /// Whether the fee takes too much of the group's own coins, or is too high for the transaction.
+    ///
+    /// Others' coins do not make it smaller: a large one that goes straight back to its owner would hide that the group's go to the
+    /// fee. The group pays no more of it than what does not return to its script.
     var hasUnusualFee: Bool {
-        let spent = self.request.prevouts.reduce(0) { $0 + $1.amount }
-        return HighFee.isHigh(self.request.fee, spending: spent, virtualSize: self.signedSize?.virtualSizeMax)
+        let script = self.policy.scriptPubKey
+        let spent = self.request.prevouts.reduce(0) { $0 + ($1.scriptPubKey == script ? $1.amount : 0) }
+        let returned = self.request.transaction.outputs.reduce(0) { $0 + ($1.scriptPubKey == script ? $1.amount : 0) }
+        let ownFee = returned < spent ? min(self.request.fee, spent - returned) : 0
+        if HighFee.isHigh(ownFee, spending: spent, virtualSize: nil) { return true }
+        // By its rate alone.
+        return HighFee.isHigh(self.request.fee, spending: .max, virtualSize: self.signedSize?.virtualSizeMax)
     }
 }

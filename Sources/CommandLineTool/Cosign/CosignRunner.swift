@@ -54,20 +54,11 @@ struct CosignRunner {
         while true {
             guard !Interruption.isRequested else { throw .interrupted }
             let now = clock.now - start
-            if clocks.hasJumped(wall: Self.time(CLOCK_REALTIME), running: Self.time(Self.runningClock)) {
-                machine.discardNonces(newIncarnation: SystemRandom.bytes(count: NonceName.incarnationByteCount))
-            }
-            var hasActed = false
+            Self.check(&clocks, &machine)
+            var hasSeen = false
+            var own = OwnActions()
             do throws(FileError) {
-                let attempt = machine.progress(now: now).attempt
-                var known: UInt32
-                repeat {
-                    known = machine.attemptCount
-                    for file in try folder.changes(sinceAttempt: attempt, upTo: { machine.wants($0) }) {
-                        hasActed = true
-                        machine.observe(file, now: now)
-                    }
-                } while machine.attemptCount > known
+                hasSeen = try Self.look(into: &folder, for: &machine, now: now)
                 if isVanished { line.note(Self.isBackText) }
                 isVanished = false
             } catch {
@@ -76,29 +67,63 @@ struct CosignRunner {
                 if !isVanished { line.note(folder.isReachable ? "\(error)".printable + "; trying again." : Self.hasVanishedText) }
                 isVanished = true
             }
+            guard !Interruption.isRequested else { throw .interrupted }
             if !isVanished {
+                // Again, for the folder may have kept us for minutes, and this is where secret nonces are used.
+                Self.check(&clocks, &machine)
                 for action in machine.step(now: now, key: keys.key, identity: keys.identity) {
-                    if let result = try await self.carryOut(action, of: &machine, folder, line, now: now, until: deadline, &hasActed) {
+                    if let result = try await self.carryOut(action, of: &machine, folder, line, now: now, until: deadline, &own) {
                         return result
                     }
                 }
             }
             let progress = machine.progress(now: now)
-            if progress.hasSigned, !self.waitsForTheEnd, !hasActed, !isVanished {
+            // Whatever others write meanwhile: a step that asks for nothing more is the last one that is needed.
+            if progress.hasSigned, !self.waitsForTheEnd, !own.hasActed, !isVanished {
                 Self.leave(&machine, folder)
                 return .left(attempt: progress.attempt)
             }
             if !isVanished { self.show(progress, after: now, on: line, isNew: progress.stage != lastStage) }
             lastStage = progress.stage
-            pause = hasActed ? Self.pauseMin : min(Self.pauseMax, pause * 3 / 2)
-            if !hasActed { try? await Task.sleep(for: pause, clock: clock) }
+            let isBusy = hasSeen || own.hasActed
+            pause = isBusy ? Self.pauseMin : min(Self.pauseMax, pause * 3 / 2)
+            if !isBusy { try? await Task.sleep(for: pause, clock: clock) }
         }
+    }
+
+    /// What this process did in one round.
+    private struct OwnActions {
+        var hasActed = false
+        /// Whether the finished transaction could not be put into the folder.
+        var isFinalMissing = false
+    }
+
+    /// Shows the machine what is new. Whether anything was.
+    ///
+    /// One pass in the order of the attempts: each that becomes known brings the next ones within reach, however many there are.
+    private static func look(
+        into folder: inout ExchangeFolder, for machine: inout FileExchange, now: Duration
+    ) throws(FileError) -> Bool {
+        var hasSeen = false
+        for place in try folder.places(sinceAttempt: machine.progress(now: now).attempt) {
+            guard !Interruption.isRequested else { break }
+            for file in try folder.changes(in: place, upTo: { machine.wants($0) }) {
+                hasSeen = true
+                machine.observe(file, now: now)
+            }
+        }
+        return hasSeen
+    }
+
+    private static func check(_ clocks: inout ClockGuard, _ machine: inout FileExchange) {
+        guard clocks.hasJumped(wall: Self.time(CLOCK_REALTIME), running: Self.time(Self.runningClock)) else { return }
+        machine.discardNonces(newIncarnation: SystemRandom.bytes(count: NonceName.incarnationByteCount))
     }
 
     /// The result if this action was the last.
     private func carryOut(
         _ action: ExchangeAction, of machine: inout FileExchange, _ folder: ExchangeFolder, _ line: ProgressLine,
-        now: Duration, until deadline: ContinuousClock.Instant, _ hasActed: inout Bool
+        now: Duration, until deadline: ContinuousClock.Instant, _ own: inout OwnActions
     ) async throws(CommandError) -> CosignResult? {
         switch action {
         case .write(.final, let bytes):
@@ -110,31 +135,33 @@ struct CosignRunner {
             } catch {
                 guard error != .interrupted else { throw error }
                 line.note("\(error)")
+                own.isFinalMissing = true
             }
-            hasActed = true
+            own.hasActed = true
         case .write(.presence(let signer), let bytes):
             // A sign of life that is missing harms nobody; the next one follows.
             do throws(CommandError) { try folder.write(bytes, to: .presence(signer)) } catch { break }
         case .write(let path, let bytes):
             try await self.whileThere(folder, line, until: deadline) { () throws(CommandError) in try folder.write(bytes, to: path) }
-            hasActed = true
+            own.hasActed = true
         case .create(let path, let bytes):
             let wasCreated = try await self.whileThere(folder, line, until: deadline) { () throws(CommandError) in
                 try folder.create(bytes, at: path)
             }
             machine.created(path, wasCreated)
-            hasActed = true
+            own.hasActed = true
         case .record(let record):
             do throws(JournalError) { try await self.journal.burn(record) } catch { throw .failed("\(error)".printable) }
             machine.recorded(record)
-            hasActed = true
+            own.hasActed = true
         case .remove(let path): folder.remove(path)
         case .say(let notice): line.note(notice.description(naming: self.task.names.full).printable)
         case .complete(let transaction):
             let progress = machine.progress(now: now)
             Self.leave(&machine, folder)
             return .complete(
-                transaction, attempt: progress.attempt, set: progress.set, path: folder.place(of: .final))
+                transaction, attempt: progress.attempt, set: progress.set,
+                path: own.isFinalMissing ? nil : folder.place(of: .final))
         case .fail(let error): throw self.failure(error, folder)
         }
         return nil
@@ -157,8 +184,8 @@ struct CosignRunner {
                 isVanished = true
             }
             guard !Interruption.isRequested else { throw .interrupted }
-            // By the time this is known the folder may be back.
-            if !folder.isReachable { try? await Task.sleep(for: Self.pauseMax) }
+            // Even where the folder seems to be there: what is missing may be a part of the way to it.
+            try? await Task.sleep(for: Self.pauseMax)
         }
     }
 

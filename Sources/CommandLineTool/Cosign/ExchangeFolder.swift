@@ -15,6 +15,8 @@ struct ExchangeFolder {
     /// The request's own folder inside the one that the signers share.
     let path: String
     private let sharedPath: String
+    /// The shared folder as it was at the start: where a stick was mounted, its name may remain when the stick is gone.
+    private let sharedIdentity: Identity?
     private var stamps: [String: Stamp] = [:]
     /// Attempts before this one are over, and their folders are looked at no more.
     private var firstAttempt: UInt32 = 1
@@ -30,10 +32,24 @@ struct ExchangeFolder {
         let number: UInt64
     }
 
+    /// Which folder it is, whatever its name.
+    private struct Identity: Equatable {
+        let device: UInt64
+        let number: UInt64
+    }
+
+    /// One folder of the exchange.
+    enum Place: Equatable {
+        /// The request's own, with the names in it.
+        case root(names: [String])
+        case attempt(UInt32)
+    }
+
     /// - Throws: `missing` when the shared folder is not there; it is never made, for a mistyped name would be waited in for ever.
     init(in sharedPath: String, request: SigningRequest) throws(CommandError) {
         self.sharedPath = sharedPath
         self.path = "\(sharedPath)/\(ExchangePath.folder(of: request.digest))"
+        self.sharedIdentity = Self.identity(of: sharedPath)
         try Self.check(sharedPath)
         do throws(CommandError) { try self.makeFolder(self.path) } catch {
             guard case .missing = error, self.isReachable else { throw error }
@@ -57,25 +73,35 @@ struct ExchangeFolder {
 
     // MARK: Reading
 
-    /// The files of the exchange that are new or have changed since they were last read.
+    /// Where files of the exchange are: its own folder, then that of each attempt, in rising order. So who reads them one after the
+    /// other knows of each attempt by the time that the next one comes.
     ///
-    /// - Parameters:
-    ///   - attempt: the newest attempt that is known; earlier ones are done with.
-    ///   - byteCountMax: how much of a file to read at most; `nil` for one that is not to be read now, and asked about again.
-    mutating func changes(
-        sinceAttempt attempt: UInt32,
-        upTo byteCountMax: (_ name: String) -> Int? = { ExchangePath($0).map { _ in ExchangeFile.byteCountMax } }
-    ) throws(FileError) -> [ExchangeFile] {
+    /// - Parameter attempt: the newest attempt that is known; earlier ones are done with.
+    mutating func places(sinceAttempt attempt: UInt32) throws(FileError) -> [Place] {
         self.firstAttempt = max(self.firstAttempt, attempt)
-        var files: [ExchangeFile] = []
+        var names: [String] = []
+        var numbers: [UInt32] = []
         for name in try AtomicFile.names(in: self.path, countMax: Self.nameCountMax) {
-            if let number = Self.attemptNumber(name) {
-                if number >= self.firstAttempt { files += try self.changes(inAttemptFolder: name, upTo: byteCountMax) }
-            } else if let file = try self.changedFile(name, upTo: byteCountMax) {
-                files.append(file)
-            }
+            if let number = Self.attemptNumber(name) { numbers.append(number) } else { names.append(name) }
         }
-        return files
+        return [.root(names: names)] + numbers.filter { $0 >= self.firstAttempt }.sorted().map { .attempt($0) }
+    }
+
+    /// The files in one place that are new or have changed since they were last read.
+    ///
+    /// - Parameter byteCountMax: how much of a file to read at most; `nil` for one that is not to be read now, and asked about again.
+    mutating func changes(
+        in place: Place, upTo byteCountMax: (_ name: String) -> Int? = { ExchangePath($0).map { _ in ExchangeFile.byteCountMax } }
+    ) throws(FileError) -> [ExchangeFile] {
+        switch place {
+        case .attempt(let number): return try self.changes(inAttemptFolder: ExchangePath.attemptFolder(number), upTo: byteCountMax)
+        case .root(let names):
+            var files: [ExchangeFile] = []
+            for name in names {
+                if let file = try self.changedFile(name, upTo: byteCountMax) { files.append(file) }
+            }
+            return files
+        }
     }
 
     private mutating func changes(
@@ -169,10 +195,13 @@ struct ExchangeFolder {
         .missing("the folder \(path.printable) has vanished: mount the drive again, then start this command again; nothing is lost")
     }
 
+    /// Makes the folders on the way to a file. That of the request is made again only in the shared folder that was there at the
+    /// start: under the same name there may be the empty place of a stick that was pulled out.
     private func makeParent(of path: ExchangePath) throws(CommandError) {
+        guard self.isReachable else { throw Self.vanished(self.sharedPath) }
+        if Self.identity(of: self.sharedPath) == self.sharedIdentity { try self.makeFolder(self.path) }
         let text = path.description
         guard let slash = text.firstIndex(of: "/") else { return }
-        guard self.isReachable else { throw Self.vanished(self.sharedPath) }
         try self.makeFolder("\(self.path)/\(text[..<slash])")
     }
 
@@ -186,8 +215,28 @@ struct ExchangeFolder {
                 "nothing can be written in the exchange: the folder \(path.printable) cannot be made: \(error). "
                     + "Check the rights of \(self.sharedPath.printable), or choose another folder for --exchange")
         }
+        Self.giveRights(to: path, of: self.sharedPath)
+    }
+
+    /// Gives a folder that this user has just made the rights of another one.
+    ///
+    /// By a descriptor and not by its name: whoever can write in the shared folder may put a link to another folder of this user in
+    /// its place meanwhile.
+    static func giveRights(to path: String, of model: String) {
+        var wanted = stat()
+        guard stat(model, &wanted) == 0 else { return }
+        let folder = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+        guard folder >= 0 else { return }
+        defer { close(folder) }
         var status = stat()
-        if stat(self.sharedPath, &status) == 0 { _ = chmod(path, status.st_mode & 0o7777) }
+        guard fstat(folder, &status) == 0, status.st_uid == geteuid() else { return }
+        _ = fchmod(folder, wanted.st_mode & 0o7777)
+    }
+
+    private static func identity(of path: String) -> Identity? {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return nil }
+        return Identity(device: UInt64(truncatingIfNeeded: status.st_dev), number: UInt64(status.st_ino))
     }
 
     private static func isFolder(_ path: String) -> Bool {

@@ -69,8 +69,10 @@ struct DemoPlay {
         while true {
             // Who has ended has written before: so ends are looked for first, and what they left afterwards.
             let failed = Self.reap(&running)
-            let files: [ExchangeFile]
-            do throws(FileError) { files = try folder.changes(sinceAttempt: 0) } catch { throw folder.failure(error) }
+            var files: [ExchangeFile] = []
+            do throws(FileError) {
+                for place in try folder.places(sinceAttempt: 0) { files += try folder.changes(in: place) }
+            } catch { throw folder.failure(error) }
             if !files.isEmpty { line.finish() }
             for file in Self.inOrder(files, of: folder) { self.take(file, into: &seen) }
             let now = ContinuousClock.now
