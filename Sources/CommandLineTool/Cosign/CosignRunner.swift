@@ -240,7 +240,7 @@ struct CosignRunner {
             .failed(self.text(of: .fault(signer: signer, problem: problem, evidence: "\(folder.path)/\(evidence)")))
         case .otherNetwork:
             .failed("\(self.text(of: error)): with the right key file or, if this key itself is part of the group, with --network")
-        case .keyInUseElsewhere, .fault, .tooManyAttempts, .signing: .failed(self.text(of: error))
+        case .keyInUseElsewhere, .nonceReused, .fault, .tooManyAttempts, .signing: .failed(self.text(of: error))
         }
     }
 

@@ -29,6 +29,8 @@ public enum ExchangeError: Error, Equatable, Sendable, CustomStringConvertible {
     case timedOut(stage: ExchangeStage, missing: [PublicKey], needed: Int)
     /// Another process signs with the same key in this folder.
     case keyInUseElsewhere(PublicKey)
+    /// This process's key signed two transcripts with one nonce, in a copy of its memory: the key can be computed from them.
+    case nonceReused(PublicKey)
     /// This signer, whom a set needs, runs on another network.
     case otherNetwork(own: Network, signer: PublicKey, theirs: Network)
     /// This signer's contribution is bad, and no set without it can sign. With `evidence`, the file proves it to anyone.
@@ -46,6 +48,9 @@ public enum ExchangeError: Error, Equatable, Sendable, CustomStringConvertible {
                 + "Start again when they are there: nothing is lost"
         case .keyInUseElsewhere(let key):
             "another process signs with the key \(name(key)) in this folder: end one of the two, then start again"
+        case .nonceReused(let key):
+            "the key \(name(key)) signed two transcripts with one nonce: a copy of this process or of its machine runs. Whoever sees "
+                + "this folder can compute the key from the two: do not use it any more, and move the funds that rest on it at once"
         case .otherNetwork(let own, let signer, let theirs):
             "signer \(name(signer)) signs on \(theirs), and this process on \(own): agree on the network that the coins are on; "
                 + "whoever has the other one starts again on that network"
@@ -116,6 +121,10 @@ public enum ExchangeNotice: Hashable, Sendable, CustomStringConvertible {
     case excluded(PublicKey, reason: String)
     /// An attempt failed by what this signer gave, and that proves nothing against it.
     case doubted(PublicKey, reason: String)
+    /// This signer signed two transcripts with one nonce: whoever sees the folder can compute its key.
+    case nonceReused(PublicKey)
+    /// Our key signed this attempt under another transcript too, and whether with the same nonce cannot be seen from here.
+    case signedElsewhere(attempt: UInt32)
 
     public var description: String { self.description { "\($0)" } }
 
@@ -129,6 +138,12 @@ public enum ExchangeNotice: Hashable, Sendable, CustomStringConvertible {
         case .excluded(let signer, let reason): "going on without signer \(name(signer)): \(reason)"
         case .doubted(let signer, let reason):
             "what signer \(name(signer)) gave cannot be used: \(reason). That proves no fault; another attempt follows"
+        case .nonceReused(let signer):
+            "careful: signer \(name(signer)) signed two transcripts with one nonce, as a cloned machine does. Whoever sees this folder can "
+                + "compute its key: its owner must know, and the funds that rest on it must move"
+        case .signedElsewhere(let attempt):
+            "careful: your own key signed attempt \(attempt) for other nonces as well. That may be an old file. But if a copy of this "
+                + "process or machine runs, your key can be computed from the two: then move the funds"
         }
     }
 }

@@ -67,6 +67,10 @@ public struct FileExchange: ~Copyable {
     var strangerSeen: [UInt8]?
     /// Whether another process with our key wrote to the folder after this one began to.
     var isKeyInUseElsewhere = false
+    /// Signers who signed two transcripts with one nonce: their keys can be computed.
+    var reusers: Set<PublicKey> = []
+    /// Attempts that our key signed under a transcript beside ours, as far as people were told.
+    var attemptsSignedElsewhere: Set<UInt32> = []
     /// Signers whose presence is signed for another network than ours.
     var otherNetworks: [PublicKey: Network] = [:]
     /// Our own files in which something else was found: they are written again, the same bytes.

@@ -24,7 +24,7 @@ extension FileExchange {
         // In hex, with an end of line.
         case .final: 2 * Transaction.byteCountMax + 2
         case .evidence(let signer):
-            self.members.contains(signer) && signer != self.signer && !self.excluded.contains(signer) ? ExchangeFile.byteCountMax : nil
+            self.members.contains(signer) && signer != self.signer && !self.excluded.contains(signer) ? Evidence.byteCountMax : nil
         }
     }
 
@@ -86,6 +86,7 @@ extension FileExchange {
             return self.markUnusable(attempt, isSigned: false, now: now)
         }
         self.attempts[attempt, default: AttemptFiles()].set = .chosen(keys)
+        self.judgeReuse(in: attempt)
         self.countAttempts()
     }
 
@@ -120,6 +121,7 @@ extension FileExchange {
         // Who changes its nonces within one attempt makes the others sign for different ones. No honest process does.
         if !standing.isEmpty { self.doubt(signer, by: 2) }
         self.attempts[attempt, default: AttemptFiles()].nonces[signer, default: []].append(statement)
+        self.judgeReuse(in: attempt)
     }
 
     private mutating func observePartials(_ file: ExchangeFile, attempt: UInt32, signer: PublicKey) {
@@ -132,6 +134,7 @@ extension FileExchange {
         guard !standing.contains(statement) else { return }
         guard standing.count < AttemptFiles.statementCountMax else { return self.ignore(file, "its sender changed it too often") }
         self.attempts[attempt, default: AttemptFiles()].partials[signer, default: []].append(statement)
+        self.judgeReuse(in: attempt)
     }
 
     private mutating func observeFinal(_ file: ExchangeFile) {

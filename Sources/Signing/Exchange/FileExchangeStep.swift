@@ -19,6 +19,8 @@ extension FileExchange {
         let startedAt = self.startedAt ?? now
         self.startedAt = startedAt
         self.lastStepAt = now
+        // Before everything else, a finished transaction included: it must not be overlooked.
+        if self.reusers.contains(self.signer) { return self.end(.fail(.nonceReused(self.signer))) }
         if let transaction = self.finalTransaction { return self.end(.complete(transaction)) }
         if self.isKeyInUseElsewhere { return self.end(.fail(.keyInUseElsewhere(self.signer))) }
         if let error = self.networkError(now: now) { return self.end(.fail(error)) }
@@ -28,6 +30,7 @@ extension FileExchange {
         // What was decided before an error, evidence above all, is carried out all the same.
         do { try self.follow(now: now, key: key, identity: identity, &actions) } catch { return actions + self.end(.fail(error)) }
         // What following the attempt found out may call for the next one at once.
+        if self.reusers.contains(self.signer) { return actions + self.end(.fail(.nonceReused(self.signer))) }
         if let transaction = self.finalTransaction { return actions + self.end(.complete(transaction)) }
         actions += self.takeNotices()
         let overtime = now - startedAt - self.configuration.timeLimit
@@ -192,6 +195,7 @@ extension FileExchange {
         guard current.failure == nil, current.session.missingNonces.isEmpty else { return }
         switch current.role {
         case .signing(isPublished: true):
+            guard self.attempts[current.number]?.partials[self.signer] == nil else { return self.giveUpNonces(current) }
             do { actions.append(.record(try current.session.sign(with: key))) } catch { throw .signing(error) }
             current.role = .recording
         case .replaying: self.replay(current)
@@ -285,6 +289,7 @@ extension FileExchange {
         current.usedPartials[self.signer] = statement
         guard self.attempts[current.number]?.partials[self.signer]?.contains(statement) != true else { return [] }
         self.attempts[current.number, default: AttemptFiles()].partials[self.signer, default: []].append(statement)
+        self.judgeReuse(in: current.number)
         // Replacing is harmless: the bytes are the same whenever they are written.
         return [.write(.partialSignatures(attempt: current.number, self.signer), Self.encoded(statement, current.plan))]
     }
