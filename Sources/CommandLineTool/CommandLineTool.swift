@@ -34,6 +34,7 @@ public enum CommandLineTool {
             PSBTCommands.group,
             TransactionCommands.group,
             AuditCommands.group,
+            JournalCommands.group,
         ])
 
     /// Runs the command line that this process was started with, and ends the process.

@@ -33,7 +33,7 @@ struct `A file of an unexpected kind` {
                 == "a is not an evidence file: it seems to be a PSBT; to read it: chorale psbt show")
         #expect(
             FileKind.mistake("a", seen: .journal, wanted: .psbt)
-                == "a is not a PSBT: it seems to be the journal of a signer's decisions, and no command reads it")
+                == "a is not a PSBT: it seems to be the journal of a signer's decisions; to read it: chorale journal show")
         #expect(
             FileKind.mistake("a", seen: .empty, wanted: .keyFile)
                 == "a is empty, and a key file was expected: check the name, or get the file again")

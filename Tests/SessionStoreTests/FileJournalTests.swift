@@ -240,6 +240,38 @@ struct `A journal in a file` {
         #expect(try self.folder.names == ["journal"])
     }
 
+    @Test func `that is full refuses decisions, says what to do, and still forgets`() throws {
+        let file = try OpenFile(openingOrCreating: self.path, permissions: .ownerOnly)
+        // Of all that stands before, nothing but its length matters here.
+        let start = JournalFormat.fileByteCountMax - 10
+        var journal = JournalFile(file, path: self.path, byteCount: start)
+        let record = try JournalFormat.encode(.burn(Sample.record(request: "one more")))
+        var refusal: JournalError?
+        do throws(JournalError) { try journal.append(record) } catch { refusal = error }
+        #expect(refusal?.description.contains("chorale journal forget") == true)
+        #expect(journal.byteCount == start && journal.isNearlyFull)
+        let entry = JournalFormat.encode(.forget(request: Sample.digest("old")))
+        try journal.append(entry, onlyForgets: true)
+        #expect(journal.byteCount == start + JournalFormat.frame(entry, at: start).count)
+    }
+
+    @Test func `tells everything that it holds, by request, attempt and signer`() async throws {
+        let records = try ["b", "a", "c"].flatMap { request in
+            try [2, 1].flatMap { attempt in
+                try ["Bob", "Ada"].map { try Sample.record(request: request, attempt: attempt, signer: $0) }
+            }
+        }
+        _ = try await self.write(records)
+        let journal = try await FileJournal.open(self.path)
+        let all = await journal.records()
+        #expect(all.count == 12 && Set(all) == Set(records))
+        for request in ["a", "b", "c"] {
+            let digest = Sample.digest(request)
+            #expect(try await journal.records(request: digest) == all.filter { $0.request == digest })
+        }
+        #expect(all.map(\.request) == all.map(\.request).sorted())
+    }
+
     // MARK: - Writing together
 
     @Test func `makes burns durable together that come at one time`() async throws {

@@ -216,7 +216,7 @@ extension CosignCommand {
         return .complete(transaction, attempt: 0, set: [keys.key.publicKey], path: path)
     }
 
-    private static func openJournal(at path: String, _ console: Console) async throws(CommandError) -> FileJournal {
+    static func openJournal(at path: String, _ console: Console) async throws(CommandError) -> FileJournal {
         let journal: FileJournal
         do throws(JournalError) { journal = try await FileJournal.open(path) } catch { throw .failed("\(error)".printable) }
         if let torn = journal.tornTail {

@@ -41,10 +41,11 @@ enum FileKind: Equatable, Sendable, CaseIterable {
         }
     }
 
-    /// Which command takes it; `nil` where none does.
+    /// Which command takes it; `nil` for a file in which nothing is.
     private var command: String? {
         switch self {
-        case .empty, .journal: nil
+        case .empty: nil
+        case .journal: "chorale journal show"
         case .psbt: "chorale psbt show"
         case .transaction: "chorale tx show"
         case .keyFile: "chorale key show"
@@ -63,7 +64,7 @@ enum FileKind: Equatable, Sendable, CaseIterable {
     static func mistake(_ name: String, seen: FileKind?, wanted: FileKind) -> String? {
         guard let seen, seen != wanted else { return nil }
         if seen == .empty { return "\(name) is empty, and \(wanted.name) was expected: check the name, or get the file again" }
-        let remedy = seen.command.map { "; to read it: \($0)" } ?? ", and no command reads it"
+        let remedy = seen.command.map { "; to read it: \($0)" } ?? ""
         return "\(name) is not \(wanted.name): it seems to be \(seen.name)\(remedy)"
     }
 }

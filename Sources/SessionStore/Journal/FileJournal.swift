@@ -91,7 +91,12 @@ public actor FileJournal: SessionJournal {
         self.ledger.records(request: request)
     }
 
-    /// Drops a request's records and their nonces. The file shrinks when more than half of it is forgotten.
+    /// Everything that the journal holds, by request, then attempt, then signer.
+    public func records() -> [BurnRecord] {
+        self.ledger.allRecords.sorted { ($0.request, $0.attempt, $0.signer) < ($1.request, $1.attempt, $1.signer) }
+    }
+
+    /// Drops a request's records and their nonces. The file shrinks when more than half of it is forgotten, or when it is nearly full.
     public func forget(request: Bytes32) async throws(JournalError) {
         try await self.write(.forget(request: request))
     }
@@ -129,7 +134,7 @@ public actor FileJournal: SessionJournal {
 
         var outcome: Result<Void, JournalError> = .success(())
         do throws(JournalError) {
-            if !staged.payload.isEmpty { try self.append(staged.payload) }
+            if !staged.payload.isEmpty { try self.append(staged.payload, onlyForgets: staged.inserted.isEmpty) }
             self.forgottenByteCount += Self.byteCount(forgotten: staged.forgotten)
         } catch {
             for record in staged.inserted { self.ledger.remove(record) }
@@ -181,9 +186,9 @@ public actor FileJournal: SessionJournal {
         return true
     }
 
-    private func append(_ payload: [UInt8]) throws(JournalError) {
+    private func append(_ payload: [UInt8], onlyForgets: Bool) throws(JournalError) {
         guard self.file != nil else { throw .storage(path: self.path, reason: "it was closed; open it again") }
-        try self.file?.append(payload)
+        try self.file?.append(payload, onlyForgets: onlyForgets)
     }
 
     /// The verdict from what was durable before: one that rested on a record of the failed write would not be true any more.
@@ -199,9 +204,11 @@ public actor FileJournal: SessionJournal {
 
     // MARK: - Shrinking
 
-    /// Writes the file anew when more than half of it is forgotten. A failure changes nothing: the longer file is as good.
+    /// Writes the file anew when more than half of it is forgotten, or when it must make room. A failure changes nothing: the longer file is as good.
     private func shrinkIfWorthwhile() {
-        guard let byteCount = self.file?.byteCount, self.forgottenByteCount > byteCount / 2 else { return }
+        guard let byteCount = self.file?.byteCount, let isNearlyFull = self.file?.isNearlyFull,
+            self.forgottenByteCount > byteCount / 2 || isNearlyFull
+        else { return }
         var payloads: [[UInt8]] = []
         for record in self.ledger.allRecords {
             let encoded = JournalFormat.encode(.burn(record))

@@ -47,7 +47,7 @@ struct JournalFile: ~Copyable {
     /// Reads everything, and makes the file ready to be appended to: a torn tail is cut off, a new file gets its header.
     mutating func load() throws(JournalError) -> (entries: [JournalFormat.Placed], tornTail: FileJournal.TornTail?) {
         do throws(FileError) {
-            let bytes = try self.file.readAll(byteCountMax: JournalFormat.fileByteCountMax)
+            let bytes = try self.file.readAll(byteCountMax: JournalFormat.fileByteCountMax + JournalFormat.forgettingByteCountMax)
             switch JournalFormat.read(bytes) {
             case .unborn:
                 try self.file.truncate(to: 0)
@@ -80,13 +80,17 @@ struct JournalFile: ~Copyable {
     // MARK: - Growing
 
     /// Appends one frame and makes it durable. After an error the file is what it was.
-    mutating func append(_ payload: [UInt8]) throws(JournalError) {
+    ///
+    /// - Parameter onlyForgets: whether it makes the journal smaller in the end, and so is taken by a full one.
+    mutating func append(_ payload: [UInt8], onlyForgets: Bool = false) throws(JournalError) {
         if let refusal = self.refusal { throw refusal }
         let frame = JournalFormat.frame(payload, at: self.byteCount)
-        guard self.byteCount + frame.count <= JournalFormat.fileByteCountMax else {
+        let limit = JournalFormat.fileByteCountMax + (onlyForgets ? JournalFormat.forgettingByteCountMax : 0)
+        guard self.byteCount + frame.count <= limit else {
             throw .storage(
                 path: self.path,
-                reason: "it would grow over \(JournalFormat.fileByteCountMax) bytes; forget requests that are confirmed")
+                reason: "it would grow over \(limit) bytes; forget requests whose transactions are confirmed "
+                    + "(chorale journal show, chorale journal forget)")
         }
         do throws(FileError) {
             try self.file.write(frame, at: self.byteCount)
@@ -117,6 +121,9 @@ struct JournalFile: ~Copyable {
                 path: self.path, reason: "an unfinished write could not be taken back: \(error.cause); then start this program again")
         }
     }
+
+    /// Whether the next large frame may find no room any more.
+    var isNearlyFull: Bool { self.byteCount > JournalFormat.fileByteCountMax - JournalFormat.payloadByteCountMax }
 
     // MARK: - Writing anew
 

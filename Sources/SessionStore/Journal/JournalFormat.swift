@@ -30,6 +30,9 @@ enum JournalFormat {
     /// Largest journal, in bytes. It holds more than a million decisions about one input each; it is read into memory at once.
     static let fileByteCountMax = 256 << 20
 
+    /// How far a journal may grow over that by what forgets requests, in bytes: or a full one could never be made smaller.
+    static let forgettingByteCountMax = 64 << 10
+
     /// Most bytes of a frame's payload: the largest record (65,535 inputs) takes 6.4 MB.
     static let payloadByteCountMax = 8 << 20
 
