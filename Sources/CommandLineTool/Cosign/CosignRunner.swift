@@ -101,7 +101,7 @@ struct CosignRunner {
     /// Shows the machine what is new. Whether anything was.
     ///
     /// One pass in the order of the attempts: each that becomes known brings the next ones within reach, however many there are.
-    private static func look(
+    static func look(
         into folder: inout ExchangeFolder, for machine: inout FileExchange, now: Duration
     ) throws(FileError) -> Bool {
         var hasSeen = false
