@@ -114,7 +114,17 @@ public struct FileExchange: ~Copyable {
         var set: SetFile?
         /// Different statements of each signer in the order in which they came; an honest one makes one of each kind.
         var nonces: [PublicKey: [Statement]] = [:]
-        var partials: [PublicKey: [Statement]] = [:]
+        private(set) var partials: [PublicKey: [Statement]] = [:]
+        /// Who gave more than one statement of partial signatures: perhaps under several transcripts. No honest process does.
+        private(set) var repeaters: Set<PublicKey> = []
+
+        mutating func addPartials(_ statement: Statement) {
+            self.partials[statement.sender, default: []].append(statement)
+            if self.partials[statement.sender]?.count != 1 { self.repeaters.insert(statement.sender) }
+        }
+
+        /// Keeps nothing but the set.
+        mutating func forgetContributions() { self = AttemptFiles(set: self.set) }
 
         /// Most different statements of one kind that are kept of one signer in one attempt.
         static let statementCountMax = 4

@@ -133,7 +133,7 @@ extension FileExchange {
         let standing = self.attempts[attempt]?.partials[signer] ?? []
         guard !standing.contains(statement) else { return }
         guard standing.count < AttemptFiles.statementCountMax else { return self.ignore(file, "its sender changed it too often") }
-        self.attempts[attempt, default: AttemptFiles()].partials[signer, default: []].append(statement)
+        self.attempts[attempt, default: AttemptFiles()].addPartials(statement)
         self.judgeReuse(in: attempt)
     }
 

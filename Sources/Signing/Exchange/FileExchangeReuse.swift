@@ -12,9 +12,9 @@ extension FileExchange {
     /// only where both come out is anything said of a member. Of our own key less is enough for a notice, which says that it is
     /// no certainty.
     mutating func judgeReuse(in attempt: UInt32) {
-        guard let files = self.attempts[attempt], case .chosen(let set)? = files.set else { return }
+        guard let files = self.attempts[attempt], !files.repeaters.isEmpty, case .chosen(let set)? = files.set else { return }
         var plan: SigningPlan?
-        for signer in set where !self.reusers.contains(signer) {
+        for signer in files.repeaters.intersection(set).subtracting(self.reusers) {
             let named = Set((files.partials[signer] ?? []).compactMap(\.transcript))
             guard named.count > 1 else { continue }
             if plan == nil { plan = try? PSBTSubject.plan(self.request, under: self.policy, set: set) }
@@ -41,19 +41,24 @@ extension FileExchange {
     }
 
     /// Most combinations of nonce statements that are tried, each one hash of a transcript. Honest signers leave one.
-    private static let combinationCountMax = 256
+    private static let combinationCountMax = 64
 
     /// Which of the digests are transcripts of the plan with nonces that the folder shows.
     private func transcripts(
         of plan: SigningPlan, _ attempt: UInt32, _ files: AttemptFiles, among digests: Set<Bytes32>
     ) -> Set<Bytes32> {
+        // Counted before anything is parsed: with many signers that costs far more.
+        var count = 1
+        for signer in plan.signers {
+            count *= files.nonces[signer]?.count ?? 0
+            guard (1...Self.combinationCountMax).contains(count) else { return [] }
+        }
         var combinations: [[NonceSet]] = [[]]
         for signer in plan.signers {
             let sets = (files.nonces[signer] ?? []).compactMap { statement -> NonceSet? in
                 guard let set = try? statement.nonceSet(), set.nonces.count == plan.inputs.count else { return nil }
                 return set
             }
-            guard combinations.count * sets.count <= Self.combinationCountMax else { return [] }
             combinations = combinations.flatMap { combination in sets.map { combination + [$0] } }
         }
         return digests.intersection(combinations.map { plan.transcript(attempt: attempt, nonceSets: $0) })

@@ -176,10 +176,7 @@ extension FileExchange {
     func isForgotten(_ attempt: UInt32) -> Bool { attempt + Self.keptAttemptCount < self.current?.number ?? 0 }
 
     private mutating func forgetContributions() {
-        for old in self.attempts.keys where self.isForgotten(old) {
-            self.attempts[old]?.nonces = [:]
-            self.attempts[old]?.partials = [:]
-        }
+        for old in self.attempts.keys where self.isForgotten(old) { self.attempts[old]?.forgetContributions() }
     }
 
     // MARK: One attempt
@@ -288,7 +285,7 @@ extension FileExchange {
             enrolment: self.enrolment, identity: identity)
         current.usedPartials[self.signer] = statement
         guard self.attempts[current.number]?.partials[self.signer]?.contains(statement) != true else { return [] }
-        self.attempts[current.number, default: AttemptFiles()].partials[self.signer, default: []].append(statement)
+        self.attempts[current.number, default: AttemptFiles()].addPartials(statement)
         self.judgeReuse(in: current.number)
         // Replacing is harmless: the bytes are the same whenever they are written.
         return [.write(.partialSignatures(attempt: current.number, self.signer), Self.encoded(statement, current.plan))]
