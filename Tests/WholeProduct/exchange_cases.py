@@ -362,7 +362,8 @@ def names(context):
         (folder / "signers.txt").write_text(f"{scene.public[2]}  # Mallory\n")
     bob, third = f"Bob\\u{{1b}}[31m of Bern ({scene.public[1]})", scene.public[2]
     waiting.expect(
-        3, f"{scene.public[0]}  {label}, you", f"{scene.public[1]}  Bob", f"waiting for nonces from Bob\\u{{1b}}[31m of Bern ({scene.public[1][:10]}…)"
+        3, f"{scene.public[0]}  {label}, you", f"{scene.public[1]}  Bob", "waiting for nonces from ",
+        f"Bob\\u{{1b}}[31m of Bern ({scene.public[1][:10]}…)"
     )
     missing = waiting.err.split("still missing: ")[1]
     assert bob in missing and third in missing and label not in missing and "Mallory" not in waiting.err, waiting.err
