@@ -7,7 +7,7 @@ import SigningTestSupport
 ///
 ///     JournalCrashHelper burn PATH FIRST     burns records FIRST, FIRST + 4, … in four tasks, without end
 ///     JournalCrashHelper limited PATH OTHER  burns until a limit on the file's size stops it, then without the limit
-///     JournalCrashHelper create FOLDER       creates files 0, 1, … in the folder, without end
+///     JournalCrashHelper create FOLDER       creates files 0, 1, … in the folder, and then waits to be killed
 @main
 struct JournalCrashHelper {
     static func main() async throws {
@@ -44,11 +44,13 @@ struct JournalCrashHelper {
     }
 
     private static func create(in folder: String) throws {
-        for index in 0... {
+        // A thousand is more than any test waits for, and still a small part of a disk.
+        for index in 0..<1_000 {
             // Large enough that most of the time goes into writing.
             try AtomicFile.create([UInt8](repeating: UInt8(truncatingIfNeeded: index), count: 1 << 20), at: "\(folder)/\(index)")
             Self.say("created \(index)")
         }
+        while true { pause() }
     }
 
     private static func limited(_ journal: FileJournal, otherPath: String) async throws {

@@ -28,6 +28,13 @@ enum Helper {
         return (process, pipe.fileHandleForReading)
     }
 
+    /// Kills the process in a while, without giving up this thread: a test that waits for its turn among hundreds of others gets it
+    /// minutes later on a busy machine, and the process would fill the disk meanwhile.
+    static func kill(_ process: Process, afterMicroseconds delay: Int) -> Bool {
+        usleep(UInt32(delay))
+        return Foundation.kill(process.processIdentifier, SIGKILL) == 0
+    }
+
     static func lines(_ output: Data) -> [(word: String, rest: String)] {
         String(decoding: output, as: UTF8.self).split(separator: "\n").map { line in
             let parts = line.split(separator: " ", maxSplits: 1)

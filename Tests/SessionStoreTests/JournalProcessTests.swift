@@ -24,8 +24,7 @@ struct `A journal whose process` {
             let (process, output) = try Helper.start(["burn", self.path, "\(first)"])
             // From the first word on, so that most kills hit a process at work; some come before.
             var said = round % 10 == 0 ? Data() : output.availableData
-            try await Task.sleep(for: .microseconds(Int.random(in: 0...30_000, using: &random)))
-            #expect(kill(process.processIdentifier, SIGKILL) == 0)
+            #expect(Helper.kill(process, afterMicroseconds: .random(in: 0...30_000, using: &random)))
             said += output.readDataToEndOfFile()
             process.waitUntilExit()
             #expect(process.terminationReason == .uncaughtSignal, "it ended by itself")
