@@ -453,6 +453,22 @@ import Testing
         }
     }
 
+    @Test func `who awaited a signer whose files are for another network is told so at the time limit, not to start again`() throws {
+        let simulation = try ExchangeSimulation(.allOfThree, seed: 24)
+        let (signer, other) = (simulation.signers[0], simulation.signers[1])
+        try simulation.start(signer)
+        let process = try #require(signer.process)
+        _ = process.machine.step(now: .zero, key: signer.key, identity: signer.identity)
+        // Its presence is gone, and what it gave while it was here is not.
+        let enrolment = try Enrolment(network: .mainnet, signer: other.key, identity: other.identity)
+        let set = Statement(
+            .set(simulation.policy.members), request: simulation.request.digest, attempt: 1, enrolment: enrolment, identity: other.identity)
+        let bytes = try simulation.psbt(set)
+        process.machine.observe(ExchangeFile(path: ExchangePath.set(attempt: 1).description, bytes: bytes), now: .seconds(40))
+        let actions = process.machine.step(now: .seconds(1_000_000), key: signer.key, identity: signer.identity)
+        #expect(actions.contains(.fail(.otherNetwork(own: .regtest, signer: other.publicKey, theirs: .mainnet))))
+    }
+
     @Test func `in k-of-n no fewer than could sign, or keep others from signing, stop anyone by naming another network`() throws {
         // Of two of four: one alone cannot, two can sign by themselves.
         for (networks, stops) in [([Network.mainnet], false), ([.mainnet, .signet], false), ([.mainnet, .mainnet], true)] {

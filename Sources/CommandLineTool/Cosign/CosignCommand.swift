@@ -137,12 +137,14 @@ extension CosignCommand {
     private static func isNoSigner(_ file: KeyFile, of psbt: PSBT, at path: String, _ names: SignerNames) -> CommandError {
         let lists = psbt.signerLists
         let who =
-            lists.isEmpty
-            ? "It names no signers at all: make it with chorale psbt create."
-            : lists.map { list in
-                "Signers of \(list.place): " + list.signers.prefix(CosignReport.listedMax).map(names.full).joined(separator: ", ")
-                    + (list.signers.count > CosignReport.listedMax ? " and \(list.signers.count - CosignReport.listedMax) more" : "")
-            }.joined(separator: "\n") + "\nTake the key file of one of them, or the PSBT that is meant for this key."
+            psbt.isComplete
+            ? "It is signed already: chorale psbt extract makes the transaction of it."
+            : lists.isEmpty
+                ? "It names no signers at all: make it with chorale psbt create."
+                : lists.map { list in
+                    "Signers of \(list.place): " + list.signers.prefix(CosignReport.listedMax).map(names.full).joined(separator: ", ")
+                        + (list.signers.count > CosignReport.listedMax ? " and \(list.signers.count - CosignReport.listedMax) more" : "")
+                }.joined(separator: "\n") + "\nTake the key file of one of them, or the PSBT that is meant for this key."
         return .failed(
             "\(file.path.printable) holds the key \(names.full(file.header.signer)), which is no signer of \(path.printable).\n\(who)")
     }
@@ -218,11 +220,17 @@ extension CosignCommand {
 
     static func openJournal(at path: String, _ console: Console) async throws(CommandError) -> FileJournal {
         let journal: FileJournal
-        do throws(JournalError) { journal = try await FileJournal.open(path) } catch { throw .failed("\(error)".printable) }
+        do throws(JournalError) { journal = try await FileJournal.open(path) } catch {
+            if case .damaged(_, offset: 0) = error,
+                let mistake = FileKind.mistake(Files.shownName(path), seen: FileKind(ofFile: path), wanted: .journal)
+            {
+                throw .failed(mistake)
+            }
+            throw .failed("\(error)".printable)
+        }
         if let torn = journal.tornTail {
-            console.note(
-                "\(path.printable): the last \(torn.byteCount) bytes were cut off; a crash interrupted them, and nothing of them was released"
-            )
+            console.note("\(path.printable): its last \(torn.byteCount) bytes are no whole record and were cut off.")
+            console.note("After a crash that is as it should be, and nothing of it was released; else restore the file.")
         }
         return journal
     }
@@ -232,7 +240,9 @@ extension CosignCommand {
     ) throws(CommandError) {
         switch result {
         case .left(let attempt):
-            console.note(console.errorStyle.green("Your signature is in the folder. The others need nothing more of you."))
+            console.note(console.errorStyle.green("Your signature is in the folder."))
+            console.note("Should one of the others end before it has signed, a new attempt begins:")
+            console.note("then start the same command once more.")
             guard arguments[.json] else { return }
             try console.print(
                 .object([

@@ -18,9 +18,10 @@ enum MultisigArguments {
     ]
 
     private static let threshold = Argument.required(
-        "threshold", "K", help: "how many signers it takes to spend", parse: Parsing.integer(1...1_000_000))
+        "threshold", "K", help: "how many signers it takes to spend, beside one of the --owner options",
+        parse: Parsing.integer(1...1_000_000))
     private static let optionalThreshold = Argument.optional(
-        "threshold", "K", help: "how many signers it takes to spend; left away, all sign together with one key",
+        "threshold", "K", help: "how many signers it takes to spend, with one of the --owner options; left away, all sign together",
         parse: Parsing.integer(1...1_000_000))
     private static let signers = Argument.required(
         "signers", "FILE", help: "the signers' public keys, one in hex a line; # begins a comment; - for standard input",

@@ -73,6 +73,8 @@ public struct FileExchange: ~Copyable {
     var attemptsSignedElsewhere: Set<UInt32> = []
     /// Signers whose presence is signed for another network than ours.
     var otherNetworks: [PublicKey: Network] = [:]
+    /// Signers of whom anything in the folder is signed for another network than ours.
+    var traceNetworks: [PublicKey: Network] = [:]
     /// Our own files in which something else was found: they are written again, the same bytes.
     var spoilt: Set<ExchangePath> = []
 

@@ -7,8 +7,18 @@ extension FileExchange {
     /// A member says of itself that it is on another network. Only its presence counts, for that goes and changes with its process;
     /// nonces from before it was put right lie there for good.
     mutating func noteOtherNetwork(_ statement: Statement) {
-        guard case .presence = statement.body, statement.sender != self.signer else { return }
+        guard statement.sender != self.signer else { return }
+        self.traceNetworks[statement.sender] = statement.enrolment.network
+        guard case .presence = statement.body else { return }
         self.otherNetworks[statement.sender] = statement.enrolment.network
+    }
+
+    /// Why nobody came whom this process awaited, if what lies there from one of them is for another network.
+    func networkError(awaiting missing: [PublicKey]) -> ExchangeError? {
+        guard let signer = missing.first(where: { self.traceNetworks[$0] != nil }), let theirs = self.traceNetworks[signer] else {
+            return nil
+        }
+        return .otherNetwork(own: self.enrolment.network, signer: signer, theirs: theirs)
     }
 
     /// Why this process stops: a set cannot come about with it, because others are on another network.

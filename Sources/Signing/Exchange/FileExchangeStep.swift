@@ -42,9 +42,10 @@ extension FileExchange {
         }
         if mayGoOn { return actions }
         let progress = self.progress(now: now)
-        return actions.filter { $0.weight == .notice }
-            + self.end(
-                .fail(.timedOut(stage: progress.stage, missing: progress.missing, needed: progress.neededCount)))
+        let error =
+            self.networkError(awaiting: progress.missing)
+            ?? .timedOut(stage: progress.stage, missing: progress.missing, needed: progress.neededCount)
+        return actions.filter { $0.weight == .notice } + self.end(.fail(error))
     }
 
     /// The outcome of a `create`.
