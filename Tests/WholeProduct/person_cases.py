@@ -155,7 +155,7 @@ def lock_times(context):
         (840_000, [final, final], []),
         (1_893_456_000, [final, free], ["not before Unix time 1893456000"]),
         (0, [final, 144], ["until the coin of input 1 is 144 blocks old"]),
-        (0, [0x40_0002, 7], ["until the coin of input 0 is 1,024 seconds old", "until the coin of input 1 is 7 blocks old"]),
+        (0, [0x40_0002, 7], ["until the coin of input 1 is 7 blocks old", "until the coin of input 0 is 1,024 seconds old"]),
         (0, [0x8000_0007, 0], []),
     ]:
         psbt.write_bytes(with_times(data, lock_time, sequences))

@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -94,6 +95,8 @@ class Runner:
 
 def main():
     arguments = parse_arguments()
+    # Who is started in the background of a script is told to ignore Ctrl-C, and passes that on; the cases press it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     started = time.monotonic()
     executable = pathlib.Path(os.environ.get("CHORALE", ROOT / ".build/release/chorale")).resolve()
     if not os.access(executable, os.X_OK):

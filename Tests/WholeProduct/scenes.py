@@ -95,7 +95,9 @@ class Scene:
         wait_until(lambda: self.has(name), timeout, f"the file {name}")
 
     def wait_for_presence(self, signer):
-        self.wait_for(f"presence-{self.public[signer]}.chorale")
+        """Until the signer has come; when the others have finished without it, it has come and gone."""
+        name = f"presence-{self.public[signer]}.chorale"
+        wait_until(lambda: self.has(name) or self.has("final.tx"), 30, f"the file {name}")
 
     def final(self):
         """The finished transaction in the folder, in hex."""
