@@ -32,30 +32,23 @@ public enum Base58Check {
 
     private static let checksumByteCount = 4
 
-    private static let alphabet = Array("123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz".utf8)
-
     /// The text of at most 78 bytes.
     public static func encode(_ bytes: [UInt8]) -> String {
         precondition(bytes.count <= Self.byteCountMax, "Base58Check serves at most \(Self.byteCountMax) bytes")
         let whole = bytes + Self.checksum(bytes)
-        let leadingZeros = whole.prefix { $0 == 0 }.count
-        let digits = Self.convert(whole[leadingZeros...], from: 256, to: 58)
-        let text = [UInt8](repeating: Self.alphabet[0], count: leadingZeros) + digits.map { Self.alphabet[Int($0)] }
-        return String(decoding: text, as: UTF8.self)
+        return PositionalNumeral.base58.encode(whole)
     }
 
     /// The bytes of a text, their checksum verified and taken off.
     public static func decode(_ text: String) throws(Base58Error) -> [UInt8] {
         let count = text.utf8.count
         guard count <= Self.characterCountMax else { throw .tooManyCharacters(count: count, maximum: Self.characterCountMax) }
-        var digits: [UInt8] = []
-        digits.reserveCapacity(count)
-        for (offset, character) in text.utf8.enumerated() {
-            guard let digit = Self.alphabet.firstIndex(of: character) else { throw .invalidCharacter(offset: offset) }
-            digits.append(UInt8(digit))
+        let whole: [UInt8]
+        do throws(PositionalNumeral.InvalidCharacter) {
+            whole = try PositionalNumeral.base58.decode(text)
+        } catch {
+            throw .invalidCharacter(offset: error.offset)
         }
-        let leadingZeros = digits.prefix { $0 == 0 }.count
-        let whole = [UInt8](repeating: 0, count: leadingZeros) + Self.convert(digits[leadingZeros...], from: 58, to: 256)
         guard whole.count >= Self.checksumByteCount else { throw .tooShort }
         let bytes = Array(whole.dropLast(Self.checksumByteCount))
         guard bytes.count <= Self.byteCountMax else { throw .tooManyBytes(count: bytes.count, maximum: Self.byteCountMax) }
@@ -65,23 +58,5 @@ public enum Base58Check {
 
     private static func checksum(_ bytes: [UInt8]) -> [UInt8] {
         Array(SHA256.doubleHash(bytes).bytes.prefix(Self.checksumByteCount))
-    }
-
-    /// The digits of the same number in another base, the most significant first, without leading zeros.
-    private static func convert(_ digits: ArraySlice<UInt8>, from source: Int, to target: Int) -> [UInt8] {
-        var result: [UInt8] = []  // the least significant first
-        for digit in digits {
-            var carry = Int(digit)
-            for index in result.indices {
-                carry += Int(result[index]) * source
-                result[index] = UInt8(carry % target)
-                carry /= target
-            }
-            while carry > 0 {
-                result.append(UInt8(carry % target))
-                carry /= target
-            }
-        }
-        return result.reversed()
     }
 }

@@ -66,6 +66,10 @@ package enum SecretMemory {
 
     package static func wipe(_ memory: UnsafeMutableRawPointer, byteCount: Int) { sodium_memzero(memory, byteCount) }
 
+    package static func wipe(_ bytes: UnsafeMutableRawBufferPointer) {
+        if let start = bytes.baseAddress { sodium_memzero(start, bytes.count) }
+    }
+
     static var pageByteCount: Int { max(4_096, Int(sysconf(Int32(_SC_PAGESIZE)))) }
 }
 
