@@ -7,6 +7,7 @@ let strict: [SwiftSetting] = Context.environment["CHORALE_STRICT"] == nil ? [] :
 // What each module may import: arrows run one way, downwards (ARCHITECTURE.md).
 let cryptoPrimitives: [Target.Dependency] = ["CryptoPrimitives"]
 let secp256k1: [Target.Dependency] = cryptoPrimitives + ["Secp256k1"]
+let libP2P: [Target.Dependency] = secp256k1 + ["LibP2P"]
 let musig2: [Target.Dependency] = secp256k1 + ["MuSig2"]
 let bitcoin: [Target.Dependency] = musig2 + ["Bitcoin"]
 let signing: [Target.Dependency] = bitcoin + ["Signing"]
@@ -33,6 +34,7 @@ let package = Package(
         .library(name: "Secp256k1", targets: ["Secp256k1"]),
         .library(name: "MuSig2", targets: ["MuSig2"]),
         .library(name: "Bitcoin", targets: ["Bitcoin"]),
+        .library(name: "LibP2P", targets: ["LibP2P"]),
         .library(name: "Signing", targets: ["Signing"]),
         .library(name: "SessionStore", targets: ["SessionStore"]),
         .executable(name: "chorale", targets: ["chorale"]),
@@ -45,6 +47,7 @@ let package = Package(
         module("Secp256k1", imports: cryptoPrimitives + ["CSecp256k1"]),
         module("MuSig2", imports: secp256k1 + ["CSecp256k1"]),
         module("Bitcoin", imports: musig2),
+        module("LibP2P", imports: secp256k1),
         module("Signing", imports: bitcoin),
         module("SessionStore", imports: signing),
         module("CommandLineTool", imports: sessionStore),
@@ -63,6 +66,7 @@ let package = Package(
         tests("MuSig2ReferenceTests", imports: cryptoPrimitives + ["MuSig2Reference"]),
         tests("MuSig2Tests", imports: musig2 + ["CSecp256k1", "MuSig2Reference"]),
         tests("BitcoinTests", imports: bitcoin),
+        tests("LibP2PTests", imports: libP2P + ["CSecp256k1"]),
         tests("SigningTests", imports: signing + ["SigningTestSupport", "MuSig2Reference"]),
         tests("SessionStoreTests", imports: sessionStore + ["SigningTestSupport", "JournalCrashHelper"]),
         tests("CommandLineToolTests", imports: sessionStore + ["CommandLineTool", "CTestSupport"]),
