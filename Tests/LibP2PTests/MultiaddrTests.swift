@@ -84,6 +84,7 @@ struct `Addresses` {
             ("350161" + "ffffffffffffffffff", .varint(.tooLong)), ("3501ff", .invalidValue(of: .dns)), ("35012f", .invalidValue(of: .dns)),
             ("35ffffffffffffffff7f", .missingValue(of: .dns)), ("900301" + "61", .invalidValue(of: .unix)),
             ("a50302" + "0000", .invalidValue(of: .p2p)),
+            ("9003022f61" + "060001", .invalidValue(of: .unix)),
         ] as [(String, MultiaddrError)])
     func `in bytes that are none are refused by name`(hex: String, error: MultiaddrError) throws {
         let bytes = try Hex.decode(hex)

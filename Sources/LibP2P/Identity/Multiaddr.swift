@@ -97,6 +97,8 @@ public struct Multiaddr: Hashable, Sendable {
         guard !rest.isEmpty else { throw .empty }
         var components: [Component] = []
         while !rest.isEmpty {
+            // In text a path goes on to the end, so nothing can stand behind it.
+            guard components.last?.protocolCode != .unix else { throw .invalidValue(of: .unix) }
             guard components.count < Self.componentCountMax else { throw .tooManyComponents(maximum: Self.componentCountMax) }
             let number = try Self.varint(&rest)
             guard let code = MultiaddrProtocol(rawValue: number) else { throw .unknownProtocol("code \(number)") }
