@@ -196,6 +196,35 @@ struct `Signed records of peers` {
         try identity.publicKey.verify(Array(bytes.suffix(64)), of: signed)
     }
 
+    /// Made once with py-libp2p 0.8.1, for the secret keys of 32 times the byte 2.
+    @Test(arguments: [
+        (
+            "12D3KooWJWoaqZhDaoEFshF7Rh1bpY9ohihFhzcW6d69Lr2NASuq",
+            "0a24080112208139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b394120203011a580a26002408011220813977"
+                + "0ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b39410818084afb29be4bc181a0a0a0804c0000201060fa11a180a16"
+                + "2920010db80000000000000000000000010601bbde032a406dfaaa66b219974b7062720f834c196324f925fef92f79abd4caa03cb09d5a"
+                + "0f68556bbb7689ba0b7f79b521f19f47ab6e6a61eeb2b5381c9e53c6492f05d301"
+        ),
+        (
+            "16Uiu2HAkzdQ5Y9SYT91K1ue5SxXwgmajXntfScGnLYeip5hHyWmT",
+            "0a2508021221024d4b6cd1361032ca9bd2aeb9d900aa4d45d9ead80ac9423374c451a7254d0766120203011a590a27002508021221024d"
+                + "4b6cd1361032ca9bd2aeb9d900aa4d45d9ead80ac9423374c451a7254d076610818084afb29be4bc181a0a0a0804c0000201060fa11a18"
+                + "0a162920010db80000000000000000000000010601bbde032a46304402207feb9d34b552abd6220a1064c217cedc4e7829874abc0566c5"
+                + "82e69f16c429620220229fc573700923c751449a9636d766f52769ef14d937a63332330c34a927bc97"
+        ),
+    ])
+    func `made by another implementation are read, byte for byte`(peer: String, hex: String) throws {
+        let envelope = try SignedEnvelope(parsing: Hex.decode(hex))
+        #expect(Hex.encode(envelope.bytes) == hex)
+        let record = try PeerRecord(opening: envelope)
+        #expect(record.peerID.description == peer)
+        #expect(record.sequence == 1_763_600_000_000_000_001)
+        #expect(record.addresses.map(\.description) == ["/ip4/192.0.2.1/tcp/4001", "/ip6/2001:db8::1/tcp/443/wss"])
+        let identity = try KnownIdentity.make(2)
+        // The signature too: Ed25519 gives one message always the same.
+        if record.peerID == identity.id { #expect(Hex.encode(record.sealed(by: identity).bytes) == hex) }
+    }
+
     @Test func `of another purpose or type are refused`() throws {
         let identity = try KnownIdentity.make(1)
         let payload = try self.record(of: identity).sealed(by: identity).open(type: [3, 1], domain: PeerRecord.domain)
