@@ -16,6 +16,7 @@ struct `Addresses` {
         ("/dnsaddr/bootstrap.libp2p.io", "3813626f6f7473747261702e6c69627032702e696f"),
         ("/p2p-circuit", "a202"),
         ("/unix/a/b/c/d/e", "90030a2f612f622f632f642f65"),
+        ("/unix/\u{35a}a//b", "900307" + "2fcd9a612f2f62"),
         ("/memory/4", "89060000000000000004"),
         ("/ip4/10.0.0.0/ipcidr/8", "040a0000002b08"),
         ("/http", "e003"),

@@ -82,7 +82,8 @@ extension Multiaddr.Component {
         case .tcp(let port), .udp(let port): String(port)
         case .certhash(let hash): Multibase.base64url.encode(hash.bytes)
         case .p2p(let peer): peer.description
-        case .unix(let path): String(path.dropFirst())
+        // By code units: a slash with an accent on it is one character.
+        case .unix(let path): String(Substring(path.utf8.dropFirst()))
         case .memory(let number): String(number)
         case .tls, .noise, .ws, .wss, .http, .https, .quic, .quicV1, .webtransport, .webrtc, .webrtcDirect, .p2pCircuit: nil
         }
