@@ -5,6 +5,9 @@ struct YamuxByteQueue: Sendable {
     /// So two neighbours always hold more than this, and a peer that sends single bytes cannot make us keep a buffer for each.
     static let joinedByteCountMax = 16_384
 
+    /// From here on, a chunk of our own user costs less where it is than a copy of it would.
+    static let keptByteCountMin = 2_048
+
     private var chunks = YamuxQueue<[UInt8]>()
     /// How many bytes of the oldest chunk are gone.
     private var headOffset = 0
@@ -30,7 +33,7 @@ struct YamuxByteQueue: Sendable {
     mutating func append(_ chunk: [UInt8]) {
         guard !chunk.isEmpty else { return }
         self.byteCount += chunk.count
-        guard !chunk.withUnsafeBytes({ self.joinToLast($0) }) else { return }
+        if chunk.count < Self.keptByteCountMin, chunk.withUnsafeBytes({ self.joinToLast($0) }) { return }
         self.chunks.append(chunk)
     }
 
