@@ -80,6 +80,43 @@ public struct NoiseChannel: ~Copyable, Sendable {
         }
     }
 
+    /// Most bytes that a message takes beyond its text: its length and its tag.
+    public static let overheadByteCount = Self.lengthByteCount + ChaCha20Poly1305.tagByteCount
+
+    /// Writes one message into a buffer: its text is written where it is then encrypted, so that nothing is copied.
+    ///
+    /// - Parameters:
+    ///   - target: Room for the message: more than `overheadByteCount` bytes. What exceeds the longest message is not used.
+    ///   - write: Writes the text, as much as there is room for, perhaps none.
+    /// - Returns: the number of bytes of `target` to send; 0 when there is no text.
+    public mutating func send(
+        into target: UnsafeMutableRawBufferPointer, _ write: (inout OutputRawSpan) -> Void
+    ) throws(NoiseError) -> Int {
+        if let failure = self.failure { throw failure }
+        guard self.sentCount < .max else {
+            self.failure = .noncesExhausted
+            throw .noncesExhausted
+        }
+        precondition(target.count > Self.overheadByteCount, "a message takes \(Self.overheadByteCount) bytes and its text")
+        let room = min(target.count - Self.overheadByteCount, Self.plaintextByteCountMax)
+        let textBuffer = UnsafeMutableRawBufferPointer(rebasing: target[Self.lengthByteCount...].prefix(room))
+        var output = OutputRawSpan(buffer: textBuffer, initializedCount: 0)
+        write(&output)
+        let textCount = output.finalize(for: textBuffer)
+        guard textCount > 0 else { return 0 }
+        let count = textCount + ChaCha20Poly1305.tagByteCount
+        target[0] = UInt8(count >> 8)
+        target[1] = UInt8(count & 255)
+        let nonce = ChaCha20Poly1305.Nonce(counter: self.sentCount)
+        self.sentCount += 1
+        self.keys.withKey(of: self.role) { key in
+            ChaCha20Poly1305.seal(
+                UnsafeRawBufferPointer(rebasing: textBuffer[..<textCount]), key: key, nonce: nonce,
+                to: UnsafeMutableRawBufferPointer(rebasing: target[Self.lengthByteCount...].prefix(count)))
+        }
+        return Self.lengthByteCount + count
+    }
+
     // MARK: Receiving
 
     /// The text in these bytes, as far as its messages are whole.
