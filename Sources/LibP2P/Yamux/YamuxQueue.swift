@@ -6,6 +6,8 @@ struct YamuxQueue<Element> {
     var count: Int { self.elements.count - self.head }
     var isEmpty: Bool { self.elements.count == self.head }
 
+    var first: Element? { self.isEmpty ? nil : self.elements[self.head] }
+
     mutating func append(_ element: Element) {
         self.elements.append(element)
     }
