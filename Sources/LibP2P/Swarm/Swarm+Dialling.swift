@@ -1,0 +1,160 @@
+// Dials of the owner and of machines.
+
+extension Swarm {
+    /// Dials a peer, with these addresses beside those of the address book. ``SwarmEvent/connected(_:)`` or
+    /// ``SwarmEvent/dialFailed(peer:_:)`` follows, unless there is a connection already.
+    ///
+    /// - Returns: the connection that there is, with which nothing more is done.
+    @discardableResult
+    public mutating func dial(
+        _ peer: PeerID, at addresses: [Multiaddr] = [], options: DialOptions = DialOptions(), now: Duration
+    ) -> ConnectionInfo? {
+        defer { self.settle(now: now) }
+        return self.startLadder(peer, addresses, options, now: now)
+    }
+
+    /// The same without carrying on, for machines: whoever calls does that.
+    @discardableResult
+    mutating func startLadder(_ peer: PeerID, _ addresses: [Multiaddr], _ options: DialOptions, now: Duration) -> ConnectionInfo? {
+        if !options.isHolePunch, let info = self.preferredConnection(to: peer), !info.isLimited { return info }
+        if let error = self.refusalOfDial(peer, options, now: now) {
+            self.events.append(.dialFailed(peer: peer, error))
+            return nil
+        }
+        // What the caller gives comes first within its rank.
+        let all = addresses.filter { $0.peerID == nil || $0.peerID == peer } + self.addressBook.addresses(of: peer, now: now)
+        let isConnected = self.peers[peer] != nil
+        let useful = all.filter { self.gate.refusal(of: $0) == nil && !(isConnected && $0.isRelayed) }
+        if self.ladders[peer] == nil {
+            self.ladders[peer] = DialLadder(useful, options: options, addressCountMax: self.limits.dialAddressCountMax, now: now)
+        } else {
+            self.ladders[peer]?.add(useful, addressCountMax: self.limits.dialAddressCountMax)
+        }
+        self.climb(peer, now: now)
+        return nil
+    }
+
+    /// Dials an address of which it is not known who answers there. If it names a peer at its end, that peer must.
+    public mutating func dial(_ address: Multiaddr, now: Duration) {
+        if let peer = address.peerID {
+            self.dial(peer, at: [address], now: now)
+            return
+        }
+        guard AddressRank(address) != nil, self.gate.refusal(of: address) == nil, self.pendingDials.count < self.limits.dialCountMax else {
+            self.events.append(.dialFailed(peer: nil, .noAddresses))
+            return
+        }
+        self.startDial(address, of: nil, DialOptions(), now: now)
+        self.settle(now: now)
+    }
+
+    private func refusalOfDial(_ peer: PeerID, _ options: DialOptions, now: Duration) -> DialError? {
+        if peer == self.localPeer { return .refused(.ownIdentity) }
+        if let refusal = self.gate.refusal(of: peer) { return .refused(refusal) }
+        if !options.ignoresBackoff, self.ladders[peer] == nil, let backoff = self.backoffs[peer], backoff.until > now {
+            return .backingOff(until: backoff.until)
+        }
+        return nil
+    }
+
+    /// Starts what may be started of a dial, or ends it when nothing is left.
+    mutating func climb(_ peer: PeerID, now: Duration) {
+        while let ladder = self.ladders[peer], !ladder.isOver {
+            let options = ladder.options
+            guard
+                let address = self.ladders[peer]?.next(
+                    stagger: self.limits.dialStagger, attemptCountMax: self.limits.dialCountOfPeerMax, now: now)
+            else { break }
+            guard self.pendingDials.count < self.limits.dialCountMax else {
+                self.ladders[peer]?.postpone(address, until: now + self.limits.dialStagger)
+                break
+            }
+            let id = self.startDial(address, of: peer, options, now: now)
+            self.ladders[peer]?.started(id, address)
+        }
+        guard let ladder = self.ladders[peer] else { return }
+        if ladder.isOver {
+            self.ladders[peer] = nil
+            self.dialIsOver(peer, ladder.failures, now: now)
+        } else if let deadline = ladder.deadline, ladder.attempts.count < self.limits.dialCountOfPeerMax {
+            self.deadlines.insert(.ladder(peer), at: max(deadline, now))
+        }
+    }
+
+    @discardableResult
+    private mutating func startDial(_ address: Multiaddr, of peer: PeerID?, _ options: DialOptions, now: Duration) -> ConnectionID {
+        let id = self.newConnectionID()
+        let raw = RawDial(address: address, peer: peer, fromListenPort: options.isHolePunch)
+        let deadline = now + self.limits.dialTimeout
+        self.pendingDials[id] = PendingDial(raw: raw, options: options, deadline: deadline)
+        self.deadlines.insert(.pendingDial(id), at: deadline)
+        if let peer { self.attemptPeers[id] = peer }
+        if address.isRelayed {
+            self.events.append(.relayNeeded(id, raw))
+        } else {
+            self.commands.append(.dial(id, raw))
+        }
+        return id
+    }
+
+    private mutating func dialIsOver(_ peer: PeerID, _ failures: [DialAttemptFailure], now: Duration) {
+        // A connection that came from the other side meanwhile is what the dial was for.
+        guard self.peers[peer] == nil else { return }
+        self.counters.failedDials += 1
+        guard !failures.isEmpty else {
+            self.events.append(.dialFailed(peer: peer, .noAddresses))
+            return
+        }
+        self.backOff(peer, now: now)
+        self.events.append(.dialFailed(peer: peer, .allFailed(failures)))
+    }
+
+    private mutating func backOff(_ peer: PeerID, now: Duration) {
+        let count = self.backoffs[peer]?.failureCount ?? 0
+        let wait = min(self.limits.backoffFirst * (1 << min(count, 20)), self.limits.backoffMax)
+        // Up to a quarter more, so that many who lost one peer do not all come back at once.
+        let spread = wait * Int.random(in: 0..<256, using: &self.random) / 1_024
+        if self.backoffs.count >= self.limits.backoffCountMax { self.backoffs = self.backoffs.filter { $0.value.until > now } }
+        guard self.backoffs.count < self.limits.backoffCountMax else { return }
+        self.backoffs[peer] = DialBackoff(failureCount: count + 1, until: now + wait + spread)
+    }
+
+    // MARK: Ends of attempts
+
+    mutating func pendingDialFailed(_ id: ConnectionID, _ failure: RawDialFailure, now: Duration) {
+        guard let dial = self.pendingDials.removeValue(forKey: id) else { return }
+        self.attemptFailed(id, address: dial.raw.address, .pipe(failure), now: now)
+    }
+
+    mutating func attemptFailed(_ id: ConnectionID, address: Multiaddr, _ reason: DialAttemptFailure.Reason, now: Duration) {
+        guard let peer = self.attemptPeers.removeValue(forKey: id) else {
+            self.counters.failedDials += 1
+            self.events.append(.dialFailed(peer: nil, .allFailed([DialAttemptFailure(address: address, reason: reason)])))
+            return
+        }
+        if case .connection(.handshake(.wrongPeer)) = reason { self.addressBook.remove(address, of: peer) }
+        self.ladders[peer]?.failed(id, reason, now: now)
+        self.climb(peer, now: now)
+    }
+
+    /// There is a proved connection with the peer: what the dial has not connected yet is not needed any more.
+    ///
+    /// Handshakes of ours that are under way are ended only if the connection is ours as well. Otherwise both sides might end the
+    /// connection that the other one has just chosen.
+    mutating func endDial(of peer: PeerID, winner: ConnectionID, isOutbound: Bool, now: Duration) {
+        self.backoffs[peer] = nil
+        self.attemptPeers[winner] = nil
+        guard let ladder = self.ladders[peer] else { return }
+        if ladder.options.isHolePunch, ladder.attempts[winner] == nil { return }
+        self.ladders[peer] = nil
+        for id in ladder.attempts.keys.sorted() where id != winner {
+            if self.pendingDials.removeValue(forKey: id) != nil {
+                self.attemptPeers[id] = nil
+                self.commands.append(.close(id, afterOutput: false))
+            } else if isOutbound, let link = self.links[id] {
+                link.value.connection.close(.otherDialWon)
+                self.touch(link)
+            }
+        }
+    }
+}

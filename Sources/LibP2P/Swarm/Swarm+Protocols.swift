@@ -1,0 +1,188 @@
+// Protocol machines: what they are told, and what they want done.
+
+/// A machine of the swarm, for those who ask for it.
+public struct ProtocolHandle<Machine: ProtocolMachine>: Hashable, Sendable {
+    let index: Int
+}
+
+/// A machine of any kind, in its place.
+protocol MachineCell: AnyObject, Sendable {
+    var servedProtocolIDs: [String] { get }
+    /// Those that stand in the swarm's table.
+    var registeredProtocolIDs: [String] { get set }
+    var onLimited: Bool { get }
+    var deadline: Duration? { get }
+    var heldByteCount: Int { get }
+    func handle(_ input: ProtocolInput, now: Duration)
+    func tick(now: Duration)
+    func nextCommand() -> ProtocolCommand?
+}
+
+/// What makes a machine's place.
+struct HostedMachine<Machine: ProtocolMachine>: Sendable {
+    var machine: Machine
+    var registeredProtocolIDs: [String] = []
+    let onLimited: Bool
+}
+
+extension Owned: MachineCell where Value: HostedMachineProtocol {
+    var servedProtocolIDs: [String] { self.value.machine.servedProtocolIDs }
+    var registeredProtocolIDs: [String] {
+        get { self.value.registeredProtocolIDs }
+        set { self.value.registeredProtocolIDs = newValue }
+    }
+    var onLimited: Bool { self.value.onLimited }
+    var deadline: Duration? { self.value.machine.deadline }
+    var heldByteCount: Int { self.value.machine.heldByteCount }
+    func handle(_ input: ProtocolInput, now: Duration) { self.value.machine.handle(input, now: now) }
+    func tick(now: Duration) { self.value.machine.tick(now: now) }
+    func nextCommand() -> ProtocolCommand? { self.value.machine.nextCommand() }
+}
+
+/// `HostedMachine`, whatever its machine: what an extension can name.
+protocol HostedMachineProtocol: Sendable {
+    associatedtype Machine: ProtocolMachine
+    var machine: Machine { get set }
+    var registeredProtocolIDs: [String] { get set }
+    var onLimited: Bool { get }
+}
+
+extension HostedMachine: HostedMachineProtocol {}
+
+extension Swarm {
+    /// Adds a protocol. It is told of everything from now on, and of the connections that stand.
+    ///
+    /// - Parameter onLimited: whether its inbound streams are taken on connections whose duration and bytes a relay limits.
+    public mutating func add<Machine: ProtocolMachine>(
+        _ machine: Machine, onLimited: Bool = false, now: Duration
+    ) -> ProtocolHandle<Machine> {
+        let index = self.machines.count
+        self.machines.append(Owned(HostedMachine(machine: machine, onLimited: onLimited)))
+        self.refreshServed(index)
+        for peer in self.peers.keys.sorted() {
+            for info in self.connections(to: peer) { self.machineInputs.append((index, .connected(info))) }
+        }
+        self.dirtyMachines.insert(index)
+        self.settle(now: now)
+        return ProtocolHandle(index: index)
+    }
+
+    /// Asks a machine for something, and carries out what it then wants.
+    public mutating func update<Machine: ProtocolMachine, Result>(
+        _ handle: ProtocolHandle<Machine>, now: Duration, _ body: (inout Machine) -> Result
+    ) -> Result {
+        let result = body(&self.machine(handle).value.machine)
+        self.dirtyMachines.insert(handle.index)
+        self.settle(now: now)
+        return result
+    }
+
+    /// Looks at a machine.
+    public func read<Machine: ProtocolMachine, Result>(_ handle: ProtocolHandle<Machine>, _ body: (Machine) -> Result) -> Result {
+        body(self.machine(handle).value.machine)
+    }
+
+    /// What a machine has to say next; `nil` when that is all. Take its events after each call.
+    public mutating func nextEvent<Machine: ProtocolMachine>(of handle: ProtocolHandle<Machine>) -> Machine.Event? {
+        self.machine(handle).value.machine.nextEvent()
+    }
+
+    private func machine<Machine: ProtocolMachine>(_ handle: ProtocolHandle<Machine>) -> Owned<HostedMachine<Machine>> {
+        guard handle.index < self.machines.count, let machine = self.machines[handle.index] as? Owned<HostedMachine<Machine>> else {
+            preconditionFailure("a handle is used with the swarm that gave it")
+        }
+        return machine
+    }
+
+    /// Which protocols a peer serves is known: identify said so. Machines hear of it, and streams for these open without a question.
+    public mutating func learned(_ protocolIDs: [String], of peer: PeerID, now: Duration) {
+        guard self.peers[peer] != nil else { return }
+        self.peers[peer]?.protocolIDs = Set(protocolIDs.prefix(Self.protocolCountOfPeerMax))
+        self.tellMachines(.protocols(of: peer, protocolIDs))
+        self.settle(now: now)
+    }
+
+    /// Protocols that are remembered of one peer. js-libp2p nodes with everything on speak about twenty.
+    public static let protocolCountOfPeerMax = 128
+
+    /// What a peer is known to speak; empty while nothing is known.
+    public func protocolIDs(of peer: PeerID) -> Set<String> { self.peers[peer]?.protocolIDs ?? [] }
+
+    mutating func tellMachines(_ input: ProtocolInput) {
+        for index in self.machines.indices { self.machineInputs.append((index, input)) }
+    }
+
+    /// A machine may begin or stop to serve a protocol at any time.
+    mutating func refreshServed(_ index: Int) {
+        let machine = self.machines[index]
+        let (current, registered) = (machine.servedProtocolIDs, machine.registeredProtocolIDs)
+        guard current != registered else { return }
+        for name in registered where self.served[name]?.owner == .machine(index) { self.served[name] = nil }
+        for name in current { self.served[name] = ServedProtocol(owner: .machine(index), onLimited: machine.onLimited) }
+        machine.registeredProtocolIDs = current
+    }
+
+    // MARK: Commands
+
+    mutating func carryOut(_ command: ProtocolCommand, of index: Int, now: Duration) {
+        switch command {
+        case .open(let request, let peer, let protocolIDs, let onLimited):
+            let info = self.connection(to: peer, onLimited: onLimited)
+            self.open(protocolIDs, on: info?.id, .machine(index), request, now: now)
+        case .openOn(let request, let id, let protocolIDs):
+            self.open(protocolIDs, on: id, .machine(index), request, now: now)
+        case .write(let id, let bytes): self.write(bytes, to: id, of: index, now: now)
+        case .closeWrite(let id):
+            guard let stream = self.streams[id], stream.owner == .machine(index), let link = self.links[stream.link] else { return }
+            if stream.pendingWrites.isEmpty {
+                link.value.connection.closeWrite(stream.yamux)
+                self.touch(link)
+            } else {
+                self.streams[id]?.closesAfterWrites = true
+            }
+        case .reset(let id): if self.streams[id]?.owner == .machine(index) { self.dropStream(id, now: now) }
+        case .dial(let peer, let addresses): self.startLadder(peer, addresses, DialOptions(), now: now)
+        case .disconnect(let peer): self.closeConnections(with: peer)
+        }
+    }
+
+    /// A machine's bytes are kept when the stream does not take them now, up to a limit.
+    private mutating func write(_ bytes: [UInt8], to id: StreamID, of index: Int, now: Duration) {
+        guard !bytes.isEmpty, let stream = self.streams[id], stream.owner == .machine(index), !stream.closesAfterWrites,
+            let link = self.links[stream.link]
+        else { return }
+        defer { self.touch(link) }
+        if stream.pendingWrites.isEmpty {
+            do throws(YamuxWriteError) {
+                return try link.value.connection.write(bytes, to: stream.yamux)
+            } catch {
+                guard case .bufferFull = error else { return }
+            }
+        }
+        guard stream.pendingByteCount + bytes.count <= self.limits.pendingWriteByteCountMax else {
+            self.counters.overfullStreams += 1
+            self.dropStream(id, now: now)
+            self.machineInputs.append((index, .reset(id)))
+            return
+        }
+        self.streams[id]?.pendingWrites.append(bytes)
+        self.streams[id]?.pendingByteCount += bytes.count
+        self.pendingWriteByteCount += bytes.count
+    }
+
+    /// Gives a stream what its machine wrote while it was full.
+    mutating func writePending(_ id: StreamID, to link: Owned<SwarmLink>) {
+        guard let yamux = self.streams[id]?.yamux else { return }
+        while let chunk = self.streams[id]?.pendingWrites.first {
+            do throws(YamuxWriteError) {
+                try link.value.connection.write(chunk, to: yamux)
+            } catch {
+                if case .bufferFull = error { return }
+            }
+            _ = self.streams[id]?.pendingWrites.popFirst()
+            self.streams[id]?.pendingByteCount -= chunk.count
+            self.pendingWriteByteCount -= chunk.count
+        }
+        if self.streams[id]?.closesAfterWrites == true { link.value.connection.closeWrite(yamux) }
+    }
+}

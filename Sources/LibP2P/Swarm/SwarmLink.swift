@@ -1,0 +1,98 @@
+/// A connected pipe and the connection in it.
+struct SwarmLink: ~Copyable, Sendable {
+    let id: ConnectionID
+    var connection: Connection
+    let role: ConnectionRole
+    /// Whether we opened the pipe; after a hole punch that says nothing about the role.
+    let isOutbound: Bool
+    /// Without a peer id.
+    let address: Multiaddr
+    /// Whom we dialled.
+    let dialledPeer: PeerID?
+    let isLimited: Bool
+    /// The stream of another connection that is this one's pipe; `nil` where the shell has it.
+    let carrier: StreamID?
+    let created: Duration
+
+    /// Set once the peer is proved.
+    var info: ConnectionInfo?
+    /// Why it ended, once it has and the others were told; last words may still be sent.
+    var closing: ConnectionError?
+    var streams: [YamuxStreamID: StreamID] = [:]
+
+    /// What this connection was last counted with.
+    var heldByteCount = 0
+    /// The shell knows that there is output.
+    var isSending = false
+    /// The link waits to be looked at.
+    var isTouched = false
+    /// When the timer looks at it.
+    var lookedAt: Duration?
+    var lingerDeadline: Duration?
+
+    init(
+        _ id: ConnectionID, _ connection: consuming Connection, role: ConnectionRole, isOutbound: Bool, address: Multiaddr,
+        dialledPeer: PeerID?, isLimited: Bool, carrier: StreamID?, now: Duration
+    ) {
+        self.id = id
+        self.connection = connection
+        self.role = role
+        self.isOutbound = isOutbound
+        self.address = address
+        self.dialledPeer = dialledPeer
+        self.isLimited = isLimited
+        self.carrier = carrier
+        self.created = now
+    }
+}
+
+/// A pipe that is being connected.
+struct PendingDial: Sendable {
+    let raw: RawDial
+    let options: DialOptions
+    let deadline: Duration
+}
+
+/// Who has a stream's bytes.
+enum StreamOwner: Hashable, Sendable {
+    /// The owner of the swarm.
+    case application
+    case machine(Int)
+    /// The connection whose pipe it is.
+    case circuit(ConnectionID)
+}
+
+/// A stream of a connection, as the swarm knows it.
+struct SwarmStream: Sendable {
+    let link: ConnectionID
+    let yamux: YamuxStreamID
+    var owner: StreamOwner
+    let isInbound: Bool
+    /// What it was asked for with, while its protocol is not agreed on.
+    var request: UInt64?
+    var protocolID = ""
+
+    /// What a machine wrote and the stream's send buffer did not take.
+    var pendingWrites = YamuxQueue<[UInt8]>()
+    var pendingByteCount = 0
+    /// Close our direction after them.
+    var closesAfterWrites = false
+    /// The peer has ended its direction, and the owner knows.
+    var hasEnded = false
+}
+
+/// A peer with which there is at least one connection.
+struct SwarmPeer: Sendable {
+    /// The oldest first.
+    var connections: [ConnectionID] = []
+    var inboundStreamCount = 0
+    var inboundStreamCounts: [String: Int] = [:]
+    /// What the peer is known to speak (identify).
+    var protocolIDs: Set<String> = []
+}
+
+/// After how long a peer that could not be reached may be dialled again.
+struct DialBackoff: Sendable {
+    var failureCount: Int
+    var until: Duration
+}
