@@ -152,7 +152,9 @@ extension Connection {
         switch reason {
         case .idle, .closedHere: self.session.close()
         case .session: break
-        case .security, .handshake, .muxer, .timedOut, .pipeEnded, .encryption, .peerSilent: self.session.connectionEnded()
+        case .security, .handshake, .muxer, .timedOut, .pipeEnded, .encryption, .peerSilent:
+            self.session.connectionEnded()
+            self.channel = nil
         }
         self.upgrade = nil
         self.upgradeOutput = []

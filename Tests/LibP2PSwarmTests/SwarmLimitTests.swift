@@ -1,0 +1,174 @@
+import CryptoPrimitives
+import Testing
+
+@testable import LibP2P
+
+struct `A swarm's limits` {
+    private func world(_ nodeCount: Int, seed: UInt64 = 1, _ change: (inout SwarmLimits) -> Void) throws -> SwarmWorld {
+        var limits = SwarmLimits()
+        change(&limits)
+        return try SwarmWorld(seed: seed, nodeCount: nodeCount, limits: limits)
+    }
+
+    // MARK: Connections
+
+    @Test func `refuse connections beyond the number in all`() throws {
+        let world = try self.world(4) { $0.connectionCountMax = 2 }
+        for index in 1...3 { world.connect(index, to: 0) }
+        #expect(world.nodes[0].swarm.connectionCount == 2)
+        #expect(world.nodes[0].events.refusals == [.tooManyConnections(maximum: 2)])
+        #expect(world.nodes[0].swarm.counters.refusedPipes == 1)
+        #expect(world.nodes[3].events.dialFailures.count == 1)
+    }
+
+    @Test func `refuse connections of one peer beyond its number`() throws {
+        let world = try self.world(2) { $0.connectionCountOfPeerMax = 2 }
+        let (one, other) = (world.nodes[0], world.nodes[1])
+        for _ in 0..<3 {
+            one.swarm.dial(other.id, at: [other.address], options: .holePunch(as: .dialer), now: world.now)
+            world.run(for: .seconds(1))
+        }
+        #expect(other.swarm.connectionCount == 2)
+        // The dialer is the first to know who is there, and ends it before the other one does.
+        #expect(one.events.refusals == [.tooManyConnectionsOfPeer(maximum: 2)])
+        #expect(one.events.dialFailures.count == 0)
+        #expect(other.swarm.links.count == 2)
+    }
+
+    @Test func `refuse connections from one address, and handshakes that do not end, before anything is kept of them`() throws {
+        let world = try self.world(1) {
+            $0.inboundCountFromAddressMax = 3
+            $0.inboundHandshakeCountMax = 5
+        }
+        let node = world.nodes[0]
+        var ids: [ConnectionID?] = []
+        for _ in 0..<4 { ids.append(node.swarm.accepted(from: try Multiaddr(text: "/ip6/2001:db8::1/tcp/1"), now: world.now)) }
+        // Another address of the same /64 is the same household; of IPv4, each is its own.
+        ids.append(node.swarm.accepted(from: try Multiaddr(text: "/ip6/2001:db8::2/tcp/1"), now: world.now))
+        for last in 1...3 { ids.append(node.swarm.accepted(from: try Multiaddr(text: "/ip4/192.0.2.\(last)/tcp/1"), now: world.now)) }
+        #expect(ids.map { $0 != nil } == [true, true, true, false, false, true, true, false])
+        world.pump()
+        #expect(
+            node.events.refusals == [
+                .tooManyConnectionsFromAddress(maximum: 3), .tooManyConnectionsFromAddress(maximum: 3), .tooManyHandshakes(maximum: 5),
+            ])
+        // Who says nothing has ten seconds.
+        world.run(for: .seconds(9))
+        #expect(node.swarm.pendingCount == 5)
+        world.run(for: .seconds(2))
+        #expect(node.swarm.pendingCount == 0)
+        #expect(node.events.handshakeFailures == [ConnectionError](repeating: .timedOut(at: .negotiatingSecurity), count: 5))
+        #expect(node.swarm.accepted(from: try Multiaddr(text: "/ip6/2001:db8::2/tcp/1"), now: world.now) != nil)
+    }
+
+    @Test func `drop the least used connections, but no protected and no young ones`() throws {
+        let world = try self.world(6) {
+            $0.connectionCountHighWater = 4
+            $0.trimmedConnectionCount = 3
+        }
+        let node = world.nodes[0]
+        node.swarm.serve("/echo/1.0.0")
+        for index in 1...3 { world.connect(index, to: 0) }
+        node.swarm.protect(world.nodes[1].id, now: world.now)
+        _ = try world.openStream(2, to: 0)
+        world.run(for: .seconds(30))
+        world.connect(4, to: 0)
+        #expect(node.swarm.connectionCount == 4)
+        world.connect(5, to: 0)
+        // Five are too many, and only the third is neither protected, nor used, nor young; then goes the used one.
+        #expect(Set(node.swarm.connectedPeers) == Set([1, 4, 5].map { world.nodes[$0].id }))
+        #expect(node.events.disconnected == [.closedHere(.trimmed), .closedHere(.trimmed)])
+        #expect(node.swarm.counters.trimmedConnections == 2)
+    }
+
+    @Test func `keep out whom a list keeps out`() throws {
+        let world = try self.world(4) { _ in }
+        let node = world.nodes[0]
+        node.swarm.gate.allowedPeers = [world.nodes[1].id, world.nodes[2].id]
+        node.swarm.gate.deniedPeers = [world.nodes[2].id]
+        for index in 1...3 { world.connect(index, to: 0) }
+        #expect(node.swarm.connectedPeers == [world.nodes[1].id])
+        #expect(node.events.refusals == [.peerDenied, .peerNotAllowed])
+        #expect(node.swarm.counters.refusedPeers == 2)
+        node.swarm.gate.deniedAddresses = [[10, 0, 0, 3]]
+        world.run(for: .seconds(60))
+        world.connect(2, to: 0)
+        #expect(node.events.refusals.last == .addressDenied)
+        #expect(node.swarm.links.count == 1)
+    }
+
+    // MARK: Streams
+
+    @Test func `reset streams of one protocol beyond its number, and give places back`() throws {
+        let world = try self.world(2) { $0.inboundStreamCountMaxOfProtocol["/few"] = 3 }
+        let (one, other) = (world.nodes[0], world.nodes[1])
+        for name in ["/few", "/many"] { other.swarm.serve(name) }
+        world.connect(0, to: 1)
+        for _ in 0..<5 { _ = one.swarm.open(["/few"], to: other.id, now: world.now) }
+        for _ in 0..<40 { _ = one.swarm.open(["/many"], to: other.id, now: world.now) }
+        world.run(for: .seconds(1))
+        let counts = other.swarm.peers[one.id]?.inboundStreamCounts
+        #expect(counts == ["/few": 3, "/many": 32])
+        #expect(other.swarm.counters.refusedStreams == 10)
+        #expect(other.events.refusals.contains(.tooManyStreams(ofProtocol: "/few", maximum: 3)))
+        #expect(one.events.count { if case .streamFailed(_, .ended) = $0 { true } else { false } } == 10)
+        for id in other.events.inboundStreams { other.swarm.reset(id, now: world.now) }
+        world.run(for: .seconds(1))
+        #expect(other.swarm.peers[one.id]?.inboundStreamCounts == [:])
+        #expect(one.swarm.streamCount == 0 && other.swarm.streamCount == 0)
+    }
+
+    @Test func `answer a protocol that is not spoken with a refusal`() throws {
+        let world = try self.world(2) { _ in }
+        world.connect(0, to: 1)
+        let request = world.nodes[0].swarm.open(["/unknown/1", "/unknown/2"], to: world.nodes[1].id, now: world.now)
+        let other = world.nodes[0].swarm.open(["/echo/1.0.0"], to: try KnownNode(9).id, now: world.now)
+        world.run(for: .seconds(1))
+        #expect(world.nodes[0].events.contains(.streamFailed(request: request, .notSupported)))
+        #expect(world.nodes[0].events.contains(.streamFailed(request: other, .notConnected)))
+        #expect(world.nodes[0].swarm.streamCount == 0 && world.nodes[1].swarm.streamCount == 0)
+    }
+
+    // MARK: Bytes
+
+    @Test func `hold no more for an owner who does not read than the stream's window, and lose nothing`() throws {
+        let world = try self.world(2) { _ in }
+        let (one, other) = (world.nodes[0], world.nodes[1])
+        world.pieceByteCountMax = 60_000
+        other.swarm.serve("/echo/1.0.0")
+        other.isNotReading = true
+        world.connect(0, to: 1)
+        let id = try world.openStream(0, to: 1)
+        let bytes = (0..<4_000_000).map { UInt8(truncatingIfNeeded: $0 / 7) }
+        one.unwritten[id] = bytes
+        one.closesAfterwards.insert(id)
+        world.write(id, of: one)
+        world.run(for: .seconds(5))
+        #expect(other.swarm.heldByteCount <= 262_144)
+        #expect(one.swarm.heldByteCount <= 262_144 + 65_536)
+        #expect(other.swarm.heldByteCount(of: one.id) > 200_000)
+        other.isNotReading = false
+        let theirs = try #require(other.events.inboundStreams.first)
+        world.read(theirs, of: other)
+        world.run(for: .seconds(20))
+        #expect(other.received[theirs] == bytes)
+        #expect(other.events.contains(.ended(theirs)))
+    }
+
+    @Test func `close the connection that holds the most when all hold too much`() throws {
+        let world = try self.world(3) { $0.heldByteCountMax = 400_000 }
+        let node = world.nodes[0]
+        node.swarm.serve("/echo/1.0.0")
+        node.isNotReading = true
+        for (index, count) in [(1, 180_000), (2, 250_000)] {
+            world.connect(index, to: 0)
+            let id = try world.openStream(index, to: 0)
+            world.nodes[index].unwritten[id] = [UInt8](repeating: 1, count: count)
+            world.write(id, of: world.nodes[index])
+            world.run(for: .seconds(1))
+        }
+        #expect(node.events.disconnected == [.closedHere(.memory)])
+        #expect(node.swarm.connectedPeers == [world.nodes[1].id])
+        #expect(node.swarm.heldByteCount >= 180_000 && node.swarm.heldByteCount < 181_000)
+    }
+}

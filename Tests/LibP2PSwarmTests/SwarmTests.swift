@@ -1,0 +1,196 @@
+import CryptoPrimitives
+import Testing
+
+@testable import LibP2P
+
+struct `A swarm` {
+    @Test(arguments: UInt64(0)..<20)
+    func `connects, and echoes a mebibyte with half-close`(seed: UInt64) throws {
+        let world = try SwarmWorld(seed: seed, nodeCount: 2)
+        let (one, other) = (world.nodes[0], world.nodes[1])
+        other.echoes = true
+        other.swarm.serve("/echo/1.0.0")
+        world.connect(0, to: 1)
+        #expect(one.events.connected.map(\.peer) == [other.id])
+        #expect(other.events.connected.map(\.peer) == [one.id])
+        #expect(one.swarm.connections(to: other.id).first?.isOutbound == true)
+
+        let id = try world.openStream(0, to: 1)
+        var random = SeededRandom(seed: seed)
+        let bytes = (0..<1_048_576).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+        one.unwritten[id] = bytes
+        one.closesAfterwards.insert(id)
+        world.write(id, of: one)
+        world.run(for: .seconds(20))
+        #expect(one.received[id] == bytes)
+        #expect(one.events.last == .ended(id))
+        #expect(one.swarm.streamCount == 0 && other.swarm.streamCount == 0)
+        #expect(one.swarm.heldByteCount == 0 && other.swarm.heldByteCount == 0)
+    }
+
+    @Test func `of three, each talks to both others`() throws {
+        let world = try SwarmWorld(seed: 3, nodeCount: 3)
+        for node in world.nodes {
+            node.echoes = true
+            node.swarm.serve("/echo/1.0.0")
+        }
+        for (one, other) in [(0, 1), (1, 2), (2, 0)] {
+            world.connect(one, to: other)
+            let id = try world.openStream(one, to: other)
+            try world.nodes[one].swarm.write([1, 2, 3], to: id, now: world.now)
+            world.run(for: .seconds(1))
+            #expect(world.nodes[one].received[id] == [1, 2, 3])
+        }
+        #expect(world.nodes.allSatisfy { $0.swarm.connectionCount == 2 && $0.swarm.connectedPeers.count == 2 })
+    }
+
+    // MARK: Dials
+
+    @Test func `refuses another peer than the dialled one, and forgets the address`() throws {
+        let world = try SwarmWorld(seed: 4, nodeCount: 3)
+        let (one, other, third) = (world.nodes[0], world.nodes[1], world.nodes[2])
+        one.swarm.addressBook.add([other.address], of: third.id, from: .hearsay, now: world.now)
+        one.swarm.dial(third.id, now: world.now)
+        world.run()
+        let failure = DialAttemptFailure(
+            address: other.address, reason: .connection(.handshake(.wrongPeer(expected: third.id, actual: other.id))))
+        #expect(one.events == [.dialFailed(peer: third.id, .allFailed([failure]))])
+        #expect(one.swarm.addressBook.addresses(of: third.id, now: world.now).isEmpty)
+        #expect(one.swarm.pendingCount == 0 && other.swarm.pendingCount == 0)
+        #expect(other.events.handshakeFailures == [.pipeEnded(at: .encrypting)])
+    }
+
+    @Test func `makes one dial of many wishes for one peer`() throws {
+        let world = try SwarmWorld(seed: 5, nodeCount: 2)
+        for _ in 0..<10 { world.nodes[0].swarm.dial(world.nodes[1].id, at: [world.nodes[1].address], now: world.now) }
+        world.run()
+        #expect(world.dials.count == 1)
+        #expect(world.nodes[0].events.connected.count == 1)
+        #expect(world.nodes[0].swarm.dial(world.nodes[1].id, now: world.now)?.peer == world.nodes[1].id)
+        #expect(world.dials.count == 1)
+    }
+
+    @Test func `tries addresses by rank, each with a head start, and takes the first that leads there`() throws {
+        let world = try SwarmWorld(seed: 6, nodeCount: 2)
+        world.delayMax = .milliseconds(10)
+        let texts = [
+            "/ip4/198.51.100.7/tcp/4001/ws", "/ip4/198.51.100.7/tcp/4001", "/ip4/198.51.100.7/udp/4001/quic-v1", "/ip4/0.0.0.0/tcp/1",
+            "/ip4/127.0.0.1/tcp/4001",
+        ]
+        let addresses = try texts.map { try Multiaddr(text: $0) }
+        world.silent = Set(addresses)
+        world.nodes[0].swarm.dial(world.nodes[1].id, at: addresses + [world.nodes[1].address], now: world.now)
+        world.run()
+        #expect(world.dials.map(\.address) == [addresses[4], world.nodes[1].address])
+        #expect(world.dials.map(\.at) == [.zero, .milliseconds(250)])
+        #expect(world.nodes[0].swarm.connectionCount == 1)
+        #expect(world.nodes[0].swarm.pendingCount == 0)
+
+        // Without the one that answers, all are tried, and the dial fails only when the last one's time is over.
+        let alone = try SwarmWorld(seed: 6, nodeCount: 1)
+        alone.silent = Set(addresses)
+        let stranger = try KnownNode(9).id
+        alone.nodes[0].swarm.dial(stranger, at: addresses, now: .zero)
+        alone.run(for: .seconds(60))
+        #expect(alone.dials.map(\.address) == [addresses[4], addresses[1], addresses[0]])
+        let failures = alone.dials.map { DialAttemptFailure(address: $0.address, reason: .pipe(.timedOut)) }
+        #expect(alone.nodes[0].events == [.dialFailed(peer: stranger, .allFailed(failures))])
+    }
+
+    @Test func `leaves a peer alone for longer and longer while all addresses fail, and comes back at once when asked to`() throws {
+        let world = try SwarmWorld(seed: 7, nodeCount: 2)
+        let (one, other) = (world.nodes[0], world.nodes[1])
+        other.isDeaf = true
+        for _ in 0..<3 {
+            one.swarm.dial(other.id, at: [other.address], now: world.now)
+            world.run(for: .milliseconds(100))
+        }
+        #expect(world.dials.count == 1)
+        #expect(one.events.dialFailures.count == 3)
+        world.run(for: .seconds(2))
+        one.swarm.dial(other.id, at: [other.address], now: world.now)
+        world.run(for: .milliseconds(1_500))
+        one.swarm.dial(other.id, at: [other.address], now: world.now)
+        #expect(world.dials.count == 2)
+        other.isDeaf = false
+        var options = DialOptions()
+        options.ignoresBackoff = true
+        one.swarm.dial(other.id, at: [other.address], options: options, now: world.now)
+        world.run()
+        #expect(one.isConnected(to: other.id))
+    }
+
+    @Test(arguments: UInt64(0)..<50)
+    func `keeps a connection whenever two dial each other at once`(seed: UInt64) throws {
+        let world = try SwarmWorld(seed: seed, nodeCount: 2)
+        let (one, other) = (world.nodes[0], world.nodes[1])
+        other.echoes = true
+        other.swarm.serve("/echo/1.0.0")
+        one.swarm.dial(other.id, at: [other.address], now: world.now)
+        other.swarm.dial(one.id, at: [one.address], now: world.now)
+        world.run(for: .seconds(10))
+        #expect(one.swarm.connectionCount == other.swarm.connectionCount)
+        #expect((1...2).contains(one.swarm.connectionCount))
+        #expect(one.events.dialFailures.isEmpty && other.events.dialFailures.isEmpty)
+        #expect(one.events.disconnected.isEmpty && other.events.disconnected.isEmpty)
+        let id = try world.openStream(0, to: 1)
+        try one.swarm.write([7], to: id, now: world.now)
+        world.run(for: .seconds(200))
+        #expect(one.received[id] == [7])
+        // The one that nobody uses has ended.
+        #expect(one.swarm.connectionCount == 1)
+        #expect(one.swarm.pendingCount == 0 && other.swarm.pendingCount == 0)
+    }
+
+    @Test func `connects again after the connection was lost`() throws {
+        let world = try SwarmWorld(seed: 8, nodeCount: 2)
+        let (one, other) = (world.nodes[0], world.nodes[1])
+        for round in 1...3 {
+            world.connect(0, to: 1)
+            other.swarm.disconnect(one.id, now: world.now)
+            world.run(for: .seconds(1))
+            #expect(one.events.connected.count == round)
+            #expect(one.events.disconnected.count == round)
+            #expect(!one.isConnected(to: other.id) && !other.isConnected(to: one.id))
+        }
+        #expect(other.events.disconnected.allSatisfy { $0 == .closedHere(.requested) })
+    }
+
+    @Test func `dials nobody who is itself, denied, or without an address`() throws {
+        let world = try SwarmWorld(seed: 9, nodeCount: 2)
+        let (one, other) = (world.nodes[0], world.nodes[1])
+        one.swarm.dial(one.id, at: [one.address], now: .zero)
+        one.swarm.dial(other.id, now: .zero)
+        one.swarm.gate.deniedPeers = [other.id]
+        one.swarm.dial(other.id, at: [other.address], now: .zero)
+        world.run()
+        #expect(one.events.dialFailures == [.refused(.ownIdentity), .noAddresses, .refused(.peerDenied)])
+        #expect(world.dials.isEmpty)
+    }
+
+    // MARK: Ends
+
+    @Test func `ends a connection that nobody uses, unless its peer is protected`() throws {
+        let world = try SwarmWorld(seed: 10, nodeCount: 2)
+        let (one, other) = (world.nodes[0], world.nodes[1])
+        one.swarm.protect(other.id, now: world.now)
+        other.swarm.protect(one.id, now: world.now)
+        world.connect(0, to: 1)
+        world.run(for: .seconds(1_000))
+        #expect(one.swarm.connectionCount == 1)
+        one.swarm.unprotect(other.id, now: world.now)
+        world.run(for: .seconds(200))
+        #expect(one.events.disconnected == [.idle])
+        #expect(other.events.disconnected == [.session(.connectionEnded)] || other.events.disconnected == [.pipeEnded(at: .established)])
+        #expect(one.swarm.links.isEmpty && other.swarm.links.isEmpty)
+    }
+
+    @Test func `says goodbye to everybody when it shuts down`() throws {
+        let world = try SwarmWorld(seed: 11, nodeCount: 3)
+        world.connect(0, to: 1)
+        world.connect(2, to: 0)
+        world.nodes[0].swarm.shutDown(now: world.now)
+        world.run()
+        for node in world.nodes { #expect(node.swarm.links.isEmpty && node.swarm.peers.isEmpty && node.swarm.heldByteCount == 0) }
+    }
+}
