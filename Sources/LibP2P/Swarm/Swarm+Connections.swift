@@ -25,6 +25,7 @@ extension Swarm {
             pending != nil || self.refusalOfPipe(from: address) == nil
         else {
             self.dropStream(stream, now: now)
+            if let dial, let pending { self.attemptFailed(dial, address: pending.raw.address, .pipe(.unreachable), now: now) }
             return nil
         }
         let id = dial ?? self.newConnectionID()
@@ -114,11 +115,11 @@ extension Swarm {
     mutating func attend(to link: Owned<SwarmLink>, now: Duration) {
         link.value.isTouched = false
         while let event = link.value.connection.nextEvent() { self.handle(event, of: link, now: now) }
+        guard self.links[link.value.id] != nil else { return }
         let held = link.value.connection.heldByteCount
         self.linkByteCount += held - link.value.heldByteCount
         link.value.heldByteCount = held
         if link.value.closing == nil, self.linkByteCount > self.limits.heldByteCountMax { self.closeGreatestHolder() }
-        guard self.links[link.value.id] != nil else { return }
         if let carrier = link.value.carrier {
             self.sendToCarrier(carrier, of: link, now: now)
         } else if !link.value.isSending, link.value.connection.hasOutput {
@@ -164,7 +165,7 @@ extension Swarm {
         link.value.connection.isKeptOpen = self.protectedPeers.contains(peer)
         self.peers[peer, default: SwarmPeer()].connections.append(link.value.id)
         if link.value.isOutbound { self.addressBook.add([link.value.address], of: peer, from: .connected, now: now) }
-        self.endDial(of: peer, winner: link.value.id, isOutbound: link.value.isOutbound, now: now)
+        self.endDial(of: peer, winner: info, now: now)
         self.events.append(.connected(info))
         self.tellMachines(.connected(info))
         if self.establishedCount > self.limits.connectionCountHighWater { self.trim(now: now) }

@@ -98,8 +98,8 @@ extension Swarm {
     }
 
     private mutating func dialIsOver(_ peer: PeerID, _ failures: [DialAttemptFailure], now: Duration) {
-        // A connection that came from the other side meanwhile is what the dial was for.
-        guard self.peers[peer] == nil else { return }
+        // A connection that came from the other side meanwhile is what the dial was for; one through a relay is not.
+        guard self.preferredConnection(to: peer)?.isLimited ?? true else { return }
         self.counters.failedDials += 1
         guard !failures.isEmpty else {
             self.events.append(.dialFailed(peer: peer, .noAddresses))
@@ -141,17 +141,17 @@ extension Swarm {
     ///
     /// Handshakes of ours that are under way are ended only if the connection is ours as well. Otherwise both sides might end the
     /// connection that the other one has just chosen.
-    mutating func endDial(of peer: PeerID, winner: ConnectionID, isOutbound: Bool, now: Duration) {
+    mutating func endDial(of peer: PeerID, winner: ConnectionInfo, now: Duration) {
         self.backoffs[peer] = nil
-        self.attemptPeers[winner] = nil
-        guard let ladder = self.ladders[peer] else { return }
-        if ladder.options.isHolePunch, ladder.attempts[winner] == nil { return }
+        self.attemptPeers[winner.id] = nil
+        // One that comes through a relay while we dial directly does not end that dial.
+        guard let ladder = self.ladders[peer], !winner.isLimited || ladder.attempts[winner.id] != nil else { return }
         self.ladders[peer] = nil
-        for id in ladder.attempts.keys.sorted() where id != winner {
+        for id in ladder.attempts.keys.sorted() where id != winner.id {
             if self.pendingDials.removeValue(forKey: id) != nil {
                 self.attemptPeers[id] = nil
                 self.commands.append(.close(id, afterOutput: false))
-            } else if isOutbound, let link = self.links[id] {
+            } else if winner.isOutbound, let link = self.links[id] {
                 link.value.connection.close(.otherDialWon)
                 self.touch(link)
             }

@@ -282,10 +282,10 @@ extension Swarm {
 extension Swarm {
     /// Passes on what came through a relay. It is taken as fast as it comes: the connection inside holds its streams' windows.
     mutating func receiveFromCarrier(_ id: StreamID, now: Duration) {
-        guard let stream = self.streams[id], case .circuit(let circuit) = stream.owner, let outer = self.links[stream.link],
-            let inner = self.links[circuit]
-        else { return }
-        while inner.value.closing == nil, var chunk = outer.value.connection.read(from: stream.yamux, now: now) {
+        guard let stream = self.streams[id], case .circuit(let circuit) = stream.owner, let outer = self.links[stream.link] else { return }
+        while var chunk = outer.value.connection.read(from: stream.yamux, now: now) {
+            // What comes after the connection inside has ended is nobody's.
+            guard let inner = self.links[circuit] else { continue }
             chunk.withUnsafeMutableBytes { self.receive($0, from: inner, now: now) }
         }
         self.touch(outer)
@@ -319,8 +319,7 @@ extension Swarm {
     mutating func closeCarrier(_ id: StreamID, now: Duration) {
         guard let stream = self.streams[id], let outer = self.links[stream.link] else { return }
         outer.value.connection.closeWrite(stream.yamux)
-        // What still comes belongs to nobody: the stream is the swarm's to drop when the other side has ended it as well.
-        if stream.hasEnded { self.dropStream(id, now: now) }
+        self.deadlines.insert(.carrier(id), at: now + self.limits.lingerTimeout)
         self.touch(outer)
     }
 }

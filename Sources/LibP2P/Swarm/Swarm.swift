@@ -64,6 +64,8 @@ public struct Swarm: ~Copyable, Sendable {
         case link(ConnectionID)
         case pendingDial(ConnectionID)
         case ladder(PeerID)
+        /// The stream below a relayed connection that has ended.
+        case carrier(StreamID)
     }
 
     struct ServedProtocol: Sendable {
@@ -156,6 +158,7 @@ extension Swarm {
                     self.pendingDialFailed(id, .timedOut, now: now)
                 }
             case .ladder(let peer): self.climb(peer, now: now)
+            case .carrier(let id): self.dropStream(id, now: now)
             }
         }
         for (index, machine) in self.machines.enumerated() where machine.deadline.map({ $0 <= now }) ?? false {
