@@ -172,3 +172,30 @@ struct `A swarm's limits` {
         #expect(node.swarm.heldByteCount >= 180_000 && node.swarm.heldByteCount < 181_000)
     }
 }
+
+struct `A hole punch` {
+    @Test func `makes one connection of two dials where both sides agreed on their roles`() throws {
+        // The pipe of a TCP simultaneous open: both sides dialled it, and one of them listens to the other's handshake.
+        let world = try SwarmWorld(seed: 1, nodeCount: 2)
+        let (one, other) = (world.nodes[0], world.nodes[1])
+        one.swarm.dial(other.id, at: [other.address], options: .holePunch(as: .dialer), now: .zero)
+        other.swarm.dial(one.id, at: [one.address], options: .holePunch(as: .listener), now: .zero)
+        var ids: [ConnectionID] = []
+        for node in world.nodes {
+            while let command = node.swarm.nextCommand() {
+                guard case .dial(let id, let dial) = command else { continue }
+                #expect(dial.fromListenPort)
+                ids.append(id)
+                node.swarm.dialled(id, now: .zero)
+            }
+        }
+        let (oneID, otherID) = (try #require(ids.first), try #require(ids.last))
+        for _ in 0..<10 {
+            other.swarm.receive(one.swarm.takeOutput(of: oneID, now: .zero), from: otherID, now: .zero)
+            one.swarm.receive(other.swarm.takeOutput(of: otherID, now: .zero), from: oneID, now: .zero)
+        }
+        #expect(one.swarm.connections(to: other.id).map(\.isOutbound) == [true])
+        #expect(other.swarm.connections(to: one.id).map(\.isOutbound) == [true])
+        #expect(one.swarm.pendingCount == 0 && other.swarm.pendingCount == 0)
+    }
+}

@@ -206,8 +206,9 @@ struct `Protocol machines of a swarm` {
         let needed = one.events.compactMap { if case .relayNeeded(let id, _) = $0 { id } else { nil } }
         let dial = try #require(needed.first)
         #expect(
-            other.swarm.adopt(theirStop, expecting: nil, address: address, isLimited: true, now: world.now) != nil)
-        #expect(one.swarm.adopt(hop, for: dial, expecting: other.id, address: address, isLimited: true, now: world.now) == dial)
+            other.swarm.adopt(theirStop, as: .listener, expecting: nil, address: address, isLimited: true, now: world.now) != nil)
+        #expect(
+            one.swarm.adopt(hop, as: .dialer, for: dial, expecting: other.id, address: address, isLimited: true, now: world.now) == dial)
         forward()
         let info = try #require(one.swarm.connections(to: other.id).first)
         #expect(info.isLimited && info.remoteAddress == address)

@@ -12,30 +12,36 @@ extension Swarm {
     ///
     /// - Parameters:
     ///   - stream: what a relay machine or the owner has; the circuit stands.
-    ///   - dial: the id of `SwarmEvent.relayNeeded` that this answers; `nil` for a circuit that the other side asked for.
+    ///   - role: `dialer` for the side that asked for the circuit.
+    ///   - dial: the id of `SwarmEvent.relayNeeded` that this answers, if it does.
+    ///   - bytes: what the stream has brought already; `hasEnded`: and that was all.
     ///   - address: the relay's, ending in `/p2p-circuit`.
     ///   - isLimited: whether the relay limits duration and bytes.
     /// - Returns: the connection's id; `nil` if the stream is gone or may not be used, and has been reset.
     public mutating func adopt(
-        _ stream: StreamID, for dial: ConnectionID? = nil, expecting peer: PeerID?, address: Multiaddr, isLimited: Bool, now: Duration
+        _ stream: StreamID, as role: ConnectionRole, for dial: ConnectionID? = nil, startingWith bytes: [UInt8] = [],
+        hasEnded: Bool = false,
+        expecting peer: PeerID?, address: Multiaddr, isLimited: Bool, now: Duration
     ) -> ConnectionID? {
         defer { self.settle(now: now) }
         let pending = dial.flatMap { self.pendingDials.removeValue(forKey: $0) }
         guard self.streams[stream]?.request == nil, self.streams[stream] != nil, dial == nil || pending != nil,
-            pending != nil || self.refusalOfPipe(from: address) == nil
+            role == .dialer || self.refusalOfPipe(from: address) == nil
         else {
             self.dropStream(stream, now: now)
-            if let dial, let pending { self.attemptFailed(dial, address: pending.raw.address, .pipe(.unreachable), now: now) }
+            if let dial, let pending { self.attemptFailed(dial, of: peer, address: pending.raw.address, .pipe(.unreachable), now: now) }
             return nil
         }
         let id = dial ?? self.newConnectionID()
         self.streams[stream]?.owner = .circuit(id)
-        let isOutbound = dial != nil
         guard
             self.connect(
-                id, isOutbound ? .dialer : .listener, isOutbound: isOutbound, address: address, expecting: peer, isLimited: isLimited,
-                carrier: stream, now: now)
+                id, role, isOutbound: role == .dialer, address: address, expecting: peer, isLimited: isLimited, carrier: stream, now: now),
+            let link = self.links[id]
         else { return nil }
+        var bytes = bytes
+        bytes.withUnsafeMutableBytes { self.receive($0, from: link, now: now) }
+        if hasEnded { self.streams[stream]?.hasEnded = true }
         self.receiveFromCarrier(stream, now: now)
         return id
     }
@@ -67,7 +73,7 @@ extension Swarm {
                 role, staticKey: self.staticKey, ephemeral: self.makeEphemeralKey(), expecting: peer, limits: self.limits.connection,
                 now: now)
         } catch {
-            self.noKey(for: id, address: address, isOutbound: isOutbound, error, carrier: carrier, now: now)
+            self.noKey(for: id, of: peer, address: address, isOutbound: isOutbound, error, carrier: carrier, now: now)
             return false
         }
         let link = SwarmLink(
@@ -85,7 +91,7 @@ extension Swarm {
 
     /// Guarded memory for keys is finite.
     private mutating func noKey(
-        for id: ConnectionID, address: Multiaddr, isOutbound: Bool, _ error: any Error, carrier: StreamID?, now: Duration
+        for id: ConnectionID, of peer: PeerID?, address: Multiaddr, isOutbound: Bool, _ error: any Error, carrier: StreamID?, now: Duration
     ) {
         let failure: NoiseError =
             switch error {
@@ -97,7 +103,7 @@ extension Swarm {
         if let carrier { self.dropStream(carrier, now: now) }
         if isOutbound {
             if carrier == nil { self.commands.append(.close(id, afterOutput: false)) }
-            self.attemptFailed(id, address: address, .connection(.handshake(failure)), now: now)
+            self.attemptFailed(id, of: peer, address: address, .connection(.handshake(failure)), now: now)
         } else {
             self.events.append(.handshakeFailed(from: address, .handshake(failure)))
         }
@@ -275,7 +281,7 @@ extension Swarm {
         }
         if !isEstablished { self.counters.failedHandshakes += 1 }
         if link.value.isOutbound {
-            self.attemptFailed(link.value.id, address: link.value.address, .connection(error), now: now)
+            self.attemptFailed(link.value.id, of: link.value.dialledPeer, address: link.value.address, .connection(error), now: now)
         } else if !isEstablished {
             self.events.append(.handshakeFailed(from: link.value.address, error))
         }

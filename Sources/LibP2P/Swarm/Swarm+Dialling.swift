@@ -25,6 +25,8 @@ extension Swarm {
         let all = addresses.filter { $0.peerID == nil || $0.peerID == peer } + self.addressBook.addresses(of: peer, now: now)
         let isConnected = self.peers[peer] != nil
         let useful = all.filter { self.gate.refusal(of: $0) == nil && !(isConnected && $0.isRelayed) }
+        // A hole punch has its moment and its role: it does not wait in another dial's queue.
+        if options.isHolePunch { self.callOffUnconnected(of: peer) }
         if self.ladders[peer] == nil {
             self.ladders[peer] = DialLadder(useful, options: options, addressCountMax: self.limits.dialAddressCountMax, now: now)
         } else {
@@ -46,6 +48,15 @@ extension Swarm {
         }
         self.startDial(address, of: nil, DialOptions(), now: now)
         self.settle(now: now)
+    }
+
+    /// Calls a dial off. Handshakes that are under way go on by themselves.
+    private mutating func callOffUnconnected(of peer: PeerID) {
+        guard let ladder = self.ladders.removeValue(forKey: peer) else { return }
+        for id in ladder.attempts.keys.sorted() where self.pendingDials.removeValue(forKey: id) != nil {
+            self.attemptPeers[id] = nil
+            self.commands.append(.close(id, afterOutput: false))
+        }
     }
 
     private func refusalOfDial(_ peer: PeerID, _ options: DialOptions, now: Duration) -> DialError? {
@@ -123,13 +134,15 @@ extension Swarm {
 
     mutating func pendingDialFailed(_ id: ConnectionID, _ failure: RawDialFailure, now: Duration) {
         guard let dial = self.pendingDials.removeValue(forKey: id) else { return }
-        self.attemptFailed(id, address: dial.raw.address, .pipe(failure), now: now)
+        self.attemptFailed(id, of: dial.raw.peer, address: dial.raw.address, .pipe(failure), now: now)
     }
 
-    mutating func attemptFailed(_ id: ConnectionID, address: Multiaddr, _ reason: DialAttemptFailure.Reason, now: Duration) {
+    mutating func attemptFailed(
+        _ id: ConnectionID, of dialledPeer: PeerID?, address: Multiaddr, _ reason: DialAttemptFailure.Reason, now: Duration
+    ) {
         guard let peer = self.attemptPeers.removeValue(forKey: id) else {
             self.counters.failedDials += 1
-            self.events.append(.dialFailed(peer: nil, .allFailed([DialAttemptFailure(address: address, reason: reason)])))
+            self.events.append(.dialFailed(peer: dialledPeer, .allFailed([DialAttemptFailure(address: address, reason: reason)])))
             return
         }
         if case .connection(.handshake(.wrongPeer)) = reason { self.addressBook.remove(address, of: peer) }

@@ -295,10 +295,8 @@ extension Swarm {
     /// Sends what a connection says through its relay, as long as the stream there takes it.
     mutating func sendToCarrier(_ id: StreamID, of link: Owned<SwarmLink>, now: Duration) {
         guard let stream = self.streams[id], let outer = self.links[stream.link] else { return }
-        let isFull = { (swarm: borrowing Swarm) in
-            outer.value.connection.unsentByteCount(of: stream.yamux) >= swarm.limits.connection.yamux.sendBufferByteCountMax
-        }
-        while link.value.connection.hasOutput, !isFull(self) {
+        let most = self.limits.connection.yamux.sendBufferByteCountMax
+        while link.value.connection.hasOutput, outer.value.connection.unsentByteCount(of: stream.yamux) < most {
             let bytes = link.value.connection.takeOutput(upTo: Connection.outputByteCount / 4, now: now)
             guard !bytes.isEmpty, (try? outer.value.connection.write(bytes, to: stream.yamux)) != nil else { break }
         }
