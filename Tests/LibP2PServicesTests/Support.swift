@@ -164,6 +164,12 @@ struct TestNetwork {
         return opened.count > before ? opened[before] : StreamID(rawValue: 0)
     }
 
+    /// Bytes that a puppet sends in one piece.
+    mutating func inject(to node: Node, of stream: StreamID, at puppet: Node, _ bytes: [UInt8]) {
+        guard let known = self.streams[End(node: puppet, stream: stream)] else { return }
+        self.later(.streamInput(known.other, .received(known.other.stream, bytes)), after: self.delay)
+    }
+
     mutating func run(for time: Duration) {
         let end = self.now + time
         while true {
