@@ -170,6 +170,12 @@ struct TestNetwork {
         self.later(.streamInput(known.other, .received(known.other.stream, bytes)), after: self.delay)
     }
 
+    /// A puppet's, or a taken stream's, last byte was sent.
+    mutating func endInput(of stream: StreamID, at node: Node) {
+        guard let known = self.streams[End(node: node, stream: stream)] else { return }
+        self.later(.streamInput(known.other, .ended(known.other.stream)), after: self.delay)
+    }
+
     mutating func run(for time: Duration) {
         let end = self.now + time
         while true {
