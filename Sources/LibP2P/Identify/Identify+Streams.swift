@@ -7,10 +7,7 @@ extension Identify {
             self.outbox.send(.openOn(request: request, info.id, protocolIDs: [Self.protocolID]))
         case .disconnected(let info):
             self.peers[info.peer]?.connections.removeAll { $0.id == info.id }
-            if self.peers[info.peer]?.connections.isEmpty ?? false {
-                self.peers[info.peer] = nil
-                self.unheard.remove(info.peer)
-            }
+            if self.peers[info.peer]?.connections.isEmpty ?? false { self.peers[info.peer] = nil }
         case .opened(let request, let stream, _): self.opened(request, stream, now: now)
         case .failed(let request, let failure): self.failed(request, failure, now: now)
         case .inbound(let stream, let info, let protocolID):
@@ -68,8 +65,8 @@ extension Identify {
     /// Begins as many pushes as may be under way, once their time has come.
     mutating func pushIfDue(now: Duration) {
         guard let round = self.nextPushRound, round <= now else { return }
-        while self.pushesUnderWay < self.configuration.parallelPushesMax, let peer = self.unheard.min() {
-            self.unheard.remove(peer)
+        while self.pushesUnderWay < self.configuration.parallelPushesMax, let peer = self.unheard.popLast() {
+            guard self.peers[peer]?.takesPushes ?? false else { continue }
             self.pushesUnderWay += 1
             self.lastPushRound = now
             let request = self.request(peer, nil, .push)

@@ -89,8 +89,8 @@ public struct Identify: ProtocolMachine {
     var observed: ObservedAddresses
     var outbox = ServiceOutbox<Event>()
     var nextRequest: UInt64 = 0
-    /// Peers that have not heard of the last change yet.
-    var unheard: Set<PeerID> = []
+    /// Peers that have not heard of the last change yet; the next one is the last. Some may be gone.
+    var unheard: [PeerID] = []
     var pushesUnderWay = 0
     var nextPushRound: Duration?
     var lastPushRound: Duration?
@@ -123,7 +123,7 @@ public struct Identify: ProtocolMachine {
         self.info = info
         self.sequence = max(sequence, self.sequence == .max ? .max : self.sequence + 1)
         self.message = info.message(sequence: self.sequence, by: self.identity)
-        self.unheard = Set(self.peers.filter { $0.value.takesPushes }.keys)
+        self.unheard = self.peers.filter { $0.value.takesPushes }.keys.sorted(by: >)
         let earliest = self.lastPushRound.map { $0 + self.configuration.pushInterval } ?? now
         self.nextPushRound = max(now, earliest)
         self.pushIfDue(now: now)

@@ -19,6 +19,8 @@ public struct ObservedAddresses: Sendable {
     /// Each address with the end of each household's voice.
     private var voices: [Multiaddr: [[UInt8]: Duration]] = [:]
     private var confirmed: Set<Multiaddr> = []
+    /// When the first voice is over.
+    private(set) var deadline: Duration?
 
     public init(_ configuration: Configuration) { self.configuration = configuration }
 
@@ -60,9 +62,6 @@ public struct ObservedAddresses: Sendable {
     /// Forgets voices that are over. Says whether the addresses that count changed.
     mutating func expire(now: Duration) -> Bool { self.recount(now: now) }
 
-    /// When the first voice is over.
-    var deadline: Duration? { self.voices.values.compactMap { $0.values.min() }.min() }
-
     /// The address with the fewest voices goes, the oldest of them first: a flood of inventions pushes out inventions.
     private mutating func evict() {
         let weakest = self.voices.min {
@@ -75,6 +74,7 @@ public struct ObservedAddresses: Sendable {
         self.voices = self.voices.mapValues { $0.filter { $0.value > now } }.filter { !$0.value.isEmpty }
         let counted = Set(self.voices.filter { $0.value.count >= self.configuration.voiceCountMin }.keys)
         defer { self.confirmed = counted }
+        self.deadline = self.voices.values.compactMap { $0.values.min() }.min()
         return counted != self.confirmed
     }
 }
