@@ -88,8 +88,22 @@ struct `A node that identifies itself` {
         pair.network.with(0, Identify.self) { machine, now in machine.identify(pair.second.id, now: now) }
         pair.network.run(for: .seconds(1))
         #expect(pair.identified(0).count == 3)
-        // The record is no newer than the one that is known.
-        #expect(pair.identified(0).last?.record == nil)
+        #expect(pair.identified(0).last?.record?.sequence == 5)
+    }
+
+    @Test func `leaves out a record that is older than the one before`() throws {
+        var hostile = try Hostile()
+        let records = [9, 8, 9, 10].map { PeerRecord(peerID: hostile.liar.id, sequence: $0, addresses: []).sealed(by: hostile.liar).bytes }
+        #expect(try hostile.complaint(about: hostile.message { $0.signedPeerRecord = records[0] }) == nil)
+        for record in records.dropFirst() {
+            let stream = hostile.network.open(1, to: 0, Identify.pushProtocolID)
+            hostile.network.command(1, .write(stream, hostile.message { $0.signedPeerRecord = record }))
+            hostile.network.command(1, .closeWrite(stream))
+            hostile.network.run(for: .seconds(1))
+        }
+        let found = hostile.network.events(0, Identify.self).compactMap { if case .identified(let found, _) = $0 { found } else { nil } }
+        let sequences = found.map { $0.record?.sequence }
+        #expect(sequences == [9, nil, 9, 10])
     }
 
     @Test func `pushes what changed, many changes at once and not too often`() throws {

@@ -390,7 +390,11 @@ struct `A relay's client` {
         for stream in streams { net.network.command(0, .write(stream, FrameReader.frame(RelayBytes.stopConnect(net.id(0))))) }
         net.network.run(for: .seconds(1))
         #expect(net.circuits(1).count == 16)
-        // Nobody took them.
+        let unwanted = try #require(net.circuits(1).first)
+        net.network.with(1, RelayClient.self) { client, _ in client.drop(unwanted.stream) }
+        net.network.run(for: .seconds(1))
+        #expect(net.network.machine(0, Puppet.self).reset.contains(streams[0]))
+        // Nobody took the others.
         for stream in streams { net.network.command(0, .write(stream, [UInt8](repeating: 0, count: 70_000))) }
         net.network.run(for: .seconds(30))
         #expect(net.network.heldByteCountMax < 16 * 66_000 + 10_000)

@@ -149,7 +149,7 @@ extension Identify {
             guard exchange.messageCount > 0, exchange.frames.heldByteCount == 0 else { throw .truncated }
             let message = try Self.parse(exchange.messages)
             let sequence = self.peers[exchange.peer]?.recordSequence
-            let found = try IdentifiedPeer(message, from: exchange.peer, isPush: exchange.isPush, newerThan: sequence)
+            let found = try IdentifiedPeer(message, from: exchange.peer, isPush: exchange.isPush, notOlderThan: sequence)
             self.forget(stream, now: now)
             self.accept(found, on: connection, now: now)
         } catch {

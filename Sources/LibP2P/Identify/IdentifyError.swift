@@ -43,7 +43,7 @@ public enum IdentifyError: Error, Equatable, Sendable, CustomStringConvertible {
     }
 }
 
-/// What happened that is nobody's answer.
+/// What identify has done, and what it has not believed.
 public struct IdentifyCounters: Equatable, Sendable {
     public var identified = 0
     public var pushesTaken = 0

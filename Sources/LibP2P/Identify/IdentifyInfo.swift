@@ -66,7 +66,7 @@ public struct IdentifiedPeer: Equatable, Sendable {
     public let listenAddresses: [Multiaddr]?
     /// Where the peer sees us.
     public let observedAddress: Multiaddr?
-    /// Signed by the peer itself, and newer than all before it on this connection.
+    /// Signed by the peer itself, and not older than what it has shown since it is connected.
     public let record: PeerRecord?
     /// The envelope of `record`, to be shown to others.
     public let signedPeerRecord: [UInt8]?
@@ -74,10 +74,10 @@ public struct IdentifiedPeer: Equatable, Sendable {
     /// Believes a message of a peer, or says why not.
     ///
     /// A record by a key whose signatures are not verified here is passed over: the peer cannot help it.
-    init(_ message: IdentifyMessage, from peer: PeerID, isPush: Bool, newerThan sequence: UInt64?) throws(IdentifyError) {
+    init(_ message: IdentifyMessage, from peer: PeerID, isPush: Bool, notOlderThan sequence: UInt64?) throws(IdentifyError) {
         let key = try Self.key(in: message.publicKey, of: peer)
         let record = try Self.record(in: message.signedPeerRecord, of: peer)
-        let isNew = record.map { $0.sequence > sequence ?? 0 || sequence == nil } ?? false
+        let isCurrent = record.map { $0.sequence >= sequence ?? 0 } ?? false
         self.peer = peer
         self.isPush = isPush
         self.publicKey = key
@@ -86,8 +86,8 @@ public struct IdentifiedPeer: Equatable, Sendable {
         self.protocols = message.protocols.isEmpty && isPush ? nil : message.protocols
         self.listenAddresses = message.listenAddresses.isEmpty && isPush ? nil : message.listenAddresses
         self.observedAddress = message.observedAddress
-        self.record = isNew ? record : nil
-        self.signedPeerRecord = isNew ? message.signedPeerRecord : nil
+        self.record = isCurrent ? record : nil
+        self.signedPeerRecord = isCurrent ? message.signedPeerRecord : nil
     }
 
     private static func key(in bytes: [UInt8]?, of peer: PeerID) throws(IdentifyError) -> PeerPublicKey? {

@@ -2,6 +2,7 @@
 //
 //     RelayClient ──event .circuit(RelayCircuit)──▶ the swarm's owner
 //                 ◀──take(circuit.stream)──         and, in the same call, the swarm makes the stream a pipe
+//                 ◀──drop(circuit.stream)──         or wants none of it
 //
 // Before `take` the machine keeps what comes on the stream, in bounds; after it the machine knows the stream no more, and all of the
 // stream's bytes, its end and its reset are the new connection's. That connection runs Noise and the muxer over it as over any pipe:

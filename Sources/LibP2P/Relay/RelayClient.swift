@@ -171,6 +171,12 @@ public struct RelayClient: ProtocolMachine {
         return RelayCircuitStart(bytes: bytes, hasEnded: hasEnded)
     }
 
+    /// Resets a circuit's stream instead of taking it.
+    public mutating func drop(_ stream: StreamID) {
+        guard self.take(stream) != nil else { return }
+        self.outbox.send(.reset(stream))
+    }
+
     /// A fresh stream each time: relays end theirs after one exchange.
     mutating func open(_ request: Request, _ relay: PeerID) {
         self.nextRequest += 1
