@@ -1,0 +1,90 @@
+/// A connected peer inside one machine: smaller than its id, and in the order in which peers came, so that a seed replays.
+typealias GossipsubPeerNumber = Int
+
+/// What a peer speaks on the stream that we opened to it.
+enum GossipsubVersion: Int, Comparable, Sendable {
+    case floodsub
+    case v10
+    case v11
+    case v12
+
+    /// The protocol ids of all versions, preferred first.
+    static let protocolIDs = ["/meshsub/1.2.0", "/meshsub/1.1.0", "/meshsub/1.0.0", "/floodsub/1.0.0"]
+
+    init?(protocolID: String) {
+        switch protocolID {
+        case "/meshsub/1.2.0": self = .v12
+        case "/meshsub/1.1.0": self = .v11
+        case "/meshsub/1.0.0": self = .v10
+        case "/floodsub/1.0.0": self = .floodsub
+        default: return nil
+        }
+    }
+
+    static func < (left: GossipsubVersion, right: GossipsubVersion) -> Bool { left.rawValue < right.rawValue }
+}
+
+/// A connected peer.
+struct GossipsubPeer: Sendable {
+    enum Outbound: Equatable, Sendable {
+        case none
+        case opening(request: UInt64)
+        case open(StreamID, GossipsubVersion)
+    }
+
+    /// What a peer did since the last heartbeat.
+    struct Window: Sendable {
+        var haveFrameCount = 0
+        var requestedIDCount = 0
+        var wantIDCount = 0
+        var subscriptionChangeCount = 0
+        /// For what an event was given, once.
+        var told: Set<GossipsubRefusal> = []
+    }
+
+    let id: PeerID
+    let isDirect: Bool
+    var connections: [ConnectionInfo] = []
+    var outbound = Outbound.none
+    /// How often in a row the stream could not be opened, or went.
+    var openFailureCount = 0
+    /// In which heartbeat to try again; `nil` for not by ourselves.
+    var reopenHeartbeat: Int?
+    /// The stream that the peer opened, and what came on it.
+    var inbound: StreamID?
+    var reader = FrameReader(byteCountMax: PubSubRPC.byteCountMax)
+    var topics: Set<String> = []
+    var standing = GossipsubStanding()
+    var window = Window()
+    var outbox = GossipsubOutbox()
+    /// Bytes that the stream has not taken yet.
+    var underWayByteCount = 0
+    /// Messages that the peer has already, and in which heartbeat it said so.
+    var unwanted: [PubSubMessageID: Int] = [:]
+    /// The peer's own signed record, for others.
+    var record: [UInt8]?
+
+    init(_ id: PeerID, isDirect: Bool) {
+        self.id = id
+        self.isDirect = isDirect
+    }
+
+    /// What the peer understands; `nil` while nothing can be sent to it.
+    var version: GossipsubVersion? {
+        guard case .open(_, let version) = self.outbound else { return nil }
+        return version
+    }
+
+    /// Whether the peer can be in a mesh.
+    var speaksGossipsub: Bool { self.version.map { $0 > .floodsub } ?? false }
+
+    /// Whether we dialled.
+    var isOutbound: Bool { self.connections.contains(where: \.isOutbound) }
+
+    var heldByteCount: Int {
+        var count = 512 + self.reader.heldByteCount + self.outbox.heldByteCount + self.standing.heldByteCount + (self.record?.count ?? 0)
+        for topic in self.topics { count += topic.utf8.count + 32 }
+        for id in self.unwanted.keys { count += id.bytes.count + 64 }
+        return count
+    }
+}
