@@ -190,11 +190,7 @@ extension PubSubRPC {
                     for id in have.ids { message.bytes(id.bytes, field: 2) }
                 }
             }
-            for (ids, field) in [(self.wants, 2), (self.doNotWants, 5)] as [([PubSubMessageID], UInt32)] where !ids.isEmpty {
-                control.message(field: field) { message in
-                    for id in ids { message.bytes(id.bytes, field: 1) }
-                }
-            }
+            Self.write(self.wants, field: 2, to: &control)
             for topic in self.grafts { control.message(field: 3) { $0.string(topic, field: 1) } }
             for prune in self.prunes {
                 control.message(field: 4) { message in
@@ -208,6 +204,14 @@ extension PubSubRPC {
                     if let backoff = prune.backoff { message.unsigned(backoff, field: 3) }
                 }
             }
+            Self.write(self.doNotWants, field: 5, to: &control)
+        }
+    }
+
+    private static func write(_ ids: [PubSubMessageID], field: UInt32, to control: inout ProtobufWriter) {
+        guard !ids.isEmpty else { return }
+        control.message(field: field) { message in
+            for id in ids { message.bytes(id.bytes, field: 1) }
         }
     }
 }

@@ -1,0 +1,304 @@
+import Testing
+
+@testable import LibP2P
+
+/// Peer 1 does what no honest peer does.
+struct `A gossipsub node under abuse` {
+    static func bench(_ configure: (inout GossipsubParameters) -> Void = { _ in }) throws -> Bench {
+        var bench = Bench(configure)
+        bench.machine.subscribe("t", now: bench.now)
+        for peer in 1...3 { try bench.connect(peer, topics: ["t"]) }
+        for peer in 1...3 { _ = try bench.sent(to: peer) }
+        return bench
+    }
+
+    static func inventedIDs(_ count: Int, _ salt: Int = 0) -> [PubSubMessageID] {
+        (0..<count).map { PubSubMessageID([UInt8(salt & 255), UInt8($0 >> 8), UInt8($0 & 255), 1]) }
+    }
+
+    @Test func `shuts out who sends messages that do not verify, and only that peer`() throws {
+        let forgeries: [(GossipsubRefusal, (inout PubSubMessage) -> Void)] = [
+            (.wrongSignature, { $0.from = Known.identities[5].id.bytes }),
+            (.wrongSignature, { $0.data = [] }),
+            (.forgedAuthor, { $0.key = Known.identities[5].publicKey.encoded }),
+            (.missingFields, { $0.signature = nil }),
+        ]
+        for (refusal, change) in forgeries {
+            var bench = try Self.bench()
+            var message = PubSubMessage.by(9, 0)
+            change(&message)
+            bench.receive(1) { $0.messages = [message] }
+            #expect(bench.refusals(refusal) == 1)
+            #expect(bench.events.contains(.refused(bench.id(1), refusal)))
+            #expect(bench.delivered == [])
+            #expect(bench.score(1) == -10)
+            // A forgery does not keep the true message out.
+            bench.receive(2) { $0.messages = [.by(9, 0)] }
+            #expect(bench.delivered == [.by(9, 0)])
+        }
+        var bench = try Self.bench()
+        bench.receive(2) { $0.messages = [.by(9, 0)] }
+        for sequence in UInt8(1)...3 {
+            var message = PubSubMessage.by(9, sequence)
+            message.data = []
+            bench.receive(1) { $0.messages = [message] }
+        }
+        #expect(bench.score(1) == -90)
+        bench.receive(1) { $0.messages = [.by(9, 7)] }
+        #expect(bench.delivered.count == 1)
+        #expect(bench.refusals(.graylisted) == 1)
+        bench.pass(.seconds(1))
+        #expect(!bench.machine.meshPeers("t").contains(bench.id(1)))
+        // Dialling again does not help; time does.
+        bench.disconnect(1)
+        #expect(bench.score(1) < -80)
+        try bench.connect(1, topics: ["t"])
+        #expect(bench.score(1) < -80)
+        bench.pass(.seconds(3_000))
+        #expect(bench.score(1) > -10)
+    }
+
+    @Test func `takes a message's own author only from others, and without blame`() throws {
+        var bench = try Self.bench()
+        bench.receive(1) { $0.messages = [.by(0, 1)] }
+        #expect(bench.delivered == [])
+        #expect(bench.refusals(.ownMessage) == 1)
+        #expect(bench.score(1) == 0)
+    }
+
+    @Test func `asks for so many ids a heartbeat, and charges promises that are not kept`() throws {
+        var bench = try Self.bench()
+        for round in 0..<20 { bench.receive(1) { $0.haves = [.init(topic: "t", ids: Self.inventedIDs(4_000, round))] } }
+        #expect(try bench.sent(to: 1).wants.count == 5_000)
+        #expect(bench.refusals(.haveFlood) > 0)
+        #expect(bench.machine.promises.count == 2)
+        bench.pass(.seconds(4))
+        #expect(bench.refusals(.brokenPromise) == 2)
+        #expect(bench.machine.promises.isEmpty)
+        for round in 0..<8 {
+            for _ in 0..<12 { bench.receive(1) { $0.haves = [.init(topic: "t", ids: Self.inventedIDs(10, round))] } }
+            bench.pass(.seconds(1))
+        }
+        #expect(bench.score(1) < -80)
+        #expect(bench.refusals(.graylisted) > 0)
+        #expect(bench.score(2) == bench.score(3))
+    }
+
+    @Test func `answers a flood of IWANT within its limits, and charges it`() throws {
+        var bench = try Self.bench()
+        let id = try bench.machine.publish([1], to: "t", sequence: 1, now: bench.now).id
+        _ = try bench.sent(to: 1)
+        for _ in 0..<8 {
+            for _ in 0..<3 { bench.receive(1) { $0.wants = [PubSubMessageID](repeating: id, count: 5_000) } }
+            bench.pass(.seconds(1))
+        }
+        #expect(try bench.sent(to: 1).messages.count <= 3)
+        #expect(bench.refusals(.wantFlood) > 0)
+        // Below the threshold for gossip it is not heard any more.
+        #expect(bench.score(1) < -10)
+        #expect(bench.refusals(.gossipBelowThreshold) > 0)
+    }
+
+    @Test func `answers a GRAFT inside the backoff with a PRUNE, and extends and charges it`() throws {
+        var bench = try Self.bench()
+        bench.receive(1) { $0.prunes = [.init(topic: "t", backoff: 60)] }
+        bench.pass(.seconds(30))
+        bench.receive(1) { $0.grafts = ["t"] }
+        #expect(try bench.sent(to: 1).prunes == [.init(topic: "t", backoff: 60)])
+        #expect(bench.refusals(.graftInBackoff) == 1)
+        // The first 60 seconds are over, the extended ones not.
+        bench.pass(.seconds(40))
+        bench.receive(1) { $0.grafts = ["t"] }
+        #expect(bench.refusals(.graftInBackoff) == 2)
+        // Within ten seconds it counts twice.
+        for _ in 0..<2 { bench.receive(1) { $0.grafts = ["t"] } }
+        #expect(bench.score(1) < -80)
+        #expect(!bench.machine.meshPeers("t").contains(bench.id(1)))
+        bench.receive(1) { $0.messages = [.by(9, 1)] }
+        #expect(bench.delivered == [])
+    }
+
+    @Test func `gives no answer to GRAFT and PRUNE for topics that it does not have`() throws {
+        var bench = try Self.bench()
+        let before = bench.machine.heldByteCount
+        for round in 0..<20 {
+            bench.receive(1) { rpc in
+                rpc.grafts = (0..<1_000).map { "invented \(round) \($0)" }
+                rpc.prunes = rpc.grafts.map { .init(topic: $0, backoff: 100) }
+            }
+        }
+        #expect(bench.refusals(.graftWithoutSubscription) == 20_000)
+        #expect(try bench.sent(to: 1) == PubSubRPC())
+        #expect(bench.machine.heldByteCount == before)
+    }
+
+    @Test func `keeps so many topics of a peer`() throws {
+        var bench = try Self.bench()
+        for round in 0..<40 {
+            bench.receive(1) { $0.subscriptions = (0..<1_000).map { .init(topic: "invented \(round) \($0)", isOn: true) } }
+            bench.pass(.seconds(1))
+        }
+        #expect(bench.machine.topicPeers.count <= 257)
+        #expect(bench.refusals(.subscriptionFlood) > 0)
+        #expect(bench.refusals(.graylisted) > 0)
+        #expect(bench.score(1) < -50)
+        #expect(bench.machine.heldByteCount < 200_000)
+        bench.disconnect(1)
+        #expect(bench.machine.topicPeers.count == 1)
+    }
+
+    @Test func `resets a stream with a frame that is too long or cannot be read`() throws {
+        for (bytes, refusal) in [
+            ([0x81, 0x80, 0x40], .oversizedFrame), ([0xff, 0xff, 0xff, 0xff, 0x0f], .oversizedFrame), ([0x80, 0x00], .malformedFrame),
+            ([UInt8](repeating: 0xff, count: 10), .malformedFrame), ([0x02, 0x0a, 0x05], .malformedFrame),
+        ] as [([UInt8], GossipsubRefusal)] {
+            var bench = try Self.bench()
+            bench.receive(1, bytes: bytes)
+            #expect(bench.refusals(refusal) == 1)
+            #expect(bench.commands.contains { if case .reset = $0 { true } else { false } })
+            #expect(bench.machine.heldByteCount < 10_000)
+            // What still comes for that stream is nothing.
+            bench.receive(1) { $0.messages = [.by(9, 1)] }
+            #expect(bench.delivered == [])
+            bench.openAgain(1)
+            bench.receive(1) { $0.messages = [.by(9, 1)] }
+            #expect(bench.delivered.count == 1)
+            for _ in 0..<6 {
+                bench.receive(1, bytes: bytes)
+                bench.openAgain(1)
+                bench.pass(.seconds(1))
+            }
+            #expect(bench.score(1) < -80)
+        }
+    }
+
+    @Test func `reads frames that come byte by byte`() throws {
+        var bench = try Self.bench()
+        var rpc = PubSubRPC()
+        rpc.messages = [.by(9, 1)]
+        for byte in FrameReader.frame(rpc.encoded) + FrameReader.frame(rpc.encoded) { bench.receive(1, bytes: [byte]) }
+        #expect(bench.delivered.count == 1)
+        #expect(bench.machine.counters.duplicates == 1)
+    }
+
+    @Test func `keeps one stream of each peer, the newest`() throws {
+        var bench = try Self.bench()
+        for _ in 0..<100 { bench.openAgain(1) }
+        #expect(bench.refusals(.secondStream) == 100)
+        #expect(bench.machine.streams.count == 6)
+        bench.receive(1) { $0.messages = [.by(9, 1)] }
+        #expect(bench.delivered.count == 1)
+    }
+
+    @Test func `remembers so many unwanted messages`() throws {
+        var bench = try Self.bench()
+        for round in 0..<10 { bench.receive(1) { $0.doNotWants = Self.inventedIDs(5_000, round) } }
+        #expect(bench.machine.peers.values.allSatisfy { $0.unwanted.count <= 1_000 })
+        #expect(bench.refusals(.doNotWantFlood) > 0)
+        bench.pass(.seconds(4))
+        #expect(bench.machine.peers.values.allSatisfy { $0.unwanted.isEmpty })
+    }
+
+    @Test func `remembers so many messages, and keeps so many bytes of them`() throws {
+        var bench = try Self.bench { parameters in
+            parameters.limits.seenCountMax = 100
+            parameters.limits.historyByteCountMax = 20_000
+        }
+        for sequence in 0..<250 { bench.receive(1) { $0.messages = [.by(9, UInt8(sequence), data: [UInt8](repeating: 0, count: 300))] } }
+        #expect(bench.delivered.count == 250)
+        #expect(bench.machine.seen.count == 100)
+        #expect(bench.machine.history.heldByteCount <= 20_000)
+        bench.pass(.seconds(122))
+        #expect(bench.machine.seen.count == 0)
+        #expect(bench.machine.seen.heldByteCount == 0)
+        #expect(bench.machine.history.heldByteCount == 0)
+    }
+
+    @Test func `names peers with their records, and dials those whose records are their own and whose sender it trusts`() throws {
+        func record(_ peer: Int, host: UInt8 = 50) throws -> SignedEnvelope {
+            let identity = Known.identities[peer]
+            return PeerRecord(peerID: identity.id, sequence: 1, addresses: [try Known.address(host)]).sealed(by: identity)
+        }
+        var bench = try Self.bench()
+        let taken = try [(2, 2), (2, 3), (4, 4)].map { bench.machine.setRecord(try record($0), of: bench.id($1)) }
+        #expect(taken == [true, false, false])
+        bench.machine.unsubscribe("t", now: bench.now)
+        #expect(try bench.sent(to: 1).prunes.first?.peers == [.init(id: bench.id(2).bytes, record: record(2).bytes)])
+        #expect(try bench.sent(to: 2).prunes.first?.peers == [])
+
+        let offers = try [
+            PubSubRPC.ExchangedPeer(id: bench.id(20).bytes, record: record(20).bytes),
+            .init(id: bench.id(21).bytes, record: record(20).bytes), .init(id: bench.id(22).bytes, record: [1, 2]),
+            .init(id: bench.id(23).bytes, record: []), .init(id: [], record: record(20).bytes),
+        ]
+        for trusts in [false, true] {
+            var bench = try Self.bench()
+            if trusts { bench.machine.setApplicationScore(20, of: bench.id(1)) }
+            bench.receive(1) { $0.prunes = [.init(topic: "t", peers: offers, backoff: 60)] }
+            let address = try Known.address(50)
+            #expect(bench.commands.contains(.dial(bench.id(20), [address])) == trusts)
+            #expect(bench.commands.count { if case .dial = $0 { true } else { false } } == (trusts ? 1 : 0))
+            #expect(bench.refusals(.untrustedExchange) == (trusts ? 0 : 1))
+            #expect(bench.refusals(.forgedExchange) == (trusts ? 3 : 0))
+            if trusts { #expect(bench.score(1) < 20) }
+            // A second one ends nothing and names nobody.
+            bench.receive(1) { $0.prunes = [.init(topic: "t", peers: offers, backoff: 60)] }
+            #expect(bench.refusals(.forgedExchange) == (trusts ? 3 : 0))
+        }
+    }
+
+    @Test func `counts peers that share an address, unless it is one that may be shared`() throws {
+        var bench = Bench()
+        for peer in 1...13 { try bench.connect(peer, host: 9) }
+        try bench.connect(14)
+        #expect(bench.score(1) == -45)
+        #expect(bench.score(14) == 0)
+        bench.disconnect(13)
+        #expect(bench.score(1) == -20)
+        var scoring = GossipsubScoring()
+        #expect(scoring.sharedAddresses == [.loopback])
+        #expect(GossipsubAddressGroup(try Multiaddr(text: "/ip4/127.3.2.1/tcp/1")) == .loopback)
+        #expect(GossipsubAddressGroup(try Multiaddr(text: "/ip6/::1/tcp/1")) == .loopback)
+        #expect(
+            GossipsubAddressGroup(try Multiaddr(text: "/ip6/2001:db8::1/tcp/1"))
+                == GossipsubAddressGroup(try Multiaddr(text: "/ip6/2001:db8::ffff:1/tcp/1")))
+        #expect(GossipsubAddressGroup(try Multiaddr(text: "/ip4/192.0.2.1/tcp/1/p2p/\(bench.id(1))/p2p-circuit")) == nil)
+        scoring.graylistThreshold = 0
+        #expect(!scoring.isConsistent)
+    }
+
+    @Test func `survives whatever is fed to it, within its memory`() throws {
+        // Frames made of parts of good ones, changed at random; only peers 1 and 2 send them.
+        for seed in UInt64(0)..<20 {
+            var random = SeededRandom(seed: seed)
+            var bench = try Self.bench()
+            for _ in 0..<300 {
+                var rpc = PubSubRPC()
+                let id = PubSubMessageID((0..<4).map { _ in UInt8.random(in: 0...255, using: &random) })
+                switch Int.random(in: 0..<7, using: &random) {
+                case 0: rpc.subscriptions = [.init(topic: "t", isOn: Bool.random(using: &random))]
+                case 1: rpc.messages = [.by(9, UInt8.random(in: 0...255, using: &random))]
+                case 2: rpc.haves = [.init(topic: "t", ids: [id])]
+                case 3: rpc.wants = [PubSubMessage.by(9, 1).id]
+                case 4: rpc.grafts = ["t"]
+                case 5: rpc.prunes = [.init(topic: "t", backoff: UInt64.random(in: 0...(.max), using: &random))]
+                default: rpc.doNotWants = [id]
+                }
+                var bytes = FrameReader.frame(rpc.encoded)
+                if Int.random(in: 0..<4, using: &random) == 0 {
+                    bytes[Int.random(in: bytes.indices, using: &random)] = UInt8.random(in: 0...255, using: &random)
+                }
+                let peer = Int.random(in: 1...2, using: &random)
+                bench.receive(peer, bytes: bytes)
+                if Int.random(in: 0..<10, using: &random) == 0 { bench.openAgain(peer) }
+                if Int.random(in: 0..<20, using: &random) == 0 { bench.pass(.milliseconds(700)) }
+                bench.ourStreamTakesMore(peer)
+            }
+            #expect(bench.machine.heldByteCount < 3_000_000, "seed \(seed)")
+            bench.receive(3) { $0.messages = [.by(10, 1)] }
+            #expect(bench.delivered.last == .by(10, 1), "seed \(seed)")
+            for peer in 1...3 { bench.disconnect(peer) }
+            #expect(bench.machine.peers.isEmpty && bench.machine.streams.isEmpty && bench.machine.topicPeers.isEmpty, "seed \(seed)")
+        }
+    }
+}
