@@ -70,7 +70,8 @@ public enum ProtocolInput: Sendable {
     case ended(StreamID)
     /// The stream is gone in both directions: reset by the peer, or with its connection. Nothing more comes for it.
     case reset(StreamID)
-    /// After `ProtocolCommand.write` met a full buffer: it can take bytes again.
+    /// All bytes written so far are in the connection's own, bounded buffers: at once after a `ProtocolCommand.write` that fits, later
+    /// after one that does not. So a machine that counts what it wrote since knows how much is under way.
     case writable(StreamID)
     /// Which protocols a peer serves became known or changed (identify).
     case protocols(of: PeerID, [String])
