@@ -161,7 +161,7 @@ struct GossipNetwork {
         case .write(let stream, let bytes):
             guard let end = self.streams[stream], let link = self.links[Pair(end.node, end.other)] else { return }
             self.agenda.add(.input(end.other, .received(end.remote, bytes)), at: self.now + link.delay)
-            self.agenda.add(.input(node, .writable(stream)), at: self.now)
+            self.nodes[node].handle(.writable(stream), now: self.now)
         case .reset(let stream):
             guard let end = self.streams.removeValue(forKey: stream), let link = self.links[Pair(end.node, end.other)] else { return }
             self.agenda.add(.input(end.other, .reset(end.remote)), at: self.now + link.delay)
@@ -170,13 +170,17 @@ struct GossipNetwork {
     }
 }
 
-/// What comes next: a binary heap by time, then by the order of adding.
+/// What comes next: a binary heap by time, then by the order of adding. Actions stay where they are, only numbers move.
 private struct Agenda<Action> {
-    private var heap: [(time: Duration, order: Int, action: Action)] = []
+    private var heap: [(time: Duration, order: Int, slot: Int)] = []
+    private var actions: [Action?] = []
+    private var freeSlots: [Int] = []
     private var added = 0
 
     mutating func add(_ action: Action, at time: Duration) {
-        self.heap.append((time, self.added, action))
+        let slot = self.freeSlots.popLast() ?? self.actions.count
+        if slot == self.actions.count { self.actions.append(action) } else { self.actions[slot] = action }
+        self.heap.append((time, self.added, slot))
         self.added += 1
         var index = self.heap.count - 1
         while index > 0, self.isBefore(index, (index - 1) / 2) {
@@ -186,7 +190,8 @@ private struct Agenda<Action> {
     }
 
     mutating func next(until end: Duration) -> (Duration, Action)? {
-        guard let first = self.heap.first, first.time <= end else { return nil }
+        guard let first = self.heap.first, first.time <= end, let action = self.actions[first.slot].take() else { return nil }
+        self.freeSlots.append(first.slot)
         self.heap.swapAt(0, self.heap.count - 1)
         self.heap.removeLast()
         var index = 0
@@ -197,10 +202,11 @@ private struct Agenda<Action> {
             self.heap.swapAt(child, index)
             index = child
         }
-        return (first.time, first.action)
+        return (first.time, action)
     }
 
     private func isBefore(_ left: Int, _ right: Int) -> Bool {
-        (self.heap[left].time, self.heap[left].order) < (self.heap[right].time, self.heap[right].order)
+        let (left, right) = (self.heap[left], self.heap[right])
+        return left.time != right.time ? left.time < right.time : left.order < right.order
     }
 }

@@ -211,10 +211,10 @@ extension Gossipsub {
         var score = peer.standing.score(scoring, now: now)
         if !self.applicationScores.isEmpty { score += (self.applicationScores[peer.id] ?? 0) * scoring.applicationWeight }
         if scoring.addressWeight < 0 {
-            for group in Set(peer.connections.compactMap { GossipsubAddressGroup($0.remoteAddress) }) {
-                guard !scoring.sharedAddresses.contains(group) else { continue }
-                let surplus = Double(max(0, (self.addressPeers[group]?.count ?? 0) - scoring.addressPeerCountMax))
-                score += surplus * surplus * scoring.addressWeight
+            for group in peer.addressGroups {
+                let surplus = (self.addressPeers[group]?.count ?? 0) - scoring.addressPeerCountMax
+                guard surplus > 0, !scoring.sharedAddresses.contains(group) else { continue }
+                score += Double(surplus) * Double(surplus) * scoring.addressWeight
             }
         }
         return score

@@ -44,7 +44,11 @@ struct GossipsubPeer: Sendable {
 
     let id: PeerID
     let isDirect: Bool
-    var connections: [ConnectionInfo] = []
+    var connections: [ConnectionInfo] = [] {
+        didSet { self.addressGroups = Set(self.connections.compactMap { GossipsubAddressGroup($0.remoteAddress) }) }
+    }
+    /// Where the peer is, for P6.
+    private(set) var addressGroups: Set<GossipsubAddressGroup> = []
     var outbound = Outbound.none
     /// How often in a row the stream could not be opened, or went.
     var openFailureCount = 0
