@@ -34,7 +34,8 @@ public struct FrameReader: Sendable {
             frames.append(Array(body.prefix(Int(length))))
             rest = body.dropFirst(Int(length))
         }
-        self.pending = Array(rest)
+        // Copied only after a frame: a long one that comes in small pieces would otherwise cost its length for each of them.
+        if rest.startIndex > 0 { self.pending = Array(rest) }
         return frames
     }
 
