@@ -57,7 +57,8 @@ extension KadDHT {
         guard self.operations[id]?.phase == .looking else { return }
         self.operations[id]?.lookup.failed(peer)
         // A peer that is there and serves no hash table is found all the same.
-        if case .findPeer(let target) = self.operations[id]?.goal, self.connections[target] != nil, self.endFoundPeer(id, target, now: now) {
+        if case .findPeer(let target) = self.operations[id]?.goal, self.connections[target] != nil, self.endFoundPeer(id, target, now: now)
+        {
             return
         }
         self.advance(id, now: now)
@@ -101,7 +102,9 @@ extension KadDHT {
 
     private mutating func take(_ provider: KadPeer, from peer: PeerID, for id: UInt64, hopCount: Int) {
         guard provider.id != self.peer else { return }
-        guard let found = self.operations[id]?.providers, found[provider.id] != nil || found.count < Self.foundProviderCountMax else { return }
+        guard let found = self.operations[id]?.providers, found[provider.id] != nil || found.count < Self.foundProviderCountMax else {
+            return
+        }
         if found.isEmpty { self.operations[id]?.hopCount = hopCount }
         let addresses = KadAddress.unique((found[provider.id] ?? []) + self.usable(provider.addresses, of: provider.id, from: peer))
         self.operations[id]?.providers[provider.id] = Array(addresses.prefix(KadRoutingTable.addressCountMax))
@@ -124,7 +127,8 @@ extension KadDHT {
         let addresses = KadAddress.unique(self.knownAddresses(of: target) + told)
         guard !addresses.isEmpty else { return false }
         self.end(
-            id, .peer(KadFoundPeer(id: target, addresses: addresses.map(\.address), isConnected: self.connections[target] != nil)), now: now)
+            id, .peer(KadFoundPeer(id: target, addresses: addresses.map(\.address), isConnected: self.connections[target] != nil)), now: now
+        )
         return true
     }
 

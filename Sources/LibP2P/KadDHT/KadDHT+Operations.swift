@@ -127,7 +127,8 @@ extension KadDHT {
         parameters.resilienceCount = self.configuration.resilienceCount
         let contacts = self.table.closest(to: target, count: self.configuration.replicationCount)
         var lookup = KadLookup(target: target, ownKey: self.ownKey, contacts: contacts, parameters: parameters)
-        if contacts.count < self.configuration.replicationCount {
+        // Also when the table is full: after a cut of the network it is full of one side.
+        if contacts.count < self.configuration.replicationCount || goal == .bootstrap {
             for (peer, addresses) in self.bootstrapPeers.sorted(by: { $0.key < $1.key }) { lookup.add(peer, addresses: addresses) }
         }
         let operation = KadOperation(

@@ -50,6 +50,8 @@ package struct KadLookup: Sendable {
     package private(set) var candidates: [Candidate] = []
     private var distances: [PeerID: KadKey] = [:]
     private var failures: [PeerID: Int] = [:]
+    /// Requests under way.
+    private var pending: [PeerID: (source: PeerID?, at: Duration)] = [:]
     package private(set) var requestCount = 0
     package private(set) var answerCount = 0
     package private(set) var failureCount = 0
@@ -77,6 +79,7 @@ package struct KadLookup: Sendable {
         guard fast < self.parameters.parallelCount, all < 3 * self.parameters.parallelCount else { return nil }
         guard let index = self.firstToAsk(now: now, noneUnderWay: all == 0) else { return nil }
         self.candidates[index].state = .asked(at: now)
+        self.pending[self.candidates[index].peer] = (self.candidates[index].source, now)
         self.requestCount += 1
         return self.candidates[index]
     }
@@ -84,9 +87,7 @@ package struct KadLookup: Sendable {
     private func firstToAsk(now: Duration, noneUnderWay: Bool) -> Int? {
         let shareMax = max(1, self.parameters.parallelCount / 2)
         var shares: [PeerID: Int] = [:]
-        for candidate in self.candidates {
-            if case .asked = candidate.state, let source = candidate.source { shares[source, default: 0] += 1 }
-        }
+        for case let source? in self.pending.values.map(\.source) { shares[source, default: 0] += 1 }
         var waiting: Int?
         for index in self.window where self.candidates[index].state == .heard {
             guard let source = self.candidates[index].source, shares[source, default: 0] >= shareMax else { return index }
@@ -115,10 +116,7 @@ package struct KadLookup: Sendable {
     }
 
     private func underWay(now: Duration) -> (fast: Int, all: Int) {
-        self.candidates.reduce((0, 0)) { counts, candidate in
-            guard case .asked(let time) = candidate.state else { return counts }
-            return (counts.0 + (now - time < self.parameters.slowAfter ? 1 : 0), counts.1 + 1)
-        }
+        (self.pending.values.count { now - $0.at < self.parameters.slowAfter }, self.pending.count)
     }
 
     /// Whether there is nothing more to ask or to wait for.
@@ -132,23 +130,12 @@ package struct KadLookup: Sendable {
             case .asked(let time): if !isEnough || now - time < self.parameters.slowAfter { return false }
             }
         }
-        return isEnough || !self.candidates.contains { self.isOpen($0.state, canAsk: canAsk) }
-    }
-
-    private func isOpen(_ state: State, canAsk: Bool) -> Bool {
-        switch state {
-        case .asked: true
-        case .heard: canAsk
-        case .answered, .failed: false
-        }
+        return isEnough || (self.pending.isEmpty && !(canAsk && self.candidates.contains { $0.state == .heard }))
     }
 
     /// When a request under way becomes slow, which may let another one go or end the walk.
     package func nextSlow(now: Duration) -> Duration? {
-        self.candidates.compactMap { candidate in
-            guard case .asked(let time) = candidate.state, time + self.parameters.slowAfter > now else { return nil }
-            return time + self.parameters.slowAfter
-        }.min()
+        self.pending.values.lazy.map { $0.at + self.parameters.slowAfter }.filter { $0 > now }.min()
     }
 
     // MARK: Answers
@@ -157,6 +144,7 @@ package struct KadLookup: Sendable {
     package mutating func answered(_ peer: PeerID, naming peers: [(peer: PeerID, addresses: [KadAddress])]) {
         guard let index = self.index(of: peer), case .asked = self.candidates[index].state else { return }
         self.candidates[index].state = .answered
+        self.pending[peer] = nil
         self.answerCount += 1
         let hopCount = self.candidates[index].hopCount + 1
         var known: [(peer: PeerID, key: KadKey, addresses: [KadAddress])] = []
@@ -177,6 +165,7 @@ package struct KadLookup: Sendable {
     package mutating func failed(_ peer: PeerID) {
         guard let index = self.index(of: peer), case .asked = self.candidates[index].state else { return }
         self.candidates[index].state = .failed
+        self.pending[peer] = nil
         self.failureCount += 1
         if let source = self.candidates[index].source { self.failures[source, default: 0] += 1 }
     }
@@ -184,7 +173,8 @@ package struct KadLookup: Sendable {
     /// Of a peer that is a candidate already, another word counts: it is not its first source's alone.
     private mutating func merge(_ addresses: [KadAddress], of peer: PeerID, from source: PeerID) -> Bool {
         guard let index = self.index(of: peer) else { return false }
-        if let first = self.candidates[index].source, first != source, self.failures[first, default: 0] > self.failures[source, default: 0] {
+        if let first = self.candidates[index].source, first != source, self.failures[first, default: 0] > self.failures[source, default: 0]
+        {
             self.candidates[index].source = source
         }
         let room = max(0, KadRoutingTable.addressCountMax - self.candidates[index].addresses.count)

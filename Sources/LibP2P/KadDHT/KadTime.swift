@@ -6,7 +6,8 @@ enum KadTime {
         let (days, rest) = seconds.quotientAndRemainder(dividingBy: 86_400)
         let date = Self.date(ofDay: days)
         let time = [rest / 3_600, rest / 60 % 60, rest % 60].map { Self.padded($0, to: 2) }
-        return "\(Self.padded(date.year, to: 4))-\(Self.padded(date.month, to: 2))-\(Self.padded(date.day, to: 2))T\(time.joined(separator: ":"))Z"
+        return
+            "\(Self.padded(date.year, to: 4))-\(Self.padded(date.month, to: 2))-\(Self.padded(date.day, to: 2))T\(time.joined(separator: ":"))Z"
     }
 
     /// The civil date of a day since 1970-01-01 (Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`).

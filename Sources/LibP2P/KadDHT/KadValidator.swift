@@ -18,7 +18,9 @@ public struct KadValidator: Sendable {
     /// `/pk/` and a peer id's bytes: the public key that makes this id. There is only one, so none is ever better.
     public static let publicKey = KadValidator(
         isValid: { key, value, _ in
-            guard let peer = try? PeerID(parsing: key.dropFirst(4)), let publicKey = try? PeerPublicKey(parsing: value) else { return false }
+            guard let peer = try? PeerID(parsing: key.dropFirst(4)), let publicKey = try? PeerPublicKey(parsing: value) else {
+                return false
+            }
             return PeerID(of: publicKey) == peer
         },
         isBetter: { _, _, _ in false })
