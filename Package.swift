@@ -71,6 +71,7 @@ let package = Package(
         tests("LibP2PSwarmTests", imports: libP2P),
         tests("LibP2PServicesTests", imports: libP2P),
         tests("LibP2PPubSubTests", imports: libP2P),
+        tests("LibP2PKadTests", imports: libP2P),
         tests("SigningTests", imports: signing + ["SigningTestSupport", "MuSig2Reference"]),
         tests("SessionStoreTests", imports: sessionStore + ["SigningTestSupport", "JournalCrashHelper"]),
         tests("CommandLineToolTests", imports: sessionStore + ["CommandLineTool", "CTestSupport"]),

@@ -104,7 +104,7 @@ extension KadDHT {
         // The one that is looked for is told even when it is no server, or is this node itself.
         if let target = try? PeerID(parsing: message.key), target != peer, !closer.contains(where: { $0.id == target }) {
             let addresses = target == self.peer ? self.ownAddresses : self.knownAddresses(of: target)
-            let told = self.describe(target, addresses: addresses, for: peer)
+            let told = self.describe(target, addresses: addresses, within: self.scope(of: peer))
             if !told.addresses.isEmpty { closer.insert(told, at: 0) }
         }
         return KadMessage(.findNode, closerPeers: closer)
@@ -112,14 +112,18 @@ extension KadDHT {
 
     /// The k contacts nearest to a key, without the one who asks and those of whom no address is known that it could use.
     private func closerPeers(to key: [UInt8], for peer: PeerID) -> [KadPeer] {
-        let contacts = self.table.closest(to: KadKey(hashing: key), count: self.configuration.replicationCount + 1)
-        let told = contacts.lazy.filter { $0.peer != peer }.map { self.describe($0.peer, addresses: $0.addresses, for: peer) }
-        return Array(told.filter { !$0.addresses.isEmpty }.prefix(self.configuration.replicationCount))
+        let scope = self.scope(of: peer)
+        var told: [KadPeer] = []
+        for contact in self.table.closest(to: KadKey(hashing: key), count: self.configuration.replicationCount + 1) {
+            guard contact.peer != peer, told.count < self.configuration.replicationCount else { continue }
+            let description = self.describe(contact.peer, addresses: contact.addresses, within: scope)
+            if !description.addresses.isEmpty { told.append(description) }
+        }
+        return told
     }
 
-    private func describe(_ target: PeerID, addresses: [KadAddress], for peer: PeerID) -> KadPeer {
-        let scope = self.scope(of: peer)
-        return KadPeer(
+    private func describe(_ target: PeerID, addresses: [KadAddress], within scope: KadAddressScope) -> KadPeer {
+        KadPeer(
             id: target, addresses: addresses.filter { $0.scope >= scope }.map(\.bytes),
             connection: self.connections[target] == nil ? .notConnected : .connected)
     }
@@ -164,10 +168,11 @@ extension KadDHT {
 
     private func answerGetProviders(_ message: KadMessage, of peer: PeerID, now: Duration) throws(KadServerRefusal) -> KadMessage {
         guard !message.key.isEmpty else { throw KadServerRefusal(.missingKey) }
+        let scope = self.scope(of: peer)
         let providers = self.providers.providers(of: message.key, now: now).map { provider, entry in
             let isFresh = now - entry.receivedAt < self.configuration.providerAddressLifetime
             let addresses = provider == self.peer ? self.ownAddresses : self.knownAddresses(of: provider) + (isFresh ? entry.addresses : [])
-            return self.describe(provider, addresses: KadAddress.unique(addresses), for: peer)
+            return self.describe(provider, addresses: KadAddress.unique(addresses), within: scope)
         }
         return KadMessage(
             .getProviders, key: message.key, closerPeers: self.closerPeers(to: message.key, for: peer), providerPeers: providers)

@@ -32,6 +32,9 @@ public struct KadReport: Equatable, Sendable {
     public internal(set) var elapsed: Duration = .zero
     /// Whether the time was over before the lookup was.
     public internal(set) var hasTimedOut = false
+
+    /// Of an operation that asked nobody.
+    public init() {}
 }
 
 /// Why an operation found or did nothing.
