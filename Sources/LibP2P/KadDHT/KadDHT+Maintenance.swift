@@ -123,7 +123,8 @@ extension KadDHT {
 
     private mutating func sweep(now: Duration) {
         for stream in self.inbound.filter({ now - $0.value.activeAt >= self.configuration.inboundIdleTimeout }).keys.sorted() {
-            if let peer = self.inbound[stream]?.peer { self.refuse(.idle, of: peer) }
+            // A stream without anything on it is one that the peer keeps for later, and no fault.
+            if let entry = self.inbound[stream], entry.reader.heldByteCount > 0 { self.refuse(.idle, of: entry.peer) }
             self.forgetInbound(stream)
             self.command(.reset(stream))
         }

@@ -70,7 +70,14 @@ public struct KadDHT: ProtocolMachine {
     // MARK: What the node around it knows
 
     /// From now on serves others, or not. The node tells its peers by identify push.
-    public mutating func setMode(_ mode: Mode) { self.mode = mode }
+    public mutating func setMode(_ mode: Mode) {
+        self.mode = mode
+        guard mode == .client else { return }
+        for stream in self.inbound.keys.sorted() {
+            self.forgetInbound(stream)
+            self.command(.reset(stream))
+        }
+    }
 
     /// Corrects the clock.
     public mutating func setUnixTimeOffset(_ offset: Duration) { self.unixTimeOffset = offset }

@@ -107,6 +107,7 @@ public enum KadRefusal: Equatable, Sendable {
     case tooManyRequests
     case tooManyAnswerBytes
     case tooManyPartialBytes
+    /// A request that was begun and did not go on.
     case idle
     case missingKey
     case wrongKey
