@@ -36,8 +36,9 @@ package struct KadAddress: Hashable, Sendable {
         self.init(address, of: peer)
     }
 
-    /// Which network the address belongs to, for the limit on peers of one network: the first 16 bits of IPv4, 32 of IPv6, as
-    /// go-libp2p-kad-dht groups them. Only public addresses of machines belong to any.
+    /// Which network the address belongs to, for the limit on peers of one network: the first 16 bits of IPv4, as
+    /// go-libp2p-kbucket groups them, and 32 of IPv6, which is what a registry gives one operator. Only public addresses of machines
+    /// belong to any.
     package var network: [UInt8]? {
         guard self.scope == .everywhere, !self.address.isRelayed else { return nil }
         switch self.address.components.first {

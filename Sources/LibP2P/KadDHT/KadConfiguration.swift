@@ -19,7 +19,7 @@ extension KadDHT {
         public var replicationCount = 20
         /// α: requests of a lookup under way at a time (kad-dht, "Alpha concurrency parameter").
         public var parallelCount = 10
-        /// β: answers without which a lookup does not end early. Source: go-libp2p-kad-dht, `defaultResiliency`.
+        /// β: answers without which a lookup does not end early. Source: go-libp2p-kad-dht, `DefaultResiliency`.
         public var resilienceCount = 3
         /// How long a lookup goes on, and then again how long what it found is stored (kad-dht, "Bootstrap process", `QueryTimeout`).
         public var queryTimeout: Duration = .seconds(10)
@@ -27,7 +27,7 @@ extension KadDHT {
         public var requestTimeout: Duration = .seconds(5)
         /// Between two refreshes of the routing table (kad-dht, "Bootstrap process").
         public var refreshInterval: Duration = .seconds(600)
-        /// Buckets that one refresh looks into, nearest to us last. Source: go-libp2p-kad-dht refreshes at most 16.
+        /// Buckets that one refresh looks into, the farthest first. Source: go-libp2p-kad-dht refreshes at most 16.
         public var refreshBucketCountMax = 16
         /// How long a value is kept that nobody puts again. Source: go-libp2p-kad-dht, `MaxRecordAge`, 48 h; py-libp2p too.
         public var valueLifetime: Duration = .seconds(48 * 3_600)

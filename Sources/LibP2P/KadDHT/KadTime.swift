@@ -5,9 +5,9 @@ enum KadTime {
         let seconds = max(0, unixTime.components.seconds)
         let (days, rest) = seconds.quotientAndRemainder(dividingBy: 86_400)
         let date = Self.date(ofDay: days)
+        let day = [Self.padded(date.year, to: 4), Self.padded(date.month, to: 2), Self.padded(date.day, to: 2)]
         let time = [rest / 3_600, rest / 60 % 60, rest % 60].map { Self.padded($0, to: 2) }
-        return
-            "\(Self.padded(date.year, to: 4))-\(Self.padded(date.month, to: 2))-\(Self.padded(date.day, to: 2))T\(time.joined(separator: ":"))Z"
+        return day.joined(separator: "-") + "T" + time.joined(separator: ":") + "Z"
     }
 
     /// The civil date of a day since 1970-01-01 (Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`).
