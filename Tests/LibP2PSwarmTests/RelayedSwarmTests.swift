@@ -29,8 +29,9 @@ private struct Traveller {
             self.circuits.append(circuit)
             guard let start = self.node.swarm.update(self.client, now: now, { $0.take(circuit.stream) }) else { continue }
             _ = self.node.swarm.adopt(
-                circuit.stream, for: circuit.isOutbound ? dial : nil, expecting: circuit.isOutbound ? circuit.peer : nil,
-                address: circuit.remoteAddress, isLimited: circuit.limit != nil, startingWith: start.bytes, now: now)
+                circuit.stream, as: circuit.isOutbound ? .dialer : .listener, for: circuit.isOutbound ? dial : nil,
+                startingWith: start.bytes, hasEnded: start.hasEnded, expecting: circuit.isOutbound ? circuit.peer : nil,
+                address: circuit.remoteAddress, isLimited: circuit.limit != nil, now: now)
         }
         while let event = self.node.swarm.nextEvent(of: self.punch) {
             guard case .dial(let dial) = event else {

@@ -68,13 +68,14 @@ extension Swarm {
     }
 
     /// Asks a machine for something, and carries out what it then wants.
-    public mutating func update<Machine: ProtocolMachine, Result>(
-        _ handle: ProtocolHandle<Machine>, now: Duration, _ body: (inout Machine) -> Result
-    ) -> Result {
-        let result = body(&self.machine(handle).value.machine)
-        self.dirtyMachines.insert(handle.index)
-        self.settle(now: now)
-        return result
+    public mutating func update<Machine: ProtocolMachine, Result, Failure: Error>(
+        _ handle: ProtocolHandle<Machine>, now: Duration, _ body: (inout Machine) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        defer {
+            self.dirtyMachines.insert(handle.index)
+            self.settle(now: now)
+        }
+        return try body(&self.machine(handle).value.machine)
     }
 
     /// Looks at a machine.
@@ -146,7 +147,8 @@ extension Swarm {
         }
     }
 
-    /// A machine's bytes are kept when the stream does not take them now, up to a limit.
+    /// A machine's bytes are kept when the stream does not take them now, up to a limit. Once it has them, the machine is told: it may
+    /// wait for that before it writes more.
     private mutating func write(_ bytes: [UInt8], to id: StreamID, of index: Int, now: Duration) {
         guard !bytes.isEmpty, let stream = self.streams[id], stream.owner == .machine(index), !stream.closesAfterWrites,
             let link = self.links[stream.link]
@@ -154,7 +156,8 @@ extension Swarm {
         defer { self.touch(link) }
         if stream.pendingWrites.isEmpty {
             do throws(YamuxWriteError) {
-                return try link.value.connection.write(bytes, to: stream.yamux)
+                try link.value.connection.write(bytes, to: stream.yamux)
+                return self.machineInputs.append((index, .writable(id)))
             } catch {
                 guard case .bufferFull = error else { return }
             }
