@@ -1,7 +1,7 @@
 import LibP2P
 import Testing
 
-@Suite(.serialized) struct `A hash table of many nodes` {
+struct `A hash table of many nodes` {
     private func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
 
     // Every request and answer is encoded, carried and decoded: without optimisation 500 nodes take minutes. The full size, and the
