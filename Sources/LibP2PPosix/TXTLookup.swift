@@ -1,0 +1,78 @@
+internal import CryptoPrimitives
+
+#if canImport(Glibc)
+internal import Glibc
+#elseif canImport(Musl)
+internal import Musl
+#elseif canImport(Darwin)
+internal import Darwin
+#endif
+
+internal import LibP2P
+
+/// Asks the machine's name servers for TXT records. Waits for them.
+enum TXTLookup {
+    /// How long one server has, and how many are asked: the system's own numbers are 5 s and 3.
+    static let timeoutMilliseconds: Int32 = 3_000
+    static let serverCountMax = 3
+    private static let port: UInt16 = 53
+    /// More of `/etc/resolv.conf` is not read.
+    private static let fileByteCountMax = 16_384
+
+    static func texts(of name: String) -> [String] {
+        for server in Self.servers().prefix(Self.serverCountMax) {
+            if let texts = Self.texts(of: name, from: SocketAddress(server, port: Self.port)) { return texts }
+        }
+        return []
+    }
+
+    /// `nil` when the server gives no answer.
+    static func texts(of name: String, from server: SocketAddress) -> [String]? {
+        // With the random port of the socket, what a forger off the path must guess.
+        let id = SystemRandom.bytes(count: 2).reduce(UInt16(0)) { $0 << 8 | UInt16($1) }
+        guard let question = DNSMessage.question(name, id: id) else { return nil }
+        let descriptor = socket(server.family, Self.datagram, 0)
+        guard descriptor >= 0 else { return nil }
+        defer { System.close(descriptor) }
+        // Connected: only the server's datagrams come in.
+        guard (try? System.connect(descriptor, to: server)) == true else { return nil }
+        guard (try? System.send(descriptor, question)) == question.count else {
+            return nil
+        }
+        let clock = ContinuousClock()
+        let end = clock.now + .milliseconds(Int(Self.timeoutMilliseconds))
+        while true {
+            let left = (end - clock.now) / .milliseconds(1)
+            var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            guard left > 0, poll(&waiting, 1, Int32(left)) > 0 else { return nil }
+            var buffer = [UInt8](repeating: 0, count: DNSMessage.byteCountMax)
+            guard let count = try? buffer.withUnsafeMutableBytes({ bytes throws(SystemError) in try System.receive(descriptor, into: bytes) })
+            else { return nil }
+            if let texts = DNSMessage.texts(in: Array(buffer.prefix(count)), to: name, id: id) { return texts }
+        }
+    }
+
+    #if canImport(Darwin)
+    private static let datagram = SOCK_DGRAM
+    #else
+    private static let datagram = Int32(SOCK_DGRAM.rawValue)
+    #endif
+
+    private static func servers() -> [SocketAddress.Host] {
+        let descriptor = open("/etc/resolv.conf", O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return [] }
+        defer { System.close(descriptor) }
+        var buffer = [UInt8](repeating: 0, count: Self.fileByteCountMax)
+        let count = buffer.withUnsafeMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
+        return Self.servers(in: String(decoding: buffer.prefix(max(0, count)), as: UTF8.self))
+    }
+
+    static func servers(in file: String) -> [SocketAddress.Host] {
+        file.split(whereSeparator: \.isNewline).compactMap { line in
+            let words = line.split { $0 == " " || $0 == "\t" }
+            guard words.count >= 2, words[0] == "nameserver" else { return nil }
+            if let address = IPv4Address(text: words[1]) { return .ip4(address) }
+            return IPv6Address(text: words[1]).map { .ip6($0, scope: 0) }
+        }
+    }
+}
