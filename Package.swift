@@ -62,6 +62,8 @@ let package = Package(
         .executableTarget(
             name: "JournalCrashHelper", dependencies: sessionStore + ["SigningTestSupport"], path: "Tests/JournalCrashHelper",
             swiftSettings: strict),
+        .executableTarget(
+            name: "InteropPeer", dependencies: libP2P + ["LibP2PPosix"], path: "Tests/InteropPeer", swiftSettings: strict),
 
         tests("CryptoPrimitivesTests", imports: cryptoPrimitives + ["CTestSupport", "CSodium"]),
         tests("Secp256k1Tests", imports: secp256k1 + ["CSecp256k1"]),

@@ -1,7 +1,6 @@
 public import CryptoPrimitives
-public import LibP2P
-
 internal import Dispatch
+public import LibP2P
 
 /// A swarm with real sockets: TCP and WebSocket, over IPv4 and IPv6, by address or by name.
 ///

@@ -145,8 +145,9 @@ struct SocketAddress: Hashable, Sendable {
                 Int32(pointer.pointee.sa_family) == self.family
             else { continue }
             let address = SocketAddress { target, length in
-                length.pointee = self.family == AF_INET6 ? socklen_t(MemoryLayout<sockaddr_in6>.size) : socklen_t(MemoryLayout<sockaddr_in>.size)
-                UnsafeMutableRawPointer(target).copyMemory(from: pointer, byteCount: Int(length.pointee))
+                let byteCount = self.family == AF_INET6 ? MemoryLayout<sockaddr_in6>.size : MemoryLayout<sockaddr_in>.size
+                UnsafeMutableRawPointer(target).copyMemory(from: pointer, byteCount: byteCount)
+                length.pointee = socklen_t(byteCount)
             }
             if let address = address.withPort(self.port), !found.contains(address) { found.append(address) }
         }

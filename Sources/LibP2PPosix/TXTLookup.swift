@@ -1,4 +1,5 @@
 internal import CryptoPrimitives
+internal import LibP2P
 
 #if canImport(Glibc)
 internal import Glibc
@@ -7,8 +8,6 @@ internal import Musl
 #elseif canImport(Darwin)
 internal import Darwin
 #endif
-
-internal import LibP2P
 
 /// Asks the machine's name servers for TXT records. Waits for them.
 enum TXTLookup {
@@ -46,8 +45,8 @@ enum TXTLookup {
             var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
             guard left > 0, poll(&waiting, 1, Int32(left)) > 0 else { return nil }
             var buffer = [UInt8](repeating: 0, count: DNSMessage.byteCountMax)
-            guard let count = try? buffer.withUnsafeMutableBytes({ bytes throws(SystemError) in try System.receive(descriptor, into: bytes) })
-            else { return nil }
+            let count = buffer.withUnsafeMutableBytes { bytes in try? System.receive(descriptor, into: bytes) }
+            guard let count else { return nil }
             if let texts = DNSMessage.texts(in: Array(buffer.prefix(count)), to: name, id: id) { return texts }
         }
     }

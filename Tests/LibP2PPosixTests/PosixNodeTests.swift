@@ -161,7 +161,11 @@ struct `A node with real sockets` {
         await #expect(throws: TookTooLong.self) {
             try await within(.seconds(1)) {
                 // Nobody ends this wait: 64 MiB cannot be written.
-                await withTaskCancellationHandler { await written.reaches(64 << 20) } onCancel: { Task { await written.giveUp() } }
+                await withTaskCancellationHandler {
+                    await written.reaches(64 << 20)
+                } onCancel: {
+                    Task { await written.giveUp() }
+                }
                 try Task.checkCancellation()
             }
         }

@@ -30,8 +30,12 @@ enum WebSocketHandshake {
             throw .refused(status: Self.printable(status))
         }
         try head.expectUpgrade()
-        guard head.only("sec-websocket-accept") == Self.accept(key: Base64.encode(nonce)) else { throw .wrongHeader("Sec-WebSocket-Accept") }
-        guard head.values("sec-websocket-extensions").isEmpty, head.values("sec-websocket-protocol").isEmpty else { throw .unaskedExtension }
+        guard head.only("sec-websocket-accept") == Self.accept(key: Base64.encode(nonce)) else {
+            throw .wrongHeader("Sec-WebSocket-Accept")
+        }
+        guard head.values("sec-websocket-extensions").isEmpty, head.values("sec-websocket-protocol").isEmpty else {
+            throw .unaskedExtension
+        }
     }
 
     // MARK: Server
@@ -48,7 +52,8 @@ enum WebSocketHandshake {
             throw .wrongHeader("Sec-WebSocket-Key")
         }
         return Self.head([
-            "HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Accept: \(Self.accept(key: key))",
+            "HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade",
+            "Sec-WebSocket-Accept: \(Self.accept(key: key))",
         ])
     }
 
