@@ -24,12 +24,12 @@ public actor PosixNode {
     public nonisolated let identity: PeerIdentity
     private var swarm: Swarm
 
-    private lazy var sockets = SocketTable(queue: self.executor.queue) { event in self.assumeIsolated { $0.handle(event) } }
+    private(set) lazy var sockets = SocketTable(queue: self.executor.queue) { event in self.assumeIsolated { $0.handle(event) } }
     private var isClosing = false
     private var isClosed = false
 
     private var streams: [StreamID: NodeStream] = [:]
-    private var handlers: [String: @Sendable (NodeStream) async -> Void] = [:]
+    private var handlers: [String: @Sendable (isolated NodeStream) async -> Void] = [:]
     private var dialWaiters: [PeerID: [CheckedContinuation<Result<ConnectionInfo, NodeError>, Never>]] = [:]
     private var openWaiters: [UInt64: CheckedContinuation<Result<NodeStream, NodeError>, Never>] = [:]
     private var closeWaiters: [CheckedContinuation<Void, Never>] = []
@@ -181,9 +181,6 @@ extension PosixNode {
     /// Bytes held for connections and streams, what sockets did not take yet included.
     public var heldByteCount: Int { self.swarm.heldByteCount + self.sockets.unsentByteCount }
 
-    /// For tests, which break what is in order.
-    func withSockets(_ body: (SocketTable) -> Void) { body(self.sockets) }
-
     /// Sockets of connections, being connected, in use or being closed.
     public var pipeCount: Int { self.sockets.pipes.count }
 
@@ -207,7 +204,10 @@ extension PosixNode {
     // MARK: Streams
 
     /// Takes inbound streams of a protocol. The handler must end them: by `closeWrite` and reading to the end, or by `reset`.
-    public func serve(_ protocolID: String, _ handler: @escaping @Sendable (NodeStream) async -> Void) {
+    ///
+    /// It runs on the node's loop, as an `isolated` function does that gets a stream, so that no byte costs a change of threads. What takes
+    /// long to compute belongs elsewhere.
+    public func serve(_ protocolID: String, _ handler: @escaping @Sendable (isolated NodeStream) async -> Void) {
         self.handlers[protocolID] = handler
         self.swarm.serve(protocolID)
     }

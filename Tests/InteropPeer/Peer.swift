@@ -108,7 +108,12 @@ struct Peer: Sendable {
         let count = command.number("bytes") ?? 0
         let chunk = [UInt8](repeating: 0xa5, count: max(1, command.number("chunk") ?? 65_536))
         let name = (try? command.text("proto")) ?? "/sink/1.0.0"
-        let stream = try await self.node.openStream(to: command.peer(), [name])
+        let (got, seconds) = try await Self.fill(try await self.node.openStream(to: command.peer(), [name]), count, chunk)
+        return ["bytes": Int(clamping: got), "seconds": seconds, "MBps": Double(got) / seconds / 1e6]
+    }
+
+    /// On the stream's own loop.
+    private static func fill(_ stream: isolated NodeStream, _ count: Int, _ chunk: [UInt8]) async throws -> (UInt64, Double) {
         let start = ContinuousClock.now
         try await stream.write(Self.bytes(of: UInt64(count)))
         var left = count
@@ -119,9 +124,8 @@ struct Peer: Sendable {
         var answer: [UInt8] = []
         while answer.count < 8, let piece = try await stream.read() { answer += piece }
         let seconds = start.duration(to: .now) / .seconds(1)
-        await stream.closeWrite()
-        let got = answer.prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-        return ["bytes": Int(clamping: got), "seconds": seconds, "MBps": Double(got) / seconds / 1e6]
+        stream.closeWrite()
+        return (answer.prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }, seconds)
     }
 
     private static func bytes(of number: UInt64) -> [UInt8] { withUnsafeBytes(of: number.bigEndian) { Array($0) } }
@@ -138,9 +142,9 @@ struct Peer: Sendable {
                     count += chunk.count
                     try await stream.write(chunk)
                 }
-                await stream.closeWrite()
+                stream.closeWrite()
             } catch {
-                await stream.reset()
+                stream.reset()
                 Output.emit("stream_error", ["error": "\(error)"])
             }
             Self.tell("echo", stream, count, start, ["head_hex": head.map { String(format: "%02x", $0) }.joined()])
@@ -157,11 +161,11 @@ struct Peer: Sendable {
                 count = max(0, head.count - 8)
                 while count < wanted, let chunk = try await stream.read() { count += chunk.count }
                 try await stream.write(Self.bytes(of: UInt64(count)))
-                await stream.closeWrite()
+                stream.closeWrite()
                 // Until the other end is done as well.
                 while try await stream.read() != nil {}
             } catch {
-                await stream.reset()
+                stream.reset()
                 if count == 0 { Output.emit("stream_error", ["error": "\(error)"]) }
             }
             Self.tell("sink", stream, count, start)

@@ -41,9 +41,9 @@ func listeningNode(on text: String = "/ip4/127.0.0.1/tcp/0", limits: SwarmLimits
     await node.serve("/echo/1.0.0") { stream in
         do {
             while let chunk = try await stream.read() { try await stream.write(chunk) }
-            await stream.closeWrite()
+            stream.closeWrite()
         } catch {
-            await stream.reset()
+            stream.reset()
         }
     }
     // Answers how many bytes came.
@@ -52,9 +52,9 @@ func listeningNode(on text: String = "/ip4/127.0.0.1/tcp/0", limits: SwarmLimits
             var count = 0
             while let chunk = try await stream.read() { count += chunk.count }
             try await stream.write(Array(String(count).utf8))
-            await stream.closeWrite()
+            stream.closeWrite()
         } catch {
-            await stream.reset()
+            stream.reset()
         }
     }
     return (node, try #require(addresses.first))

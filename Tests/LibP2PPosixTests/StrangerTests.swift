@@ -1,0 +1,76 @@
+import Testing
+
+@testable import LibP2P
+@testable import LibP2PPosix
+
+/// Bare sockets that do what no node does. With the other suite they take turns: both count sockets.
+extension `A node with real sockets` {
+    @Suite(.serialized)
+    struct `meets strangers and` {
+        @Test(arguments: ["", "/ws"])
+        func `closes a connection whose handshake never ends`(suffix: String) async throws {
+            var limits = SwarmLimits()
+            limits.connection.handshakeTimeout = .milliseconds(200)
+            let (server, address) = try await listeningNode(on: "/ip4/127.0.0.1/tcp/0" + suffix, limits: limits)
+            let stranger = try BareSocket(connectedTo: address)
+            try stranger.send(suffix.isEmpty ? "\u{13}/multi" : "GET / HTTP/1.1\r\nHost: ")
+            let start = ContinuousClock.now
+            let said = stranger.readToEnd()
+            #expect(start.duration(to: .now) < .seconds(8))
+            #expect(String(decoding: said, as: UTF8.self).hasPrefix(suffix.isEmpty ? "\u{13}/multistream/1.0.0" : ""))
+            await server.close()
+        }
+
+        @Test func `answers who speaks no WebSocket with 400`() async throws {
+            let (server, address) = try await listeningNode(on: "/ip4/127.0.0.1/tcp/0/ws")
+            for text in ["GET /index.html HTTP/1.1\r\nHost: a\r\n\r\n", "\u{13}/multistream/1.0.0\n\r\n\r\n"] {
+                let stranger = try BareSocket(connectedTo: address)
+                try stranger.send(text)
+                #expect(String(decoding: stranger.readToEnd(), as: UTF8.self).hasPrefix("HTTP/1.1 400 Bad Request\r\n"))
+            }
+            let endless = try BareSocket(connectedTo: address)
+            try endless.send([UInt8](repeating: 0x41, count: 8_192))
+            #expect(String(decoding: endless.readToEnd(), as: UTF8.self).hasPrefix("HTTP/1.1 400 Bad Request\r\n"))
+            await server.close()
+        }
+
+        @Test func `says goodbye when a WebSocket breaks the rules`() async throws {
+            let (server, address) = try await listeningNode(on: "/ip4/127.0.0.1/tcp/0/ws")
+            let stranger = try BareSocket(connectedTo: address)
+            try stranger.send(
+                "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                    + "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+            // A frame without a mask.
+            try stranger.send([0x82, 1, 0])
+            let said = stranger.readToEnd()
+            #expect(String(decoding: said, as: UTF8.self).hasPrefix("HTTP/1.1 101 "))
+            #expect(said.suffix(4) == [0x88, 2, 0x03, 0xea])
+            await server.close()
+        }
+
+        @Test func `keeps nothing of those who come and go`() async throws {
+            let (server, address) = try await listeningNode()
+            let before = socketCount()
+            let events = await server.events()
+            for number in 0..<60 {
+                let stranger = try BareSocket(connectedTo: address)
+                if number.isMultiple(of: 3) { try stranger.send("\u{13}/multistream/1.0.0\n") }
+                if number.isMultiple(of: 5) { try stranger.send([UInt8](repeating: 0xff, count: 100_000)) }
+            }
+            try await within {
+                var count = 0
+                for await case .handshakeFailed in events {
+                    count += 1
+                    if count == 60 { return }
+                }
+                throw TookTooLong()
+            }
+            let client = try newNode()
+            _ = try await within { try await client.dial(server.id, at: [address]) }
+            #expect(try await within { try await exchange([1], client, server.id) } == [1])
+            await client.close()
+            await server.close()
+            if let before, let after = socketCount() { #expect(after == before - 1) }
+        }
+    }
+}
