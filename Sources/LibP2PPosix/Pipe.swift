@@ -14,6 +14,8 @@ enum SocketEvent: Sendable {
     /// A source lets go of its descriptor.
     case cancelled(SocketNumber)
     case timer
+    /// What streams did since the last turn is to be carried out.
+    case turn
     case resolved(ConnectionID, Result<[DialTarget], RawDialFailure>)
 }
 

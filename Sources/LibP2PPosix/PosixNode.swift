@@ -69,6 +69,12 @@ public actor PosixNode {
         self.tellEvents()
     }
 
+    /// The same for what streams do: they do it often, and gain by doing it together.
+    private func carryOutSoon() {
+        self.sockets.carryOutSoon()
+        self.tellEvents()
+    }
+
     private func tellEvents() {
         while let event = self.swarm.nextEvent() { self.tell(event) }
         for pump in self.machinePumps { pump(&self.swarm) }
@@ -230,19 +236,19 @@ extension PosixNode {
 
     func read(_ id: StreamID) -> [UInt8]? {
         guard let chunk = self.swarm.read(id, now: self.now) else { return nil }
-        self.carryOut()
+        self.carryOutSoon()
         return chunk
     }
 
     func write(_ chunk: [UInt8], to id: StreamID) throws(SwarmWriteError) {
         try self.swarm.write(chunk, to: id, now: self.now)
-        self.carryOut()
+        self.carryOutSoon()
     }
 
     func closeWrite(_ id: StreamID, hasEnded: Bool) {
         self.swarm.closeWrite(id, now: self.now)
         if hasEnded { self.streams[id] = nil }
-        self.carryOut()
+        self.carryOutSoon()
     }
 
     func reset(_ id: StreamID) {

@@ -40,6 +40,7 @@ final class SocketTable {
     /// Descriptors whose sources have not let go yet.
     var closing: [SocketNumber: (descriptor: Int32, sourceCount: Int)] = [:]
     private var dirty: [SocketNumber] = []
+    private var isTurnAsked = false
     private var nextNumber: UInt64 = 1
 
     let readBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: SocketTable.readByteCount, alignment: 16)
@@ -92,9 +93,18 @@ final class SocketTable {
         case .timer:
             self.armedAt = nil
             self.passTime(&owner)
+        case .turn: self.isTurnAsked = false
         case .resolved(let id, let result): self.resolved(id, result, &owner)
         }
         self.carryOut(&owner)
+    }
+
+    /// Carries out what the owner wants once the loop has done what it is doing: small writes then leave together.
+    func carryOutSoon() {
+        guard !self.isTurnAsked else { return }
+        self.isTurnAsked = true
+        let notify = self.notify
+        self.queue.async { notify(.turn) }
     }
 
     /// Carries out what the owner wants, until it wants nothing more.

@@ -48,6 +48,28 @@ extension `A node with real sockets` {
             await server.close()
         }
 
+        @Test func `holds 2,000 that keep silent in little memory`() async throws {
+            DescriptorLimit.raise()
+            var limits = SwarmLimits()
+            (limits.inboundHandshakeCountMax, limits.inboundCountFromAddressMax) = (4_000, 4_000)
+            limits.connection.handshakeTimeout = .seconds(300)
+            let (server, address) = try await listeningNode(limits: limits)
+            let before = residentByteCount()
+            var strangers: [BareSocket] = []
+            for _ in 0..<2_000 {
+                strangers.append(try BareSocket(connectedTo: address))
+                try strangers.last?.send("\u{13}/multistream/1.0.0\n")
+            }
+            // Whoever is answered is known to the node.
+            for stranger in strangers { #expect(stranger.read(20).count == 20) }
+            #expect(await server.pipeCount == 2_000)
+            if let before, let after = residentByteCount() {
+                print("2,000 silent connections: \((after - before) / 2_000) bytes each, test's own side included")
+                #expect(after - before < 2_000 * 16_384)
+            }
+            await server.close()
+        }
+
         @Test func `keeps nothing of those who come and go`() async throws {
             let (server, address) = try await listeningNode()
             let before = socketCount()

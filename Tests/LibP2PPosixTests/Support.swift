@@ -87,6 +87,17 @@ func socketCount() -> Int? {
     return count
 }
 
+/// Memory of this process that is in use, where the system tells.
+func residentByteCount() -> Int? {
+    let descriptor = open("/proc/self/statm", O_RDONLY)
+    guard descriptor >= 0 else { return nil }
+    defer { System.close(descriptor) }
+    var buffer = [UInt8](repeating: 0, count: 256)
+    let count = buffer.withUnsafeMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
+    let words = String(decoding: buffer.prefix(max(0, count)), as: UTF8.self).split(separator: " ")
+    return words.count > 1 ? Int(words[1]).map { $0 * Int(sysconf(Int32(_SC_PAGESIZE))) } : nil
+}
+
 /// A bare socket that waits for what it reads, to be what no node is.
 final class BareSocket: Sendable {
     let descriptor: Int32
@@ -107,6 +118,13 @@ final class BareSocket: Sendable {
     func send(_ text: String) throws { try self.send(Array(text.utf8)) }
 
     func send(_ bytes: [UInt8]) throws { #expect(try System.send(self.descriptor, bytes) == bytes.count) }
+
+    /// The next bytes, as many as there are up to a count.
+    func read(_ count: Int) -> [UInt8] {
+        var buffer = [UInt8](repeating: 0, count: count)
+        let read = try? buffer.withUnsafeMutableBytes { try System.receive(self.descriptor, into: $0) }
+        return Array(buffer.prefix(read ?? 0))
+    }
 
     /// What comes until the other end is done.
     func readToEnd() -> [UInt8] {
