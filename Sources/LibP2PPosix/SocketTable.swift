@@ -292,7 +292,8 @@ extension SocketTable {
             }
             guard count > 0 else { return self.inputEnded(pipe, &owner) }
             self.take(UnsafeMutableRawBufferPointer(rebasing: self.readBuffer[..<count]), from: pipe, &owner)
-            if count < self.readBuffer.count { return }
+            // There is no more now. But where both ends are done, an end that is here already may not be reported again: it is read.
+            if count < self.readBuffer.count, pipe.state != .draining { return }
         }
     }
 

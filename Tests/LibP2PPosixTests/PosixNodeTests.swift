@@ -221,6 +221,19 @@ struct `A node with real sockets` {
 
     private func within0(_ work: @escaping @Sendable () async -> Void) async { _ = try? await within { await work() } }
 
+    /// However the last bytes of the two sides meet.
+    @Test(arguments: ways) func `closes at once while its peer answers`(way: String) async throws {
+        let (server, address) = try await listeningNode(on: way)
+        for _ in 0..<20 {
+            let client = try newNode()
+            _ = try await within { try await client.dial(server.id, at: [address]) }
+            let start = ContinuousClock.now
+            await client.close()
+            #expect(start.duration(to: .now) < PosixNode.closeTimeout)
+        }
+        await server.close()
+    }
+
     @Test func `dials from the port on which it listens`() async throws {
         let (server, address) = try await listeningNode()
         let (client, own) = try await listeningNode()
