@@ -3,7 +3,7 @@
 // The shell calls, and after each call takes commands until there are none:
 //
 //     dialled(id, …) / dialFailed(id, …)      the answer to `SwarmCommand.dial`
-//     accepted(from:at:now:) -> ConnectionID? a pipe that somebody else opened; `nil`: close it, nothing is kept of it
+//     accepted(from:now:) -> ConnectionID?    a pipe that somebody else opened; `nil`: close it, nothing is kept of it
 //     receive(buffer, from: id, now:)         bytes as they came; the buffer is decrypted where it lies and belongs to the shell again
 //     endOfInput(id, now:)                    the other end sends no more, or the pipe broke
 //     fillOutput(of: id, into: buffer, now:)  bytes to send, as many as the buffer takes; 0: nothing more now
