@@ -85,7 +85,9 @@ struct Tool {
         }
         var words = [executable] + self.arguments
         if let shellPrelude { words = ["/bin/sh", "-c", "\(shellPrelude); exec \"$0\" \"$@\""] + words }
-        let variables = ["PATH": "/usr/bin:/bin"].merging(self.environment) { $1 }
+        // What a sanitizer was told holds for the processes that it watches, too.
+        let sanitizers = ProcessInfo.processInfo.environment.filter { ["TSAN_OPTIONS", "ASAN_OPTIONS"].contains($0.key) }
+        let variables = ["PATH": "/usr/bin:/bin"].merging(sanitizers) { $1 }.merging(self.environment) { $1 }
         let process = try Self.spawn(words, variables, &actions)
         for end in pipe where end >= 0 { close(end) }
         // Only then are the files complete.
