@@ -95,8 +95,11 @@ class Runner:
 
 def main():
     arguments = parse_arguments()
-    # Who is started in the background of a script is told to ignore Ctrl-C, and passes that on; the cases press it.
+    # What is started in the background of a script, or by nohup, ignores Ctrl-C or hang-ups, and passes that on; the cases send both.
+    # A handler, whatever it does, is not passed on.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)
     started = time.monotonic()
     executable = pathlib.Path(os.environ.get("CHORALE", ROOT / ".build/release/chorale")).resolve()
     if not os.access(executable, os.X_OK):
