@@ -11,7 +11,7 @@ import Musl
 import Darwin
 #endif
 
-/// One after another: some count the process's sockets.
+/// One after another: some count sockets, and some memory.
 @Suite(.serialized)
 struct `A node with real sockets` {
     static let ways = ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/tcp/0/ws", "/ip6/::1/tcp/0", "/ip6/::1/tcp/0/ws"]
@@ -121,7 +121,7 @@ struct `A node with real sockets` {
     }
 
     @Test func `leaves no descriptor behind after 200 connections`() async throws {
-        let before = socketCount()
+        let sockets = try SocketCount()
         var limits = SwarmLimits()
         limits.inboundCountFromAddressMax = 1_000
         let (server, address) = try await listeningNode(limits: limits)
@@ -140,9 +140,10 @@ struct `A node with real sockets` {
                 }
             }
         }
+        #expect(try sockets.of(address) >= 1)
         await server.close()
         #expect(await server.pipeCount == 0)
-        #expect(socketCount() == before)
+        #expect(try sockets.of(address) == 0)
     }
 
     @Test func `holds little for a peer that reads nothing, and goes on when it does`() async throws {
@@ -201,7 +202,7 @@ struct `A node with real sockets` {
     }
 
     @Test func `closes while a dial, a stream and a reader wait`() async throws {
-        let before = socketCount()
+        let sockets = try SocketCount()
         let (server, address) = try await listeningNode()
         let client = try newNode()
         _ = try await within { try await client.dial(server.id, at: [address]) }
@@ -211,12 +212,14 @@ struct `A node with real sockets` {
         let nowhere = try Multiaddr(text: "/ip4/192.0.2.1/tcp/4001")
         let stranger = try newNode().id
         let dialling = Task { try await client.dial(stranger, at: [nowhere]) }
+        // The server's listener and the two ends of one connection, at least.
+        #expect(try sockets.of(address) >= 3)
         await within0 { await client.close() }
         await #expect(throws: NodeError.self) { try await within { try await dialling.value } }
         await #expect(throws: NodeStreamError.self) { try await within { try await reading.value } }
         await #expect(throws: NodeError.closed) { try await client.dial(server.id, at: [address]) }
         await server.close()
-        #expect(socketCount() == before)
+        #expect(try sockets.of(address) == 0)
     }
 
     private func within0(_ work: @escaping @Sendable () async -> Void) async { _ = try? await within { await work() } }

@@ -72,21 +72,6 @@ func exchange(_ bytes: [UInt8], _ node: PosixNode, _ peer: PeerID, _ protocolID:
     return try await answer
 }
 
-/// How many sockets this process has, where the system tells.
-func socketCount() -> Int? {
-    guard let folder = opendir("/proc/self/fd") else { return nil }
-    defer { closedir(folder) }
-    var count = 0
-    while let entry = readdir(folder) {
-        let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-        var target = [CChar](repeating: 0, count: 64)
-        let length = readlink("/proc/self/fd/\(name)", &target, target.count)
-        let text = String(decoding: target.prefix(max(0, length)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        if text.hasPrefix("socket:") { count += 1 }
-    }
-    return count
-}
-
 /// Memory of this process that is in use, where the system tells.
 func residentByteCount() -> Int? {
     let descriptor = open("/proc/self/statm", O_RDONLY)
