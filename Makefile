@@ -1,7 +1,7 @@
 # Everything a person does with this repository; `make` alone lists it. `scripts/` holds what is longer than a line.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-sanitized fuzz bench lint format docs clean
+.PHONY: help setup build demo test test-sanitized load fuzz bench lint format docs clean
 
 # What `scripts/setup` unpacked comes before what the system has.
 export PKG_CONFIG_PATH := $(CURDIR)/.deps/lib/pkgconfig$(if $(PKG_CONFIG_PATH),:$(PKG_CONFIG_PATH))
@@ -42,6 +42,10 @@ test-sanitized: setup  ## run the unit tests under the thread sanitizer, then th
 		swift test --disable-xctest --sanitize=thread --scratch-path .build/sanitized-thread
 	# The leak checker counts what the test runner itself leaves at its end.
 	ASAN_OPTIONS=detect_leaks=0 swift test --disable-xctest --sanitize=address --scratch-path .build/sanitized-address
+
+load: setup  ## put a node under load: thousands of connections, streams whose readers stand still (ARGS="--quick")
+	swift build $(RELEASE) --product LoadPeer
+	scripts/test-load $(ARGS)
 
 fuzz: setup  ## run the fuzzers, SECONDS=60 each
 	@[ -x Fuzz/run ] || { echo "make fuzz: there is no Fuzz/run" >&2; exit 1; }

@@ -64,6 +64,7 @@ let package = Package(
             swiftSettings: strict),
         .executableTarget(
             name: "InteropPeer", dependencies: libP2P + ["LibP2PPosix"], path: "Tests/InteropPeer", swiftSettings: strict),
+        .executableTarget(name: "LoadPeer", dependencies: libP2P + ["LibP2PPosix"], path: "Tests/LoadPeer", swiftSettings: strict),
 
         tests("CryptoPrimitivesTests", imports: cryptoPrimitives + ["CTestSupport", "CSodium"]),
         tests("Secp256k1Tests", imports: secp256k1 + ["CSecp256k1"]),
