@@ -80,6 +80,19 @@ import Testing
         #expect(try folder.bytes("alice.key.journal") == before)
     }
 
+    @Test func `what is no file is called what it is`() throws {
+        let folder = try TemporaryFolder()
+        for words in [["show"], ["forget", "--yes", "--request", "\(self.request(1))"]] {
+            for (path, kind) in [(folder.path(""), "a folder"), ("/dev/null", "a device")] {
+                let run = try Tool(["journal"] + words + [path]).run()
+                #expect(
+                    run.errors
+                        == "chorale: \(path) is \(kind), and a journal was expected: it lies beside its key file, as alice.key.journal\n")
+                #expect(run.exitCode == 1 && run.output == "")
+            }
+        }
+    }
+
     @Test func `no file is made or changed that is no journal`() throws {
         let folder = try TemporaryFolder()
         let missing = try Tool("journal", "show", folder.path("none")).run()

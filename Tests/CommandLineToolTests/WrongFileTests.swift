@@ -57,6 +57,27 @@ import Testing
         }
     }
 
+    @Test func `text is called text, and evidence is known by its first line`() throws {
+        let folder = try TemporaryFolder()
+        for text in ["Dear all, please sign.\n", "02", "x", "Zażółć\n", "{\"a\": 1}"] {
+            let path = try folder.write(text, to: "letter.txt")
+            let transaction = try Tool("tx", "show", path).run()
+            if text == "02" {
+                #expect(!transaction.errors.contains("some text"), "\(transaction.errors)")
+            } else {
+                #expect(
+                    transaction.errors.hasPrefix("chorale: \(path) is not a transaction: it seems to be some text; "),
+                    "\(transaction.errors)")
+            }
+            let evidence = try Tool("audit", "verify", path).run()
+            #expect(evidence.errors.hasPrefix("chorale: \(path) is not an evidence file: those begin with \"chorale evidence 1\""))
+            for run in [transaction, evidence] { #expect(run.exitCode == 1 && run.output == "") }
+        }
+        // What has the mark and is damaged keeps the decoder's word.
+        let damaged = try folder.write("chorale evidence 1\n", to: "damaged")
+        #expect(try Tool("audit", "verify", damaged).run().errors.hasPrefix("chorale: \(damaged): "))
+    }
+
     // MARK: - Pipes
 
     @Test func `pipes are read like files`() throws {

@@ -26,8 +26,12 @@ enum AuditCommands {
         let bytes = try Files.read(path, byteCountMax: Evidence.byteCountMax)
         let evidence: Evidence
         do throws(StatementError) { evidence = try Evidence(parsing: bytes) } catch {
-            let name = Files.shownName(path)
-            throw .failed(FileKind.mistake(name, seen: FileKind(bytes), wanted: .evidence) ?? "\(name): \(error)".printable)
+            let (name, kind) = (Files.shownName(path), FileKind(bytes))
+            if kind == .evidence { throw .failed("\(name): \(error)".printable) }
+            throw .failed(
+                FileKind.mistake(name, seen: kind, wanted: .evidence)
+                    ?? "\(name) is not an evidence file: those begin with \"chorale evidence 1\", and cosign writes them into the exchange folder"
+            )
         }
         let verdict = evidence.verdict()
         switch verdict {

@@ -136,6 +136,9 @@ enum JournalCommands {
     /// Opens a journal that is there. Any other file is left as it is.
     private static func open(_ path: String, _ console: Console) async throws(CommandError) -> FileJournal {
         guard Files.exists(path) else { throw .missing("there is no \(path.printable): check the name") }
+        if let other = Files.otherKind(of: path) {
+            throw .failed("\(path.printable) is \(other), and a journal was expected: it lies beside its key file, as alice.key.journal")
+        }
         let head: [UInt8]
         do throws(SystemError) { head = try Files.head(of: path, byteCount: FileKind.headByteCountMax) } catch {
             throw .failed("\(path.printable) cannot be read: \(error)")

@@ -71,7 +71,7 @@ enum MultisigArguments {
         }
         if let owner = given.first { throw arguments.refused(.inconsistent("\(owner) belongs to a k-of-n policy: add --threshold K")) }
         let file = try SignersFile(readingFrom: arguments[self.signers])
-        if let (first, second) = self.duplicate(in: file.keys) { throw self.failure(.duplicateSigner(first, second), file) }
+        if let (first, second) = self.duplicate(in: file.keys) { throw self.failure(.duplicateSigner(first, second), file, arguments) }
         do throws(SigningError) { return try SignerGroup(file.keys) } catch { throw .failed("\(error)") }
     }
 
@@ -94,13 +94,18 @@ enum MultisigArguments {
                 allowingLargeTree: arguments[self.allowLargeTree]
             ) { progress.update("computing the keys of all sets of signers", done: $0, of: $1) }
         } catch {
-            throw self.failure(error, file)
+            throw self.failure(error, file, arguments)
         }
     }
 
     /// Errors about a signer name its line.
-    private static func failure(_ error: DelegatedMultisigError, _ file: SignersFile) -> CommandError {
+    private static func failure(_ error: DelegatedMultisigError, _ file: SignersFile, _ arguments: Arguments) -> CommandError {
         switch error {
+        case .thresholdOutOfRange(let threshold, let count):
+            arguments.refused(
+                .invalidValue(
+                    argument: self.threshold.declaration.name, value: "\(threshold)",
+                    reason: "with \(Amounts.count(count, "signer")) it must be from 1 to \(count)"))
         case .duplicateSigner(let first, let second):
             .failed(
                 "\(file.place(of: first)) and \(file.place(of: second)) hold the same key up to its sign, so one person would count "

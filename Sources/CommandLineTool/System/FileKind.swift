@@ -69,6 +69,16 @@ enum FileKind: Equatable, Sendable, CaseIterable {
     }
 }
 
+// MARK: - Text
+
+extension FileKind {
+    /// Whether bytes are text for people, a letter perhaps, and not of any kind: more than the digits of hex or Base64.
+    static func isProse(_ bytes: [UInt8]) -> Bool {
+        guard self.init(bytes) == nil, !bytes.contains(0), String(validating: bytes, as: UTF8.self) != nil else { return false }
+        return !bytes.allSatisfy { self.digit($0) != nil || self.isWhiteSpace($0) }
+    }
+}
+
 // MARK: - Marks
 
 extension FileKind {

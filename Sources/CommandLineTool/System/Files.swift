@@ -78,6 +78,19 @@ enum Files {
         }
     }
 
+    /// What has the name, with its article, where that is no file with something in it: `a folder`.
+    static func otherKind(of path: String) -> String? {
+        var status = stat()
+        guard !path.utf8.contains(0), stat(path, &status) == 0 else { return nil }
+        switch status.st_mode & S_IFMT {
+        case S_IFREG: return nil
+        case S_IFDIR: return "a folder"
+        case S_IFIFO: return "a pipe"
+        case S_IFSOCK: return "a socket"
+        default: return "a device"
+        }
+    }
+
     /// Whether anything has the name.
     static func exists(_ path: String) -> Bool {
         var status = stat()

@@ -45,8 +45,10 @@ enum TransactionFiles {
         let name = Files.shownName(argument)
         if bytes.isEmpty, let mistake = FileKind.mistake(name, seen: .empty, wanted: .transaction) { throw .failed(mistake) }
         do throws(CommandError) { return try self.transaction(bytes, from: name) } catch {
-            guard let mistake = FileKind.mistake(name, seen: FileKind(bytes), wanted: .transaction) else { throw error }
-            throw .failed(mistake)
+            if let mistake = FileKind.mistake(name, seen: FileKind(bytes), wanted: .transaction) { throw .failed(mistake) }
+            guard FileKind.isProse(bytes) else { throw error }
+            throw .failed(
+                "\(name) is not a transaction: it seems to be some text; a transaction is binary or hex, as chorale psbt extract gives it")
         }
     }
 
