@@ -38,7 +38,7 @@ struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
     }
 }
 
-/// The system's calls for sockets, with errors as Swift has them.
+/// The system's calls for sockets, and its clock, with errors as Swift has them.
 enum System {
     #if canImport(Darwin)
     static let stream = SOCK_STREAM
@@ -47,6 +47,13 @@ enum System {
     static let stream = Int32(SOCK_STREAM.rawValue)
     private static let sendFlags = Int32(MSG_NOSIGNAL)
     #endif
+
+    /// The time since 1970, as this machine has it.
+    static var unixTime: Duration {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
+    }
 
     /// A socket that neither blocks nor passes to child processes.
     static func makeStreamSocket(_ family: Int32) throws(SystemError) -> Int32 {

@@ -95,6 +95,22 @@ struct `A node with real sockets` {
         await server.close()
     }
 
+    @Test func `dials addresses that name the interface they belong to`() async throws {
+        let (server, address) = try await listeningNode(on: "/ip6/::1/tcp/0")
+        var buffer = [CChar](repeating: 0, count: Int(IF_NAMESIZE) + 1)
+        // The first interface of every system is loopback.
+        let name = try #require(if_indextoname(1, &buffer).map { String(cString: $0) })
+        let client = try newNode()
+        let zoned = Multiaddr([.ip6zone(name)] + address.components)
+        #expect(try await within { try await client.dial(server.id, at: [zoned]) }.remoteAddress == zoned)
+        let other = try newNode().id
+        let nowhere = Multiaddr([.ip6zone("nothing9")] + address.components)
+        let failure = await #expect(throws: NodeError.self) { try await within { try await client.dial(other, at: [nowhere]) } }
+        #expect(failure == .dial(.allFailed([DialAttemptFailure(address: nowhere, reason: .pipe(.noTransport))])))
+        await client.close()
+        await server.close()
+    }
+
     @Test(arguments: ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/tcp/0/ws"])
     func `carries 64 MiB through one stream`(way: String) async throws {
         let (server, address) = try await listeningNode(on: way)
@@ -192,7 +208,7 @@ struct `A node with real sockets` {
         #expect(try await within { try await stream.read() } == [1])
         await client.breakPipes()
         let lost = try await within {
-            for await case .disconnected(let info, _) in events { return info.peer }
+            for await case .swarm(.disconnected(let info, _)) in events { return info.peer }
             throw TookTooLong()
         }
         #expect(lost == client.id)
@@ -243,7 +259,7 @@ struct `A node with real sockets` {
         let events = await server.events()
         _ = try await within { try await client.dial(server.id, at: [address], options: .holePunch(as: .dialer)) }
         let seen = try await within {
-            for await case .connected(let info) in events { return info.remoteAddress }
+            for await case .swarm(.connected(let info)) in events { return info.remoteAddress }
             throw TookTooLong()
         }
         #expect(seen == own)

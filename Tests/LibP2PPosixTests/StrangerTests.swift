@@ -81,7 +81,7 @@ extension `A node with real sockets` {
             }
             try await within {
                 var count = 0
-                for await case .handshakeFailed in events {
+                for await case .swarm(.handshakeFailed) in events {
                     count += 1
                     if count == 60 { return }
                 }

@@ -15,7 +15,7 @@ private final class HostedNode {
         self.address = Multiaddr([.ip4(try #require(IPv4Address([10, 0, 0, number]))), .tcp(4_001)])
         let keys = KnownKeys(seed: UInt64(number))
         var configuration = Node.Configuration(agentVersion: "test/\(number)", addresses: [self.address])
-        configuration.kad.validators["v"] = KadValidator(
+        configuration.kad?.validators["v"] = KadValidator(
             isValid: { _, value, _ in value.count < 100 }, isBetter: { _, current, candidate in current.count < candidate.count })
         self.node = Node(
             self.known.identity, staticKey: self.known.staticKey,
@@ -24,6 +24,18 @@ private final class HostedNode {
     }
 
     var id: PeerID { self.known.id }
+    var kad: ProtocolHandle<KadDHT> {
+        get throws {
+            let handle = self.node.kad
+            return try #require(handle)
+        }
+    }
+    var gossipsub: ProtocolHandle<Gossipsub> {
+        get throws {
+            let handle = self.node.gossipsub
+            return try #require(handle)
+        }
+    }
 
     var messages: [[UInt8]] {
         self.events.compactMap { if case .gossipsub(.message(_, let message, _, _)) = $0 { message.data } else { nil } }
@@ -147,9 +159,9 @@ struct `Whole nodes` {
         for neighbour in [world.nodes[1], world.nodes[3]] {
             #expect(middle.node.swarm.protocolIDs(of: neighbour.id) == Set(neighbour.node.swarm.servedProtocolIDs))
             #expect(middle.node.swarm.addressBook.addresses(of: neighbour.id, now: world.now) == [neighbour.address])
-            #expect(middle.node.swarm.read(middle.node.kad) { $0.isContact(neighbour.id) })
+            #expect(try middle.node.swarm.read(middle.kad) { $0.isContact(neighbour.id) })
         }
-        #expect(middle.node.swarm.read(middle.node.kad) { $0.contactCount } == 2)
+        #expect(try middle.node.swarm.read(middle.kad) { $0.contactCount } == 2)
         #expect(
             Set(middle.node.swarm.servedProtocolIDs).isSuperset(of: [
                 Ping.protocolID, Identify.protocolID, Identify.pushProtocolID, "/meshsub/1.1.0", "/ipfs/kad/1.0.0",
@@ -170,14 +182,14 @@ struct `Whole nodes` {
     @Test func `bring a published message to all, by way of each other`() throws {
         let world = try self.row()
         for host in world.nodes {
-            host.node.swarm.update(host.node.gossipsub, now: world.now) { _ = $0.subscribe("topic", now: world.now) }
+            try host.node.swarm.update(host.gossipsub, now: world.now) { _ = $0.subscribe("topic", now: world.now) }
         }
         world.run(for: .seconds(3))
         let (first, now) = (world.nodes[0], world.now)
         // Longer than what may be under way on one stream of gossipsub.
         let messages = (0..<5).map { [UInt8](repeating: $0, count: 200_000) }
         for (index, message) in messages.enumerated() {
-            try first.node.swarm.update(first.node.gossipsub, now: now) { machine throws(GossipsubPublishError) in
+            try first.node.swarm.update(first.gossipsub, now: now) { machine throws(GossipsubPublishError) in
                 _ = try machine.publish(message, to: "topic", sequence: UInt64(index), now: now)
             }
         }
@@ -189,7 +201,7 @@ struct `Whole nodes` {
         let world = try self.row()
         let (first, last, now) = (world.nodes[0], world.nodes[4], world.now)
         let key = Array("/v/name".utf8)
-        let put = first.node.swarm.update(first.node.kad, now: now) { $0.put(key: key, value: [1, 2, 3], now: now) }
+        let put = try first.node.swarm.update(first.kad, now: now) { $0.put(key: key, value: [1, 2, 3], now: now) }
         world.run(for: .seconds(20))
         guard case .stored(let count, _)? = first.outcome(of: put) else {
             Issue.record("not stored: \(String(describing: first.outcome(of: put)))")
@@ -197,7 +209,7 @@ struct `Whole nodes` {
         }
         #expect(count == 4)
         let later = world.now
-        let get = last.node.swarm.update(last.node.kad, now: later) { $0.get(key: key, now: later) }
+        let get = try last.node.swarm.update(last.kad, now: later) { $0.get(key: key, now: later) }
         world.run(for: .seconds(20))
         guard case .value([1, 2, 3], _)? = last.outcome(of: get) else {
             Issue.record("not found: \(String(describing: last.outcome(of: get)))")

@@ -54,6 +54,11 @@ public struct Multiaddr: Hashable, Sendable {
     /// The address without the peer at its end.
     public var withoutPeerID: Multiaddr { self.peerID == nil ? self : Multiaddr(self.components.dropLast()) }
 
+    /// What names the machine: the first component, or the one behind the interface of a link-local address.
+    public var host: Component? {
+        if case .ip6zone? = self.components.first { self.components.dropFirst().first } else { self.components.first }
+    }
+
     /// Whether a relay stands between.
     public var isRelayed: Bool { self.components.contains(.p2pCircuit) }
 

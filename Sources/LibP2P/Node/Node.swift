@@ -1,10 +1,10 @@
 public import CryptoPrimitives
 
-/// A swarm with the protocols that every node speaks, joined: what identify learns of a peer reaches all who need it.
+/// A swarm with the protocols of a node, joined: what identify learns of a peer reaches all who need it.
 ///
 ///     var node = Node(identity, staticKey: key, makeEphemeralKey: X25519.SecretKey.generate, configuration: …, now: now)
 ///     node.swarm.dial(peer, at: [address], now: now)
-///     node.swarm.update(node.kad, now: now) { $0.put(key: key, value: value, now: now) }
+///     if let kad = node.kad { node.swarm.update(kad, now: now) { $0.put(key: key, value: value, now: now) } }
 ///     while let event = node.nextEvent(now: now) { … }
 ///     while let command = node.swarm.nextCommand() { … }
 ///
@@ -25,14 +25,24 @@ public struct Node: ~Copyable, Sendable {
         public var limits = SwarmLimits()
         public var identify = Identify.Configuration()
         public var ping = Ping.Configuration()
-        public var gossipsub = GossipsubParameters()
+        /// `nil`: gossipsub is not spoken.
+        public var gossipsub: GossipsubParameters? = GossipsubParameters()
         /// Peers that get all messages whatever their score: see `Gossipsub.init`.
         public var directPeers: [PeerID: [Multiaddr]] = [:]
-        public var kad = KadDHT.Configuration()
+        /// `nil`: there is no hash table.
+        public var kad: KadDHT.Configuration? = KadDHT.Configuration()
 
         public init(agentVersion: String, addresses: [Multiaddr] = []) {
             self.agentVersion = agentVersion
             self.addresses = addresses
+        }
+
+        /// With nothing but ping and identify, which every node speaks.
+        public static func bare(agentVersion: String, addresses: [Multiaddr] = []) -> Configuration {
+            var configuration = Configuration(agentVersion: agentVersion, addresses: addresses)
+            configuration.gossipsub = nil
+            configuration.kad = nil
+            return configuration
         }
     }
 
@@ -49,8 +59,10 @@ public struct Node: ~Copyable, Sendable {
     public var swarm: Swarm
     public let identify: ProtocolHandle<Identify>
     public let ping: ProtocolHandle<Ping>
-    public let gossipsub: ProtocolHandle<Gossipsub>
-    public let kad: ProtocolHandle<KadDHT>
+    /// `nil` where the configuration has none.
+    public let gossipsub: ProtocolHandle<Gossipsub>?
+    /// `nil` where the configuration has none.
+    public let kad: ProtocolHandle<KadDHT>?
 
     private let agentVersion: String
     /// Where we listen, as the owner said.
@@ -58,6 +70,8 @@ public struct Node: ~Copyable, Sendable {
     /// Where enough others see us.
     private var observedAddresses: [Multiaddr] = []
     private var unixTimeOffset: Duration
+    /// The number of the last message that was published.
+    private var publishedSequence: UInt64 = 0
 
     /// - Parameters:
     ///   - staticKey: made once for a process.
@@ -74,14 +88,19 @@ public struct Node: ~Copyable, Sendable {
         var swarm = Swarm(
             identity, staticKey: staticKey, makeEphemeralKey: makeEphemeralKey, limits: configuration.limits, seed: random.next())
         self.ping = swarm.add(Ping(configuration: configuration.ping), onLimited: true, now: now)
-        let gossipsub = Gossipsub(
-            identity: identity, parameters: configuration.gossipsub, directPeers: configuration.directPeers, seed: random.next())
-        self.gossipsub = swarm.add(gossipsub, now: now)
-        let kad = KadDHT(peer: identity.id, configuration: configuration.kad, seed: random.next(), unixTimeOffset: unixTimeOffset)
-        self.kad = swarm.add(kad, now: now)
+        let (gossipSeed, kadSeed) = (random.next(), random.next())
+        self.gossipsub = configuration.gossipsub.map { parameters in
+            let machine = Gossipsub(
+                identity: identity, parameters: parameters, directPeers: configuration.directPeers, seed: gossipSeed)
+            return swarm.add(machine, now: now)
+        }
+        self.kad = configuration.kad.map { configuration in
+            let machine = KadDHT(peer: identity.id, configuration: configuration, seed: kadSeed, unixTimeOffset: unixTimeOffset)
+            return swarm.add(machine, now: now)
+        }
         // Identify comes last: it tells of the others.
         let info = IdentifyInfo(agentVersion: configuration.agentVersion, protocols: [], addresses: [])
-        let sequence = Self.sequence(now: now, unixTimeOffset: unixTimeOffset)
+        let sequence = Self.nanoseconds(now + unixTimeOffset)
         let identify = Identify(identity, info: info, sequence: sequence, configuration: configuration.identify)
         self.identify = swarm.add(identify, onLimited: true, now: now)
         self.swarm = swarm
@@ -96,17 +115,37 @@ public struct Node: ~Copyable, Sendable {
     /// What happened next; `nil` when all is told. What machines need to know of each other is told them here.
     public mutating func nextEvent(now: Duration) -> Event? {
         if let event = self.swarm.nextEvent() { return .swarm(event) }
+        guard self.swarm.machinesMayTell else { return nil }
         if let event = self.swarm.nextEvent(of: self.identify) {
             self.join(event, now: now)
             return .identify(event)
         }
         if let event = self.swarm.nextEvent(of: self.ping) { return .ping(event) }
-        if let event = self.swarm.nextEvent(of: self.gossipsub) {
+        if let gossipsub = self.gossipsub, let event = self.swarm.nextEvent(of: gossipsub) {
             // Only a record that its peer signed comes this far.
             if case .peerExchanged(let record, _) = event { self.swarm.addressBook.add(record, now: now) }
             return .gossipsub(event)
         }
-        return self.swarm.nextEvent(of: self.kad).map(Event.kad)
+        if let kad = self.kad, let event = self.swarm.nextEvent(of: kad) { return .kad(event) }
+        self.swarm.machinesMayTell = false
+        return nil
+    }
+}
+
+// MARK: - What its owner does
+
+extension Node {
+    /// Publishes a message, under the time in nanoseconds as its number: a restart does not use one again. `nil` without gossipsub.
+    public mutating func publish(
+        _ data: [UInt8], to topic: String, now: Duration
+    ) throws(GossipsubPublishError) -> Gossipsub.Publication? {
+        guard let gossipsub = self.gossipsub else { return nil }
+        let time = Self.nanoseconds(now + self.unixTimeOffset)
+        let sequence = time > self.publishedSequence ? time : self.publishedSequence &+ 1
+        self.publishedSequence = sequence
+        return try self.swarm.update(gossipsub, now: now) { machine throws(GossipsubPublishError) in
+            try machine.publish(data, to: topic, sequence: sequence, now: now)
+        }
     }
 }
 
@@ -129,20 +168,20 @@ extension Node {
     public mutating func announce(now: Duration) {
         let addresses = self.announcedAddresses
         let info = IdentifyInfo(agentVersion: self.agentVersion, protocols: self.swarm.servedProtocolIDs, addresses: addresses)
-        let sequence = Self.sequence(now: now, unixTimeOffset: self.unixTimeOffset)
+        let sequence = Self.nanoseconds(now + self.unixTimeOffset)
         self.swarm.update(self.identify, now: now) { $0.update(info, sequence: sequence, now: now) }
-        self.swarm.update(self.kad, now: now) { $0.setOwnAddresses(addresses) }
+        if let kad = self.kad { self.swarm.update(kad, now: now) { $0.setOwnAddresses(addresses) } }
     }
 
     /// Corrects the clock.
     public mutating func setUnixTimeOffset(_ offset: Duration, now: Duration) {
         self.unixTimeOffset = offset
-        self.swarm.update(self.kad, now: now) { $0.setUnixTimeOffset(offset) }
+        if let kad = self.kad { self.swarm.update(kad, now: now) { $0.setUnixTimeOffset(offset) } }
     }
 
-    /// The number of a record: nanoseconds since 1970, as others count.
-    private static func sequence(now: Duration, unixTimeOffset: Duration) -> UInt64 {
-        let (seconds, attoseconds) = (now + unixTimeOffset).components
+    /// Records and messages are numbered by nanoseconds since 1970, as others number them.
+    private static func nanoseconds(_ duration: Duration) -> UInt64 {
+        let (seconds, attoseconds) = duration.components
         let (nanoseconds, isTooLarge) = UInt64(clamping: seconds).multipliedReportingOverflow(by: 1_000_000_000)
         return isTooLarge ? .max : nanoseconds &+ UInt64(clamping: attoseconds / 1_000_000_000)
     }
@@ -173,10 +212,10 @@ extension Node {
             } else {
                 self.swarm.addressBook.add(usable, of: peer, from: .identified, now: now)
             }
-            self.swarm.update(self.kad, now: now) { $0.learn(usable, of: peer) }
+            if let kad = self.kad { self.swarm.update(kad, now: now) { $0.learn(usable, of: peer) } }
         }
-        if let bytes = found.signedPeerRecord, let envelope = try? SignedEnvelope(parsing: bytes) {
-            self.swarm.update(self.gossipsub, now: now) { _ = $0.setRecord(envelope, of: peer) }
+        if let gossipsub = self.gossipsub, let bytes = found.signedPeerRecord, let envelope = try? SignedEnvelope(parsing: bytes) {
+            self.swarm.update(gossipsub, now: now) { _ = $0.setRecord(envelope, of: peer) }
         }
         if let protocols = found.protocols { self.swarm.learned(protocols, of: peer, now: now) }
     }

@@ -90,7 +90,7 @@ public struct Ping: ProtocolMachine {
         case inbound(StreamID)
     }
 
-    private let configuration: Configuration
+    public let configuration: Configuration
     private var outbound: [PeerID: Outbound] = [:]
     private var requests: [UInt64: PeerID] = [:]
     private var peerOfStream: [StreamID: PeerID] = [:]

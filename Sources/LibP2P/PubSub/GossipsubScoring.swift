@@ -104,7 +104,7 @@ public enum GossipsubAddressGroup: Hashable, Sendable {
     /// The group of the machine at the other end; `nil` where a relay or a name stands in its place.
     public init?(_ address: Multiaddr) {
         guard !address.isRelayed else { return nil }
-        switch address.components.first {
+        switch address.host {
         case .ip4(let ip): self = ip.bytes.first == 127 ? .loopback : .ip4(ip)
         case .ip6(let ip):
             let isLoopback = ip.bytes.dropLast().allSatisfy { $0 == 0 } && ip.bytes.last == 1

@@ -11,7 +11,7 @@ enum ServiceAddressScope: Hashable, Sendable {
 extension Multiaddr {
     /// `nil` unless the address begins with an IP address.
     var scope: ServiceAddressScope? {
-        switch self.components.first {
+        switch self.host {
         case .ip4(let address): Self.scope(ofIPv4: address.bytes[...])
         case .ip6(let address): Self.scope(ofIPv6: address.bytes)
         default: nil
@@ -41,7 +41,7 @@ extension Multiaddr {
 
     /// What one household has: an IPv4 address, or the first 64 bits of an IPv6 address. Limits and votes count by it.
     var household: [UInt8] {
-        switch self.components.first {
+        switch self.host {
         case .ip4(let address): address.bytes
         case .ip6(let address): Array(address.bytes.prefix(8))
         // Nobody is told apart by a name that resolves to anything.

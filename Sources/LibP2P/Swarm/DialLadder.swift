@@ -15,17 +15,17 @@ enum AddressRank: Int, Comparable, Sendable {
             return
         }
         let components = address.withoutPeerID.components
-        guard let first = components.first,
+        guard let host = address.host,
             components.dropFirst().contains(where: { if case .tcp(let port) = $0 { port != 0 } else { false } })
         else {
-            switch components.first {
+            switch address.host {
             case .dnsaddr, .memory: self = .publicNetwork
             default: return nil
             }
             return
         }
         let isWebSocket = components.contains(.ws) || components.contains(.wss)
-        switch first {
+        switch host {
         case .ip4(let address):
             guard let rank = Self.rank(of: address) else { return nil }
             self = isWebSocket ? .webSocket : rank

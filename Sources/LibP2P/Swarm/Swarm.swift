@@ -54,6 +54,8 @@ public struct Swarm: ~Copyable, Sendable {
     var touched = YamuxQueue<ConnectionID>()
     var machineInputs = YamuxQueue<(machine: Int, input: ProtocolInput)>()
     var dirtyMachines: Set<Int> = []
+    /// Set whenever a machine ran; whoever has taken all events of all of them takes it back, and need not ask until it is set again.
+    var machinesMayTell = true
     var commands = YamuxQueue<SwarmCommand>()
     var events = YamuxQueue<SwarmEvent>()
     var nextConnectionNumber: UInt64 = 1
@@ -94,6 +96,9 @@ public struct Swarm: ~Copyable, Sendable {
 
     /// What happened next; `nil` when all is told. Take events after each call.
     public mutating func nextEvent() -> SwarmEvent? { self.events.popFirst() }
+
+    /// Whether there is something for the shell to do.
+    public var hasCommands: Bool { !self.commands.isEmpty }
 
     /// What the shell is to do next; `nil` when that is all.
     public mutating func nextCommand() -> SwarmCommand? { self.commands.popFirst() }
@@ -201,6 +206,7 @@ extension Swarm {
                 self.machines[index].handle(input, now: now)
                 self.dirtyMachines.insert(index)
             } else if let index = self.dirtyMachines.popFirst() {
+                self.machinesMayTell = true
                 while let command = self.machines[index].nextCommand() { self.carryOut(command, of: index, now: now) }
                 self.refreshServed(index)
             } else {

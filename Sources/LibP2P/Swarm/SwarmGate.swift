@@ -22,16 +22,13 @@ public struct SwarmGate: Sendable {
 
     /// What one household is counted by: an IPv4 address, or the first 64 bits of one of IPv6. `nil` for an address without either.
     public static func addressKey(of address: Multiaddr) -> [UInt8]? {
-        switch address.components.first {
+        switch address.host {
         case .ip4(let address): return address.bytes
         case .ip6(let address):
             // An IPv4 address in IPv6's clothes is the same household.
             let bytes = address.bytes
             if bytes[..<10].allSatisfy({ $0 == 0 }), bytes[10] == 0xff, bytes[11] == 0xff { return Array(bytes[12...]) }
             return Array(bytes[..<8])
-        case .ip6zone:
-            guard address.components.count > 1, case .ip6(let inner) = address.components[1] else { return nil }
-            return Array(inner.bytes[..<8])
         default: return nil
         }
     }
