@@ -11,7 +11,7 @@ import Musl
 import Darwin
 #endif
 
-/// One after another: some count sockets, and some memory.
+/// One after another: some count sockets.
 @Suite(.serialized)
 struct `A node with real sockets` {
     static let ways = ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/tcp/0/ws", "/ip6/::1/tcp/0", "/ip6/::1/tcp/0/ws"]
