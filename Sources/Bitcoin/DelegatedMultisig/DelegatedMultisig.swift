@@ -43,6 +43,8 @@ public struct DelegatedMultisig: Sendable {
     let tree: BalancedTree
     /// The x-only aggregate of each set, in the order of sets.
     public let leafKeys: [Bytes32]
+    /// Copies of a policy share it.
+    let aggregations = AggregationCache()
 }
 
 // MARK: - Making a policy

@@ -88,13 +88,18 @@ extension DelegatedMultisig {
         do throws(MuSig2Error) {
             switch path {
             case .owner: break
-            case .aggregateKeyPath: return try KeyAggregation(members).tweakedForTaproot(merkleRoot: self.merkleRoot)
-            case .leaf: return try KeyAggregation(members)
+            case .aggregateKeyPath: return try self.aggregation(of: members).tweakedForTaproot(merkleRoot: self.merkleRoot)
+            case .leaf: return try self.aggregation(of: members)
             }
         } catch {
             throw .aggregation(error)
         }
         throw .pathHasNoGroup(path)
+    }
+
+    /// The keys of a set as one, in this order and without a tweak; those of the sets that signed last are at hand.
+    package func aggregation(of set: [PublicKey]) throws(MuSig2Error) -> KeyAggregation {
+        try self.aggregations.group(of: set) { (set) throws(MuSig2Error) in try KeyAggregation(set) }
     }
 
     /// What the input shows when it is spent by this path with this signature, of which nothing is verified here.

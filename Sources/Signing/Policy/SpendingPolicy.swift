@@ -143,4 +143,8 @@ extension DelegatedMultisig: SpendingPolicy {
             return (leaf.signers.map { self.signers[$0] }, .leaf(leaf.controlBlock))
         } catch { throw .transaction("\(error)") }
     }
+
+    public func keyAggregation(of set: [PublicKey]) throws(SigningError) -> KeyAggregation {
+        do { return try self.aggregation(of: set) } catch { throw .musig(error, signer: nil, input: nil) }
+    }
 }
