@@ -118,7 +118,7 @@ private struct FaultPlay {
         _ = try self.group.folder.write(psbt.serialized(), to: "payment.psbt")
         // As the tool works it out.
         self.request = try PSBTSubject(psbt, for: self.group.publicKeys[1]).request(under: self.policy)
-        self.plan = try PSBTSubject.plan(self.request, under: self.policy, set: nil)
+        self.plan = try SigningPlan(request: self.request, under: self.policy, set: nil)
         self.enrolment = try Enrolment(network: .regtest, signer: CosignGroup.key(1), identity: CosignGroup.identity(1))
     }
 

@@ -29,6 +29,26 @@ import Testing
         #expect(SignerNames(own: keys[0], file: file)[keys[0]] == "me")
     }
 
+    @Test func `a list that fits the group in part is told by the keys that do not`() throws {
+        let keys = Samples.keys(20)
+        let folder = try TemporaryFolder()
+        let file = try SignersFile(readingFrom: folder.write("\(keys[1]) # Bob\n\(keys[3]) # Dora\n", to: "signers.txt"))
+        let names = SignerNames(file: file)
+        func remarks(_ list: [PublicKey], _ members: [PublicKey], own: Int) -> [String] {
+            SignersFit(of: list, to: members, own: [keys[own].xOnly]).remarks(on: "signers.txt", names)
+        }
+        #expect(remarks(Array(keys[1...2]), Array(keys[0...2]), own: 0) == [])
+        #expect(remarks(Array(keys[0...2]), Array(keys[1...2]), own: 0) == [], "an owner may stand in the list")
+        #expect(
+            remarks(file.keys, Array(keys[0...2]), own: 0) == [
+                "signers.txt does not have these signers of the group: \(keys[2])",
+                "signers.txt has these keys that are no signers of the group: Dora (\(keys[3]))",
+            ])
+        let many = remarks([keys[1]], keys, own: 0)
+        #expect(many.count == 1 && many[0].hasSuffix(" and 13 more"))
+        #expect(keys.count { many[0].contains("\($0)") } == 5)
+    }
+
     @Test func `inputs with the same signers are listed together`() throws {
         let (keys, others) = (Array(Samples.keys(4).prefix(2)), Array(Samples.keys(4).suffix(2)))
         var psbt = try Samples.payment(from: keys[0].xOnly, inputs: 4)

@@ -2,6 +2,7 @@ import Bitcoin
 import CryptoPrimitives
 import Foundation
 import Secp256k1
+import Signing
 import TestVectors
 import Testing
 
@@ -29,6 +30,7 @@ import Testing
                  to        \(address(transaction.outputs[0].scriptPubKey))
               1  0.00399000 BTC (399,000 sat)
                  to        \(address(transaction.outputs[1].scriptPubKey))
+                           change: the same script as the coin of input 0
 
             Fee
                  0.00001000 BTC (1,000 sat), 6.49 sat/vB at 154 vB by the key path
@@ -47,6 +49,51 @@ import Testing
         var piped = Tool("psbt", "show", "-", "--network", "signet")
         piped.input = Array(base64.utf8)
         #expect(try piped.run().output == expected)
+    }
+
+    @Test func `the signers of a k-of-n policy are listed, and what pays back to it is called change`() throws {
+        let policy = try DelegatedMultisig(internalKey: .unspendable, signers: Samples.keys(3), threshold: 2)
+        var psbt = try Samples.payment(from: policy.output.outputKey)
+        psbt.addPolicy(policy)
+        let folder = try TemporaryFolder()
+        let path = try folder.write(psbt.serialized(), to: "a.psbt")
+        let lines = try Tool("psbt", "show", path).run().outputLines
+        let heading = try #require(lines.firstIndex(of: "Signers"))
+        #expect(Array(lines[(heading + 1)...(heading + 3)]) == policy.signers.enumerated().map { "  \($0.offset)  \($0.element)" })
+        #expect(lines.count { $0.contains("change: the same script as the coin of input 0") } == 1)
+        let json = try Tool("psbt", "show", path, "--json").run().json()
+        let shown = try #require(json["policy"] as? [String: Any])
+        #expect(shown["threshold"] as? Int == 2 && shown["signers"] as? [String] == policy.signers.map { "\($0)" })
+        let outputs = try #require(json["outputs"] as? [[String: Any]])
+        #expect(outputs.compactMap { $0["change"] as? Bool } == [false, true])
+    }
+
+    @Test func `nonces without their coins and signers are told, and with these they are not`() throws {
+        let keys = Samples.keys(2)
+        let group = try SignerGroup(keys)
+        let named = try PSBT(
+            asking: group, toSign: Samples.payment(from: group.outputKey).unsignedTransaction,
+            spending: [TransactionOutput(amount: 1_000_000, scriptPubKey: group.scriptPubKey)])
+        let folder = try TemporaryFolder()
+        var paths: [String] = []
+        for (number, key) in keys.enumerated() {
+            var nonces = try PSBT(unsignedTransaction: named.unsignedTransaction)
+            let label = PSBT.MuSig2Contribution(participant: key, aggregateKey: group.keys.aggregateKey)
+            try nonces.addMuSig2PublicNonce(keys[0].bytes + keys[1].bytes, for: label, toInput: 0)
+            paths.append(try folder.write(nonces.serialized(), to: "nonces-\(number).psbt"))
+        }
+        let word = "Nonces or signatures are there without their coins or signers"
+        let loose = try Tool(["psbt", "combine"] + paths + ["--out", folder.path("loose.psbt")]).run()
+        #expect(loose.exitCode == 0 && loose.errors.contains(word), "\(loose.errors)")
+        #expect(try Tool("psbt", "show", folder.path("loose.psbt")).run().output.contains(word))
+        let unfinished = try Tool("psbt", "finalize", folder.path("loose.psbt")).run()
+        #expect(unfinished.exitCode == 3 && unfinished.errors.contains(word) && unfinished.errors.contains("set.psbt"))
+
+        let set = try folder.write(named.serialized(), to: "set.psbt")
+        let whole = try Tool(["psbt", "combine"] + paths + [set, "--out", folder.path("whole.psbt")]).run()
+        #expect(whole.exitCode == 0 && !whole.errors.contains(word), "\(whole.errors)")
+        #expect(try !Tool("psbt", "show", folder.path("whole.psbt")).run().output.contains(word))
+        #expect(try !Tool("psbt", "finalize", folder.path("whole.psbt")).run().errors.contains(word))
     }
 
     @Test func `without a network scripts are shown, and no address is guessed`() throws {

@@ -193,6 +193,7 @@ import Testing
         #expect(rates.count == 3)
         // Nobody can be asked, so it shows what would be signed and ends.
         var cosign = Tool("cosign", "--psbt", folder.path("a.psbt"), "--key", folder.path("a.key"), "--exchange", folder.path)
+        cosign.environment = new.environment
         let open = try cosign.run()
         #expect(open.exitCode == 2 && rates.allSatisfy { open.errors.contains("           \($0)\n") }, "\(open.errors)")
         cosign.arguments += ["--set", "\(own),\(Samples.keys(1)[0])"]

@@ -165,7 +165,7 @@ import Testing
         let keys = simulation.signers.map(\.publicKey)
         let sets = [keys, Array(keys.prefix(2)), Array(keys.suffix(2))]
         var plans = [simulation.request, other].flatMap { request in
-            sets.compactMap { try? PSBTSubject.plan(request, under: simulation.policy, set: $0) }
+            sets.compactMap { try? SigningPlan(request: request, under: simulation.policy, set: $0) }
         }
         // Paths of one input only, which nobody signed for.
         plans += plans.compactMap { plan in

@@ -30,7 +30,7 @@ import Testing
             }
             try simulation.run(until: { partials().count == 2 })
             self.simulation = simulation
-            self.plan = try PSBTSubject.plan(simulation.request, under: simulation.policy, set: keys)
+            self.plan = try SigningPlan(request: simulation.request, under: simulation.policy, set: keys)
             self.nonces = try Dictionary(uniqueKeysWithValues: keys.map { ($0, try #require(statement(.nonces(attempt: 1, $0)))) })
             self.partials = partials()
         }

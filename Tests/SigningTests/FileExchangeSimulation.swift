@@ -328,7 +328,7 @@ final class ExchangeSimulation {
             signer.replica.files[path.description].flatMap { ExchangeAction.write(path, $0).statement }
         }
         guard case .set(let set)? = statement(.set(attempt: attempt))?.body,
-            let plan = try? PSBTSubject.plan(self.request, under: self.policy, set: set)
+            let plan = try? SigningPlan(request: self.request, under: self.policy, set: set)
         else { return false }
         let sets = set.compactMap { member in
             member == signer.publicKey ? own : try? statement(.nonces(attempt: attempt, member))?.nonceSet()

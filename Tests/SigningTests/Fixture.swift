@@ -64,7 +64,7 @@ struct Scene: Sendable {
         let (transaction, coins) = Self.transaction(inputs: inputs, script: policy.scriptPubKey)
         let request = try SigningRequest(
             transaction: transaction, prevouts: coins, sighashTypes: sighashTypes, policyDigest: policy.digest, id: id)
-        self.plan = try PSBTSubject.plan(request, under: policy, set: set)
+        self.plan = try SigningPlan(request: request, under: policy, set: set)
         let members = self.plan.signers
         self.signers = try members.map { member in try #require(signers.first { $0.publicKey == member }) }
     }

@@ -112,7 +112,7 @@ private struct Office {
         }
         #expect(signed.count == 1)
         let request = try await office.us.manager.request(ids[0])
-        try expectValid(try #require(signed.first), for: try PSBTSubject.plan(request, under: office.group, set: nil))
+        try expectValid(try #require(signed.first), for: try SigningPlan(request: request, under: office.group, set: nil))
     }
 
     @Test func `two ids make two requests, whose nonces do not mix and blame nobody`() async throws {

@@ -43,7 +43,7 @@ struct OfficialMuSig2PSBTTests {
         if spend != .leaf {
             let subject = try PSBTSubject(psbt, for: participants[0])
             guard case .all(let group) = subject.group else { throw SigningError.notASigner(participants[0]) }
-            let plan = try PSBTSubject.plan(try subject.request(under: group), under: group, set: nil)
+            let plan = try SigningPlan(request: try subject.request(under: group), under: group, set: nil)
             #expect(plan.inputs.map(\.path) == [spend == .outputKey ? .outputKey : .keyPath(merkleRoot: input.tapMerkleRoot)])
             return plan
         }
@@ -165,7 +165,7 @@ struct OfficialMuSig2PSBTTests {
         let bare = try paper.subject().request(under: paper.group)
         paper.psbt.inputs[1].sighashType = 0x83
         #expect(try paper.subject().request(under: paper.group) == bare)
-        #expect(try PSBTSubject.plan(bare, under: paper.group, set: nil).inputs.map(\.index) == [0])
+        #expect(try SigningPlan(request: bare, under: paper.group, set: nil).inputs.map(\.index) == [0])
     }
 
     @Test func `what a PSBT claims about participants is proved or refused`() throws {
@@ -198,12 +198,12 @@ struct OfficialMuSig2PSBTTests {
         let subject = try paper.subject()
         let request = try subject.request(under: policy)
         #expect(throws: SigningError.scriptDoesNotMatch(input: 0)) {
-            _ = try PSBTSubject.plan(request, under: policy, set: Array(policy.signers[0...1]))
+            _ = try SigningPlan(request: request, under: policy, set: Array(policy.signers[0...1]))
         }
         paper.psbt.inputs[0].witnessUTXO?.scriptPubKey = policy.scriptPubKey
         let set = try #require(policy.chooseSet(among: Set(policy.signers[1...2])))
         let right = try paper.subject().request(under: try await record.policy())
-        #expect(try PSBTSubject.plan(right, under: policy, set: set).signers == Array(policy.signers[1...2]))
+        #expect(try SigningPlan(request: right, under: policy, set: set).signers == Array(policy.signers[1...2]))
         paper.psbt.proprietary[PolicyRecord.psbtKey] = [1, 2, 3]
         #expect(throws: SigningError.self) { _ = try paper.subject() }
     }

@@ -150,7 +150,7 @@ import Testing
         transaction.outputs.removeLast()
         let request = try SigningRequest(transaction: transaction, prevouts: coins, sighashTypes: [.default, .single])
         #expect(throws: SigningError.sighash(.singleWithoutOutput(input: 1, outputs: 1))) {
-            _ = try PSBTSubject.plan(request, under: group, set: nil)
+            _ = try SigningPlan(request: request, under: group, set: nil)
         }
     }
 
@@ -196,14 +196,14 @@ import Testing
         coins[2].scriptPubKey = try SignerGroup([try Signer(50).publicKey]).scriptPubKey
         transaction.inputs[0].witness = Witness([[1]])
         let request = try SigningRequest(transaction: transaction, prevouts: coins)
-        let plan = try PSBTSubject.plan(request, under: group, set: nil)
+        let plan = try SigningPlan(request: request, under: group, set: nil)
         #expect(plan.inputs.map(\.index) == [1, 3])
         let signed = try complete(signers.map { Party($0, plan) })
         #expect(signed.inputs.map(\.witness.items.count) == [0, 1, 0, 1])
         #expect(signed.txid == transaction.txid)
         try expectValid(signed, for: plan)
         coins[2].amount += 1
-        let other = try PSBTSubject.plan(try SigningRequest(transaction: transaction, prevouts: coins), under: group, set: nil)
+        let other = try SigningPlan(request: try SigningRequest(transaction: transaction, prevouts: coins), under: group, set: nil)
         #expect(zip(plan.inputs, other.inputs).allSatisfy { $0.message != $1.message })
     }
 

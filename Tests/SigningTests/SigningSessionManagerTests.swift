@@ -95,7 +95,7 @@ private struct Machines: Sendable {
         let (transaction, coins) = machines.transaction(inputs: 2)
         #expect(signed.txid == transaction.txid)
         let request = try SigningRequest(transaction: transaction, prevouts: coins)
-        try expectValid(signed, for: try PSBTSubject.plan(request, under: machines.group, set: nil))
+        try expectValid(signed, for: try SigningPlan(request: request, under: machines.group, set: nil))
         await machines.us.close(ids[0])
         await machines.us.close(ids[0])
         #expect(await machines.us.activeSessionCount == 0)

@@ -76,7 +76,7 @@ extension Seeds {
         let spent = TransactionInput(previousOutput: OutPoint(txid: Txid(SHA256.hash([1])), index: 0))
         let transaction = Transaction(inputs: [spent], outputs: [TransactionOutput(amount: 9_000, scriptPubKey: policy.scriptPubKey)])
         let request = try SigningRequest(transaction: transaction, prevouts: coins, policyDigest: policy.digest)
-        let plan = try PSBTSubject.plan(request, under: policy, set: set)
+        let plan = try SigningPlan(request: request, under: policy, set: set)
 
         // What both say when both are honest.
         var session = SigningSession(plan: plan)

@@ -74,12 +74,14 @@ enum CosignCommand {
             let careful = console.errorStyle.yellow("Careful:")
             console.note("\(careful) \(file.path.printable) was made for \(file.header.network), and --network says \(task.network).")
         }
+        // Before the question: who has read and said yes must not learn only then that the passphrase is wrong.
+        let keys = try Self.unlock(file, arguments, console)
         try Self.approve(task, arguments, console)
-        let result = try await Self.sign(task, try Self.unlock(file, arguments, console), arguments, console)
+        let result = try await Self.sign(task, keys, arguments, console)
         try Self.deliver(result, task, arguments, console)
     }
 
-    /// In a function of its own, so that the passphrase is wiped before the waiting begins.
+    /// In a function of its own, so that the passphrase is wiped before the question and the waiting begin.
     private static func unlock(_ file: KeyFile, _ arguments: Arguments, _ console: Console) throws(CommandError) -> UnlockedKeys {
         if file.letsOthersIn {
             console.note("\(console.errorStyle.yellow("Careful:")) others may read or change \(file.path.printable): chmod 600 it.")
@@ -112,15 +114,18 @@ extension CosignCommand {
             let policy = try await self.policy(of: subject, cache: "\(arguments[Self.key]).policies")
             let request = try subject.request(under: policy)
             // Refuses here, before any question, what could not be signed in the end.
-            if let set = arguments[Self.set] ?? policy.onlySet { _ = try PSBTSubject.plan(request, under: policy, set: set) }
+            if let set = arguments[Self.set] ?? policy.onlySet { _ = try SigningPlan(request: request, under: policy, set: set) }
             guard request.prevouts.contains(where: { $0.scriptPubKey == policy.scriptPubKey }) else { throw .scriptDoesNotMatch(input: 0) }
+            let list = Files.shownName(arguments[Self.signers] ?? "")
             if let book, !policy.members.contains(where: book.keys.contains) {
-                let list = (arguments[Self.signers] ?? "").printable
                 throw SigningError.transaction("none of its signers stands in \(list): check --signers")
             }
+            let own = Set([file.header.signer.xOnly] + [policy.ownerKey].compactMap(\.self))
+            let fit = book.map { SignersFit(of: $0.keys, to: policy.members, own: own) }
             return CosignTask(
                 request: request, policy: policy, signer: file.header.signer, names: names,
-                network: arguments[Self.network] ?? file.header.network, set: arguments[Self.set])
+                network: arguments[Self.network] ?? file.header.network, set: arguments[Self.set],
+                remarks: fit?.remarks(on: list, names) ?? [])
         } catch {
             throw .failed("\(path.printable): \(error)")
         }
@@ -215,7 +220,7 @@ extension CosignCommand {
             console.note("\(error)")
             path = nil
         }
-        return .complete(transaction, attempt: 0, set: [keys.key.publicKey], path: path)
+        return .complete(transaction, attempt: 0, set: [keys.key.publicKey], path: path, wasFinished: false)
     }
 
     static func openJournal(at path: String, _ console: Console) async throws(CommandError) -> FileJournal {
@@ -249,7 +254,7 @@ extension CosignCommand {
                     "txid": .string("\(task.request.transaction.txid)"), "attempt": .integer(Int(attempt)), "complete": .bool(false),
                     "transaction": .null,
                 ]))
-        case .complete(let transaction, let attempt, let set, let path):
+        case .complete(let transaction, let attempt, let set, let path, let wasFinished):
             let hex = Hex.encode(transaction.serialized())
             if let out = arguments[Self.out] {
                 do throws(CommandError) { try Files.write(Array("\(hex)\n".utf8), to: out, replacing: arguments[Files.force]) } catch {
@@ -262,11 +267,12 @@ extension CosignCommand {
             }
             let unsigned = transaction.inputs.indices.filter { transaction.inputs[$0].witness.isEmpty }
             let wasNeeded = set.contains(task.signer)
+            let verb = wasFinished ? "Was signed already" : wasNeeded ? "Signed" : "Finished"
             console.note(
-                console.errorStyle.green(
-                    wasNeeded ? "Signed: transaction \(transaction.txid)." : "Finished: transaction \(transaction.txid).")
+                console.errorStyle.green("\(verb): transaction \(transaction.txid).")
                     + (wasNeeded ? "" : " Your signature was not needed."))
-            if let path { console.note("It is in \(path.printable).") }
+            let places = [path, arguments[Self.out]].compactMap { $0?.printable }
+            if !places.isEmpty { console.note("It is in \(places.joined(separator: " and in ")).") }
             if !unsigned.isEmpty {
                 console.note("Still to be signed by others: input \(unsigned.map(String.init).joined(separator: ", ")).")
             }
@@ -289,11 +295,22 @@ struct CosignTask: Sendable {
     let network: Network
     /// The set, where it was agreed on.
     let set: [PublicKey]?
+    /// What else the person should know before the answer.
+    var remarks: [String] = []
+}
+
+extension SpendingPolicy {
+    /// Who can spend without the signers.
+    fileprivate var ownerKey: XOnlyPublicKey? {
+        guard case .owner(let key)? = (self as? DelegatedMultisig)?.internalKey else { return nil }
+        return key
+    }
 }
 
 enum CosignResult: Sendable {
-    /// `path` is where the exchange's folder has the transaction, if it could be written there.
-    case complete(Transaction, attempt: UInt32, set: [PublicKey], path: String?)
+    /// `path` is where the exchange's folder has the transaction, if it could be written there. `wasFinished`: it was there before this
+    /// process came, which signed nothing.
+    case complete(Transaction, attempt: UInt32, set: [PublicKey], path: String?, wasFinished: Bool)
     /// Left after signing, without waiting for the end.
     case left(attempt: UInt32)
 }

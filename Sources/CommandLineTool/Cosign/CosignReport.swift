@@ -27,6 +27,9 @@ struct CosignReport {
             report.line(self.careful("not every part is fixed by the signatures (sighash types \(self.types))."))
         }
         report.field("Signers", self.signers(), width: Self.labelWidth)
+        for remark in self.task.remarks {
+            for line in TextLayout.wrapped("Careful: \(remark)", width: HelpText.columnCountMax) { report.line(self.style.yellow(line)) }
+        }
         return report.lines
     }
 

@@ -51,6 +51,9 @@ struct CosignRunner {
         var pause = Self.pauseMin
         var lastStage: ExchangeStage?
         var isVanished = false
+        // Read before anything is written. A false one is looked through, and then this process signs.
+        let hadFinal = Files.exists(folder.place(of: .final))
+        var hasSigned = false
         while true {
             guard !Interruption.isRequested else { throw .interrupted }
             let now = clock.now - start
@@ -72,6 +75,8 @@ struct CosignRunner {
                 // Again, for the folder may have kept us for minutes, and this is where secret nonces are used.
                 Self.check(&clocks, &machine)
                 for action in machine.step(now: now, key: keys.key, identity: keys.identity) {
+                    if case .write(.partialSignatures, _) = action { hasSigned = true }
+                    own.wasFinished = hadFinal && !hasSigned
                     if let result = try await self.carryOut(action, of: &machine, folder, line, now: now, until: deadline, &own) {
                         return result
                     }
@@ -96,6 +101,8 @@ struct CosignRunner {
         var hasActed = false
         /// Whether the finished transaction could not be put into the folder.
         var isFinalMissing = false
+        /// Whether the finished transaction was there before this process came, and it has not signed.
+        var wasFinished = false
     }
 
     /// Shows the machine what is new. Whether anything was.
@@ -161,7 +168,7 @@ struct CosignRunner {
             Self.leave(&machine, folder)
             return .complete(
                 transaction, attempt: progress.attempt, set: progress.set,
-                path: own.isFinalMissing ? nil : folder.place(of: .final))
+                path: own.isFinalMissing ? nil : folder.place(of: .final), wasFinished: own.wasFinished)
         case .fail(let error): throw self.failure(error, folder)
         }
         return nil

@@ -1,5 +1,6 @@
 import Bitcoin
 import Secp256k1
+import Signing
 
 /// A PSBT as JSON for programs, a few times as long as the PSBT at most.
 enum PSBTDescription {
@@ -9,20 +10,30 @@ enum PSBTDescription {
         return .object([
             ("txid", .string("\(transaction.txid)")), ("network", .optional(network?.rawValue)),
             ("version", .unsigned(UInt64(transaction.version))), ("lock_time", .unsigned(UInt64(transaction.lockTime))),
-            ("complete", .bool(summary.isComplete)), ("ready_to_finalize", .bool(summary.unfinishedCount == 0)),
+            ("policy", self.policy(summary.policy)), ("complete", .bool(summary.isComplete)),
+            ("ready_to_finalize", .bool(summary.unfinishedCount == 0)),
             ("inputs", .array(summary.inputs.enumerated().map { self.json($0.element, index: $0.offset, on: network) })),
-            (
-                "outputs",
-                .array(
-                    transaction.outputs.enumerated().map { index, output in
-                        .object([("index", .integer(index))] + ScriptDescription.json(output, on: network))
-                    })
-            ),
+            ("outputs", .array(self.outputs(of: summary, on: network))),
             ("fee", fee.map(JSONValue.unsigned) ?? .null),
             ("virtual_size", summary.signedSize.map { .integer($0.virtualSizeMax) } ?? .null),
             ("fee_rate", self.feeRate(fee, summary.signedSize?.virtualSizeMax)), ("fee_is_high", .bool(summary.hasHighFee)),
             ("sizes", .array(summary.signedSize.map { self.json($0, fee: fee) } ?? [])),
         ])
+    }
+
+    private static func policy(_ policy: PolicyRecord?) -> JSONValue {
+        guard let policy else { return .null }
+        let signers = policy.signers.map { JSONValue.string("\($0)") }
+        return .object(["threshold": .integer(policy.threshold), "signers": .array(signers)])
+    }
+
+    private static func outputs(of summary: PSBTSummary, on network: Network?) -> [JSONValue] {
+        summary.psbt.unsignedTransaction.outputs.enumerated().map { index, output in
+            var members: [(name: String, value: JSONValue)] = [("index", .integer(index))]
+            members += ScriptDescription.json(output, on: network)
+            members.append(("change", .bool(summary.input(withScriptOf: output) != nil)))
+            return .object(members)
+        }
     }
 
     /// Satoshi per virtual byte, rounded down to hundredths.

@@ -30,6 +30,9 @@ struct PSBTReport {
         for (index, output) in self.summary.psbt.unsignedTransaction.outputs.enumerated() {
             report.line("\(index)".leftPadded(to: 3) + "  " + ScriptDescription.amount(output.amount))
             self.field("to", ScriptDescription.recipient(output.scriptPubKey, on: self.network), to: &report)
+            if let input = self.summary.input(withScriptOf: output) {
+                self.field("", self.style.dim("change: the same script as the coin of input \(input)"), to: &report)
+            }
         }
         self.writeFee(to: &report)
         return report.lines
@@ -51,13 +54,26 @@ struct PSBTReport {
                 + ScriptDescription.form(on: self.network))
         if let policy = self.policyText { report.line(policy) }
         report.line(self.verdict())
+        if self.summary.hasLooseContributions {
+            for line in TextLayout.wrapped(PSBTSummary.looseContributionsText, width: HelpText.columnCountMax) {
+                report.line(self.style.yellow(line))
+            }
+        }
+        self.writeSigners(to: &report)
+    }
+
+    /// Those of the k-of-n policy, who stand at no input.
+    private func writeSigners(to report: inout Report) {
+        guard let signers = self.summary.policy?.signers else { return }
+        report.heading("Signers")
+        for (index, key) in signers.prefix(Self.participantCountMax).enumerated() { report.line("\(index)".leftPadded(to: 3) + "  \(key)") }
+        let rest = signers.count - Self.participantCountMax
+        if rest > 0 { report.line("     … and \(Amounts.grouped(rest)) more (--json lists all)") }
     }
 
     /// The k-of-n policy that the PSBT carries; `cosign` checks it against the coins.
     private var policyText: String? {
-        guard let bytes = self.summary.psbt.proprietary[PolicyRecord.psbtKey], let record = try? PolicyRecord(parsing: bytes) else {
-            return nil
-        }
+        guard let record = self.summary.policy else { return nil }
         let keyPath =
             switch record.internalKey {
             case .owner: "an owner"

@@ -30,6 +30,10 @@ struct PSBTSummary {
 
     let psbt: PSBT
     let inputs: [Input]
+    /// The k-of-n policy that travels in the PSBT, as its maker says.
+    let policy: PolicyRecord?
+    /// The first input that spends a coin with each script.
+    private let inputsByScript: [Script: Int]
     /// In satoshi, or why there is none.
     let fee: Result<UInt64, PSBTError>
     /// Once it is signed; `nil` when nothing is known of some input's size.
@@ -47,17 +51,32 @@ struct PSBTSummary {
                 groups: psbt.inputs[index].musig2Participants, signings: MuSig2Signing.all(of: psbt.inputs[index]),
                 sighashType: psbt.inputs[index].sighashType)
         }
+        self.policy = psbt.proprietary[PolicyRecord.psbtKey].flatMap { try? PolicyRecord(parsing: $0) }
+        self.inputsByScript = Dictionary(
+            self.inputs.enumerated().compactMap { index, input in input.spent.map { ($0.scriptPubKey, index) } }
+        ) { first, _ in first }
         self.fee = Result { () throws(PSBTError) in try psbt.fee(using: context) }
-        self.signedSize = Self.signedSize(of: psbt, context)
+        self.signedSize = Self.signedSize(of: psbt, self.policy, context)
     }
 
     var isComplete: Bool { self.psbt.isComplete }
 
     /// Whether something goes back to where it came from.
-    var hasChange: Bool {
-        let scripts = Set(self.inputs.compactMap(\.spent?.scriptPubKey))
-        return self.psbt.unsignedTransaction.outputs.contains { scripts.contains($0.scriptPubKey) }
+    var hasChange: Bool { self.psbt.unsignedTransaction.outputs.contains { self.input(withScriptOf: $0) != nil } }
+
+    /// The first input whose coin has the output's script, so that the output pays back to whom the coin belongs.
+    func input(withScriptOf output: TransactionOutput) -> Int? { self.inputsByScript[output.scriptPubKey] }
+
+    /// Whether nonces or partial signatures are there without the coin and the signers that they belong to, as in the files of an
+    /// exchange's attempt without its `set.psbt`.
+    var hasLooseContributions: Bool {
+        self.inputs.contains { input in
+            input.signings.contains { $0.isBegun && (input.spent == nil || $0.aggregateKey == nil) }
+        }
     }
+
+    static let looseContributionsText =
+        "Nonces or signatures are there without their coins or signers: combine it with the PSBT that names those (in an exchange: set.psbt)."
 
     var hasHighFee: Bool {
         guard let fee = try? self.fee.get() else { return false }
@@ -118,9 +137,8 @@ extension PSBTSummary {
 // MARK: - Size
 
 extension PSBTSummary {
-    private static func signedSize(of psbt: PSBT, _ context: PSBT.SpendingContext) -> SignedSize? {
-        let record = psbt.proprietary[PolicyRecord.psbtKey].flatMap { try? PolicyRecord(parsing: $0) }
-        return SignedSize(
+    private static func signedSize(of psbt: PSBT, _ record: PolicyRecord?, _ context: PSBT.SpendingContext) -> SignedSize? {
+        SignedSize(
             inputs: psbt.inputs.indices.map { self.spends(ofInput: $0, of: psbt, record, context) },
             outputs: psbt.unsignedTransaction.outputs)
     }

@@ -186,7 +186,7 @@ public struct FileExchange: ~Copyable {
         guard policy.members.contains(enrolment.signer) else { throw .notASigner(enrolment.signer) }
         var configuration = configuration
         // An agreed set is checked, and brought into the order of aggregation, before anything is written.
-        if let set = configuration.set { configuration.set = try PSBTSubject.plan(request, under: policy, set: set).signers }
+        if let set = configuration.set { configuration.set = try SigningPlan(request: request, under: policy, set: set).signers }
         self.request = request
         self.requestDigest = request.digest
         self.signer = enrolment.signer

@@ -35,7 +35,7 @@ extension FileExchange {
         guard let attempt = next, let set, self.proposing != attempt else { return [] }
         guard attempt <= ExchangePath.attemptMax else { throw .tooManyAttempts(limit: ExchangePath.attemptMax) }
         let plan: SigningPlan
-        do { plan = try PSBTSubject.plan(self.request, under: self.policy, set: set) } catch { throw .signing(error) }
+        do { plan = try SigningPlan(request: self.request, under: self.policy, set: set) } catch { throw .signing(error) }
         let statement = Statement(
             .set(plan.signers), request: self.requestDigest, attempt: attempt, enrolment: self.enrolment, identity: identity)
         self.proposing = attempt

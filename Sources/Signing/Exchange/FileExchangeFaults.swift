@@ -33,7 +33,7 @@ extension FileExchange {
         var open: [(first: Statement, second: Statement)] = []
         for (first, second) in self.contradictions where !self.excluded.contains(first.sender) {
             guard case .chosen(let set)? = self.attempts[first.attempt]?.set, set.contains(first.sender),
-                let plan = try? PSBTSubject.plan(self.request, under: self.policy, set: set)
+                let plan = try? SigningPlan(request: self.request, under: self.policy, set: set)
             else {
                 open.append((first, second))
                 continue

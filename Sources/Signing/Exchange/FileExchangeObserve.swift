@@ -76,7 +76,7 @@ extension FileExchange {
             return self.markUnusable(attempt, isSigned: false, now: now)
         }
         guard case .set(let keys) = statement.body,
-            let plan = try? PSBTSubject.plan(self.request, under: self.policy, set: keys), plan.signers == keys
+            let plan = try? SigningPlan(request: self.request, under: self.policy, set: keys), plan.signers == keys
         else {
             self.ignore(file, "signer \(statement.sender) names a set that cannot sign here")
             return self.markUnusable(attempt, isSigned: true, now: now)

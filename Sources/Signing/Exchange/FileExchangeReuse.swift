@@ -17,7 +17,7 @@ extension FileExchange {
         for signer in files.repeaters.intersection(set).subtracting(self.reusers) {
             let named = Set((files.partials[signer] ?? []).compactMap(\.transcript))
             guard named.count > 1 else { continue }
-            if plan == nil { plan = try? PSBTSubject.plan(self.request, under: self.policy, set: set) }
+            if plan == nil { plan = try? SigningPlan(request: self.request, under: self.policy, set: set) }
             guard let plan else { return }
             var standing = files.nonces[signer] ?? []
             // Ours, even if somebody removed them before this process saw them in the folder.

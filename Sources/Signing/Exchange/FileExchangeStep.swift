@@ -140,7 +140,7 @@ extension FileExchange {
         _ number: UInt32, set: [PublicKey], now: Duration, _ actions: inout [ExchangeAction]
     ) throws(ExchangeError) {
         let plan: SigningPlan
-        do { plan = try PSBTSubject.plan(self.request, under: self.policy, set: set) } catch { throw .signing(error) }
+        do { plan = try SigningPlan(request: self.request, under: self.policy, set: set) } catch { throw .signing(error) }
         let areNoncesThere = !(self.attempts[number]?.nonces[self.signer] ?? []).isEmpty
         let role: CurrentAttempt.Role
         var failure: String?

@@ -121,11 +121,4 @@ public struct PSBTSubject: Sendable {
         return try SigningRequest(
             transaction: self.transaction, prevouts: self.prevouts, sighashTypes: types, policyDigest: policy.digest)
     }
-
-    /// The plan of a set: every input whose coin has the policy's script.
-    public static func plan(
-        _ request: SigningRequest, under policy: some SpendingPolicy, set: [PublicKey]?
-    ) throws(SigningError) -> SigningPlan {
-        try SigningPlan(request: request, under: policy, set: set)
-    }
 }

@@ -1,0 +1,64 @@
+import Bitcoin
+import Foundation
+import Secp256k1
+import Signing
+import Testing
+
+@testable import CommandLineTool
+
+/// What `cosign` asks for first, and what it says last.
+@Suite struct CosignEndsTests {
+    /// A group of one, whose signer needs nobody else, with its payment.
+    private func group() throws -> CosignGroup {
+        let group = try CosignGroup(count: 1)
+        let policy = try SignerGroup(group.publicKeys)
+        let (transaction, coin) = CosignGroup.transaction(spending: policy.scriptPubKey)
+        _ = try group.folder.write(PSBT(asking: policy, toSign: transaction, spending: [coin]).serialized(), to: "payment.psbt")
+        return group
+    }
+
+    @Test func `a wrong passphrase is refused before anything is shown or asked`() throws {
+        let group = try self.group()
+        for isAsked in [true, false] {
+            var tool = group.cosign(0, timeLimit: 60)
+            if isAsked { tool.arguments.removeAll { $0 == "--yes" } }
+            tool.environment["CHORALE_PASSPHRASE"] = "qqqq"
+            let run = try tool.run()
+            #expect(run.exitCode == 1 && run.errors.contains("CHORALE_PASSPHRASE is wrong"), "\(run.errors)")
+            #expect(!run.errors.contains("To be signed") && !run.errors.contains("no terminal"), "\(run.errors)")
+            #expect(try group.sharedFiles() == [])
+        }
+    }
+
+    @Test func `every place of the transaction is named, and who comes later hears that it was signed already`() throws {
+        let group = try self.group()
+        let (first, second) = (group.folder.path("first.tx"), group.folder.path("second.tx"))
+        let signed = try group.cosign(0, timeLimit: 60, "--out", first).run()
+        #expect(signed.exitCode == 0 && signed.errors.contains("Signed: transaction "), "\(signed.errors)")
+        #expect(signed.errors.contains("final.tx and in \(first).\n"), "\(signed.errors)")
+        #expect(try group.folder.text("first.tx") == signed.output)
+
+        let late = try group.cosign(0, timeLimit: 60, "--out", second).run()
+        #expect(late.exitCode == 0 && late.output == signed.output)
+        #expect(late.errors.contains("Was signed already: transaction ") && !late.errors.contains("Signed:"), "\(late.errors)")
+        #expect(late.errors.contains("final.tx and in \(second).\n"), "\(late.errors)")
+
+        // A false one signs nothing away: it is replaced, by a signature of this process.
+        let final = try #require(try group.sharedFiles().first { $0.hasSuffix("final.tx") })
+        try FileManager.default.removeItem(atPath: "\(group.keyFile(0)).journal")
+        for file in try group.sharedFiles() { try FileManager.default.removeItem(atPath: "\(group.shared)/\(file)") }
+        try Data("garbage\n".utf8).write(to: URL(fileURLWithPath: "\(group.shared)/\(final)"))
+        let again = try group.cosign(0, timeLimit: 60).run()
+        #expect(again.exitCode == 0 && again.errors.contains("Signed: transaction "), "\(again.errors)")
+    }
+
+    @Test func `a list of signers that fits in part is told beside the question`() throws {
+        let group = try self.group()
+        let stranger = Samples.keys(1)[0]
+        let list = try group.folder.write("\(group.publicKeys[0]) # me\n\(stranger) # Dora\n", to: "signers.txt")
+        let run = try group.cosign(0, timeLimit: 60, "--signers", list).run()
+        let words = run.errors.split { $0.isWhitespace }.joined(separator: " ")
+        #expect(words.contains("Careful: \(list) has these keys that are no signers of the group: Dora (\(stranger))"), "\(run.errors)")
+        #expect(run.exitCode == 0)
+    }
+}
