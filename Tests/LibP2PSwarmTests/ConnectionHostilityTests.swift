@@ -265,6 +265,17 @@ struct `A connection with a hostile other end` {
         #expect(pair.listener.deadline == nil)
     }
 
+    @Test func `holds nothing more of a message that has not come whole once it is closed, and still says goodbye`() throws {
+        var pair = try ConnectionPair()
+        pair.exchange()
+        let message = try pair.dialer.channel?.send([UInt8](repeating: 0, count: 60_000)) ?? []
+        pair.listener.receive(Array(message.dropLast()), now: .zero) { _ in false }
+        #expect(pair.listener.heldByteCount == message.count - 1)
+        pair.listener.close()
+        #expect(pair.listener.heldByteCount == 0)
+        #expect(pair.listener.hasOutput == true)
+    }
+
     @Test func `lets a hundred thousand opened streams through to nobody`() throws {
         var pair = try ConnectionPair()
         pair.exchange()

@@ -150,8 +150,10 @@ extension Connection {
         guard self.closeReason == nil else { return }
         self.closeReason = reason
         switch reason {
-        case .idle, .closedHere: self.session.close()
-        case .session: break
+        case .idle, .closedHere:
+            self.session.close()
+            self.channel?.stopReceiving()
+        case .session: self.channel?.stopReceiving()
         case .security, .handshake, .muxer, .timedOut, .pipeEnded, .encryption, .peerSilent:
             self.session.connectionEnded()
             self.channel = nil

@@ -34,6 +34,9 @@ public struct NoiseChannel: ~Copyable, Sendable {
     /// Bytes that wait for the rest of their message: at most 65,536.
     public var bufferedByteCount: Int { self.partial.count }
 
+    /// Nothing more is received: gives back what waits for its rest. Sending goes on.
+    mutating func stopReceiving() { self.partial = [] }
+
     // MARK: Sending
 
     /// How many bytes a text of this length takes on the wire.
