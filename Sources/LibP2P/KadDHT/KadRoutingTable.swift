@@ -160,8 +160,10 @@ package struct KadRoutingTable: Sendable {
     package var usedBuckets: [Int] { self.buckets.indices.filter { !self.buckets[$0].contacts.isEmpty } }
 
     package var heldByteCount: Int {
-        self.buckets.reduce(0) { total, bucket in
-            (bucket.contacts + bucket.waiting).reduce(total) { $0 + 192 + $1.addresses.reduce(0) { $0 + 128 + $1.bytes.count } }
-        }
+        self.buckets.reduce(0) { $0 + Self.byteCount(of: $1.contacts) + Self.byteCount(of: $1.waiting) }
+    }
+
+    private static func byteCount(of contacts: [KadContact]) -> Int {
+        contacts.reduce(0) { $1.addresses.reduce($0 + 192) { $0 + 128 + $1.bytes.count } }
     }
 }
