@@ -10,6 +10,8 @@ public enum NodeError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The name is none that a topic can have.
     case invalidTopic(String)
     case kad(KadFailure)
+    case relay(RelayError)
+    case holePunch(DCUtRError)
     /// The node's configuration leaves the service out.
     case notConfigured(NodeService)
     /// `disconnect` came before the dial was over.
@@ -30,6 +32,8 @@ public enum NodeError: Error, Equatable, Sendable, CustomStringConvertible {
         case .publish(let error): error.description
         case .invalidTopic: "a topic's name has 1 to \(PubSubTopic.byteCountMax) bytes"
         case .kad(let failure): failure.description
+        case .relay(let error): error.description
+        case .holePunch(let error): error.description
         case .notConfigured(let service): "this node has no \(service.rawValue): its configuration leaves it out"
         case .calledOff: "the dial was called off"
         case .closed: "the node is closed"
@@ -41,4 +45,6 @@ public enum NodeError: Error, Equatable, Sendable, CustomStringConvertible {
 public enum NodeService: String, Sendable {
     case gossipsub
     case kad = "hash table"
+    case relayClient = "use of relays"
+    case holePunch = "hole punching"
 }

@@ -24,7 +24,8 @@ extension PosixNode {
     /// Interfaces come and go, and clocks are set right.
     private func lookAround() {
         self.node.setUnixTimeOffset(System.unixTime - self.now, now: self.now)
-        self.node.setAddresses(self.sockets.listenAddresses, now: self.now)
+        let own = self.sockets.listenAddresses
+        self.node.setAddresses(self.outerAddresses.filter { !own.contains($0) } + own, now: self.now)
         self.carryOut()
     }
 

@@ -31,6 +31,8 @@ public actor PosixNode {
     private(set) lazy var sockets = SocketTable(queue: self.executor.queue, start: self.start) { event in
         self.assumeIsolated { $0.handle(event) }
     }
+    /// Where others reach this node beside the addresses of its interfaces: behind a router that passes a port on, for example.
+    let outerAddresses: [Multiaddr]
     var state = State.open
 
     enum State {
@@ -56,18 +58,21 @@ public actor PosixNode {
     var pingWaiters = Waiters<PeerID, Duration>()
     var identifyWaiters = Waiters<PeerID, IdentifiedPeer>()
     var kadWaiters = Waiters<KadOperationID, KadOutcome>()
+    var reservationWaiters = Waiters<PeerID, RelayReservation>()
+    var upgradeWaiters = Waiters<PeerID, Int>()
     var closeWaiters: [CheckedContinuation<Void, Never>] = []
 
     public nonisolated var unownedExecutor: UnownedSerialExecutor { self.executor.asUnownedSerialExecutor() }
 
     /// - Parameters:
-    ///   - configuration: `addresses` need not be filled in: the node tells its own as soon as it listens.
+    ///   - configuration: with `addresses` that its interfaces do not show, if there are any: a router's that passes a port on.
     ///   - executor: to be shared with others; a new one otherwise.
     public init(
         _ identity: PeerIdentity, configuration: Node.Configuration, executor: NodeExecutor = NodeExecutor()
     ) throws(SecretMemoryError) {
         self.identity = identity
         self.executor = executor
+        self.outerAddresses = configuration.addresses
         self.node = Node(
             identity, staticKey: NoiseStaticKey(try X25519.SecretKey.generate(), of: identity), makeEphemeralKey: X25519.SecretKey.generate,
             configuration: configuration, seed: SystemRandom.bytes(count: 8).reduce(0) { $0 << 8 | UInt64($1) },
@@ -125,6 +130,9 @@ public actor PosixNode {
         case .ping(let event): self.tell(event)
         case .gossipsub(let event): self.tell(event)
         case .kad(let event): self.tell(event)
+        case .relayClient(let event): self.tell(event)
+        case .holePunch(let event): self.tell(event)
+        case .relayServer: break
         }
         for listener in self.listeners.values { listener.yield(event) }
     }
@@ -133,9 +141,7 @@ public actor PosixNode {
         switch event {
         case .connected(let info): self.dialWaiters.answerAll(info.peer, .success(info))
         case .dialFailed(let peer?, let error): self.dialWaiters.answerAll(peer, .failure(.dial(error)))
-        // Relays come with their own protocol, not with the sockets.
-        case .relayNeeded(let id, _): self.node.swarm.dialFailed(id, .noTransport, now: self.now)
-        case .disconnected, .dialFailed(nil, _), .handshakeFailed, .refused: break
+        case .disconnected, .dialFailed(nil, _), .handshakeFailed, .refused, .relayNeeded: break
         default: self.tellStream(event)
         }
     }
@@ -166,6 +172,8 @@ public actor PosixNode {
         self.pingWaiters.answerEverybody(.closed)
         self.identifyWaiters.answerEverybody(.closed)
         self.kadWaiters.answerEverybody(.closed)
+        self.reservationWaiters.answerEverybody(.closed)
+        self.upgradeWaiters.answerEverybody(.closed)
     }
 
     /// Nothing more can happen.

@@ -81,19 +81,7 @@ extension SocketTable {
     private func begin<Owner: PipeOwner & ~Copyable>(
         _ target: DialTarget, _ id: ConnectionID, fromListenPort: Bool, _ owner: inout Owner
     ) throws(SystemError) {
-        let descriptor = try System.makeStreamSocket(target.address.family)
-        System.setNoDelay(descriptor)
-        let isConnected: Bool
-        do throws(SystemError) {
-            if fromListenPort, let local = self.listenPortAddress(like: target) {
-                System.setSharesPort(descriptor)
-                try System.bind(descriptor, to: local)
-            }
-            isConnected = try System.connect(descriptor, to: target.address)
-        } catch {
-            System.close(descriptor)
-            throw error
-        }
+        let (descriptor, isConnected) = try self.connect(target, fromListenPort: fromListenPort)
         let pipe = Pipe(self.takeNumber(), id, descriptor: descriptor, isOutbound: true, state: .connecting)
         if target.isWebSocket {
             pipe.webSocket = WebSocketPipe(
@@ -106,6 +94,35 @@ extension SocketTable {
             self.connectionDecided(pipe, &owner)
         } else {
             pipe.watchOutput(on: self.queue, self.notify)
+        }
+    }
+
+    private func connect(_ target: DialTarget, fromListenPort: Bool) throws(SystemError) -> (descriptor: Int32, isConnected: Bool) {
+        guard fromListenPort, let local = self.listenPortAddress(like: target) else { return try Self.connect(target, from: nil) }
+        do throws(SystemError) {
+            return try Self.connect(target, from: local)
+        } catch {
+            // The connection between just these two ports is there already: where no NAT is in the way, the other side's dial may come
+            // first. Both sides would then wait for the other one to begin, so the dial goes on from another port (as go-libp2p's does).
+            guard error.isAddressTaken else { throw error }
+            return try Self.connect(target, from: nil)
+        }
+    }
+
+    private static func connect(
+        _ target: DialTarget, from local: SocketAddress?
+    ) throws(SystemError) -> (descriptor: Int32, isConnected: Bool) {
+        let descriptor = try System.makeStreamSocket(target.address.family)
+        System.setNoDelay(descriptor)
+        do throws(SystemError) {
+            if let local {
+                System.setSharesPort(descriptor)
+                try System.bind(descriptor, to: local)
+            }
+            return (descriptor, try System.connect(descriptor, to: target.address))
+        } catch {
+            System.close(descriptor)
+            throw error
         }
     }
 

@@ -190,7 +190,7 @@ struct SimulatedNetwork {
             self.streams[stream] = (index, other)
             self.schedule(other, after: delay, .input(.inbound(stream, link.far, protocolID: id)))
             self.schedule(index, after: delay * 2, .input(.opened(request: request, stream, protocolID: id)))
-        case .openOn: break
+        case .openOn, .pauseReading, .resumeReading: break
         case .write(let stream, let bytes):
             self.count(bytes)
             self.forward(.received(stream, bytes), stream, from: index)

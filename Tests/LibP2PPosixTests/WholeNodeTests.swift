@@ -5,7 +5,7 @@ import Testing
 @testable import LibP2PPosix
 
 /// A node with all services that listens on loopback.
-private func wholeNode(_ change: (inout Node.Configuration) -> Void = { _ in }) async throws -> (PosixNode, Multiaddr) {
+func wholeNode(_ change: (inout Node.Configuration) -> Void = { _ in }) async throws -> (PosixNode, Multiaddr) {
     var configuration = Node.Configuration(agentVersion: "test/1.0")
     configuration.gossipsub?.heartbeatInterval = .milliseconds(100)
     configuration.kad?.validators["v"] = KadValidator(
@@ -32,10 +32,10 @@ private func row(of count: Int) async throws -> [PosixNode] {
     return nodes
 }
 
-private func close(_ nodes: [PosixNode]) async { for node in nodes { await node.close() } }
+func close(_ nodes: [PosixNode]) async { for node in nodes { await node.close() } }
 
 /// The first event of a kind.
-private func first<Value: Sendable>(
+func first<Value: Sendable>(
     in events: AsyncStream<Node.Event>, where take: @escaping @Sendable (Node.Event) -> Value?
 ) async throws -> Value {
     try await within {

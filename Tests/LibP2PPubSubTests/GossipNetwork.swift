@@ -165,7 +165,7 @@ struct GossipNetwork {
         case .reset(let stream):
             guard let end = self.streams.removeValue(forKey: stream), let link = self.links[Pair(end.node, end.other)] else { return }
             self.agenda.add(.input(end.other, .reset(end.remote)), at: self.now + link.delay)
-        case .openOn, .closeWrite, .dial, .disconnect: break
+        case .openOn, .closeWrite, .pauseReading, .resumeReading, .dial, .disconnect: break
         }
     }
 }

@@ -105,7 +105,7 @@ private struct Storm {
                 switch command {
                 case .open(let request, _, let names, _), .openOn(let request, _, let names): self.openRequests.append((request, names[0]))
                 case .reset(let stream): self.streams.removeAll { $0 == stream }
-                case .write, .closeWrite, .dial, .disconnect: break
+                case .write, .closeWrite, .pauseReading, .resumeReading, .dial, .disconnect: break
                 }
             }
             mostBytes = max(mostBytes, machine.heldByteCount)

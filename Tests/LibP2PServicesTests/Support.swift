@@ -269,6 +269,9 @@ struct TestNetwork {
                 self.later(.streamInput(known.other, .received(known.other.stream, Array(rest.prefix(count)))), after: self.delay)
                 rest = rest.dropFirst(count)
             }
+            self.later(.streamInput(End(node: node, stream: stream), .writable(stream)), after: .zero)
+        // Every stream takes what it is given at once.
+        case .pauseReading, .resumeReading: break
         case .closeWrite(let stream):
             guard let known = self.streams[End(node: node, stream: stream)], known.isWriteOpen else { return }
             self.streams[End(node: node, stream: stream)]?.isWriteOpen = false

@@ -13,7 +13,8 @@ public import CryptoPrimitives
 ///
 /// - what a peer serves goes to the swarm and from there to all machines: ``Gossipsub`` and ``KadDHT`` begin with the peer then;
 /// - where it can be reached goes to the address book and to the hash table, its signed record to gossipsub for peer exchange;
-/// - under which addresses others see us, and what we serve, goes into what identify and the hash table tell others.
+/// - under which addresses others see us, and what we serve, goes into what identify and the hash table tell others;
+/// - circuits through relays become connections, and reservations become addresses of ours (Node+Relays.swift).
 ///
 /// Further machines are added to the swarm by the owner, who calls ``announce(now:)`` afterwards.
 public struct Node: ~Copyable, Sendable {
@@ -31,6 +32,13 @@ public struct Node: ~Copyable, Sendable {
         public var directPeers: [PeerID: [Multiaddr]] = [:]
         /// `nil`: there is no hash table.
         public var kad: KadDHT.Configuration? = KadDHT.Configuration()
+        /// Reaching others, and being reached, through relays. `nil`: addresses with a relay in them are not dialled.
+        public var relayClient: RelayClient.Configuration? = RelayClient.Configuration()
+        /// Being a relay for others: `nil` unless asked for, since it spends this node's bandwidth on strangers.
+        public var relayServer: RelayServer.Configuration?
+        /// Direct connections in place of relayed ones. Whether a peer that came through a relay is dialled directly without being asked is
+        /// `DCUtR.Configuration.isAutomatic`. `nil`: relayed connections stay what they are.
+        public var holePunch: DCUtR.Configuration? = DCUtR.Configuration()
 
         public init(agentVersion: String, addresses: [Multiaddr] = []) {
             self.agentVersion = agentVersion
@@ -42,34 +50,47 @@ public struct Node: ~Copyable, Sendable {
             var configuration = Configuration(agentVersion: agentVersion, addresses: addresses)
             configuration.gossipsub = nil
             configuration.kad = nil
+            configuration.relayClient = nil
+            configuration.holePunch = nil
             return configuration
         }
     }
 
-    /// What the owner should know, from whom it comes.
+    /// What the owner should know, from whom it comes. What an event asks of the swarm's owner (`relayNeeded`, `circuit`, `dial`) the node
+    /// has done already.
     public enum Event: Equatable, Sendable {
         case swarm(SwarmEvent)
         case identify(Identify.Event)
         case ping(Ping.Event)
         case gossipsub(GossipsubEvent)
         case kad(KadEvent)
+        case relayClient(RelayClient.Event)
+        case relayServer(RelayServer.Event)
+        case holePunch(DCUtR.Event)
     }
 
     /// The connections. Everything may be asked of it except its events, which ``nextEvent(now:)`` takes.
     public var swarm: Swarm
     public let identify: ProtocolHandle<Identify>
     public let ping: ProtocolHandle<Ping>
-    /// `nil` where the configuration has none.
-    public let gossipsub: ProtocolHandle<Gossipsub>?
-    /// `nil` where the configuration has none.
-    public let kad: ProtocolHandle<KadDHT>?
+    // `nil` where the configuration has none.
 
-    private let agentVersion: String
+    public let gossipsub: ProtocolHandle<Gossipsub>?
+    public let kad: ProtocolHandle<KadDHT>?
+    public let relayClient: ProtocolHandle<RelayClient>?
+    public let relayServer: ProtocolHandle<RelayServer>?
+    public let holePunch: ProtocolHandle<DCUtR>?
+
+    let agentVersion: String
     /// Where we listen, as the owner said.
-    private var listenAddresses: [Multiaddr]
+    var listenAddresses: [Multiaddr]
     /// Where enough others see us.
-    private var observedAddresses: [Multiaddr] = []
-    private var unixTimeOffset: Duration
+    var observedAddresses: [Multiaddr] = []
+    var unixTimeOffset: Duration
+    /// Dials through relays to which there is no connection yet, by relay.
+    var dialsWaitingForRelay: [PeerID: [ConnectionID]] = [:]
+    /// Peers that are protected because a reservation rests on the connection with them, ours or theirs.
+    var protectedForReservations: Set<PeerID> = []
     /// The number of the last message that was published.
     private var publishedSequence: UInt64 = 0
 
@@ -98,6 +119,17 @@ public struct Node: ~Copyable, Sendable {
             let machine = KadDHT(peer: identity.id, configuration: configuration, seed: kadSeed, unixTimeOffset: unixTimeOffset)
             return swarm.add(machine, now: now)
         }
+        self.relayClient = configuration.relayClient.map { configuration in
+            let machine = RelayClient(localPeer: identity.id, unixOffset: unixTimeOffset, configuration: configuration)
+            return swarm.add(machine, now: now)
+        }
+        self.relayServer = configuration.relayServer.map { configuration in
+            let machine = RelayServer(identity, unixOffset: unixTimeOffset, addresses: [], configuration: configuration)
+            return swarm.add(machine, now: now)
+        }
+        self.holePunch = configuration.holePunch.map { configuration in
+            swarm.add(DCUtR(configuration: configuration), onLimited: true, now: now)
+        }
         // Identify comes last: it tells of the others.
         let info = IdentifyInfo(agentVersion: configuration.agentVersion, protocols: [], addresses: [])
         let sequence = Self.nanoseconds(now + unixTimeOffset)
@@ -114,7 +146,10 @@ public struct Node: ~Copyable, Sendable {
 
     /// What happened next; `nil` when all is told. What machines need to know of each other is told them here.
     public mutating func nextEvent(now: Duration) -> Event? {
-        if let event = self.swarm.nextEvent() { return .swarm(event) }
+        if let event = self.swarm.nextEvent() {
+            self.join(event, now: now)
+            return .swarm(event)
+        }
         guard self.swarm.machinesMayTell else { return nil }
         if let event = self.swarm.nextEvent(of: self.identify) {
             self.join(event, now: now)
@@ -127,6 +162,18 @@ public struct Node: ~Copyable, Sendable {
             return .gossipsub(event)
         }
         if let kad = self.kad, let event = self.swarm.nextEvent(of: kad) { return .kad(event) }
+        if let relayClient = self.relayClient, let event = self.swarm.nextEvent(of: relayClient) {
+            self.join(event, now: now)
+            return .relayClient(event)
+        }
+        if let relayServer = self.relayServer, let event = self.swarm.nextEvent(of: relayServer) {
+            self.join(event, now: now)
+            return .relayServer(event)
+        }
+        if let holePunch = self.holePunch, let event = self.swarm.nextEvent(of: holePunch) {
+            self.join(event, now: now)
+            return .holePunch(event)
+        }
         self.swarm.machinesMayTell = false
         return nil
     }
@@ -146,84 +193,5 @@ extension Node {
         return try self.swarm.update(gossipsub, now: now) { machine throws(GossipsubPublishError) in
             try machine.publish(data, to: topic, sequence: sequence, now: now)
         }
-    }
-}
-
-// MARK: - What we say of ourselves
-
-extension Node {
-    /// The addresses that others are told: where we listen, then where others see us.
-    public var announcedAddresses: [Multiaddr] {
-        self.listenAddresses + self.observedAddresses.filter { !self.listenAddresses.contains($0) }
-    }
-
-    /// Where we listen has changed.
-    public mutating func setAddresses(_ addresses: [Multiaddr], now: Duration) {
-        self.listenAddresses = addresses
-        self.announce(now: now)
-    }
-
-    /// Tells others what we serve and where, if that has changed: to be called after protocols were added to the swarm or removed, and
-    /// after a change of the hash table's mode.
-    public mutating func announce(now: Duration) {
-        let addresses = self.announcedAddresses
-        let info = IdentifyInfo(agentVersion: self.agentVersion, protocols: self.swarm.servedProtocolIDs, addresses: addresses)
-        let sequence = Self.nanoseconds(now + self.unixTimeOffset)
-        self.swarm.update(self.identify, now: now) { $0.update(info, sequence: sequence, now: now) }
-        if let kad = self.kad { self.swarm.update(kad, now: now) { $0.setOwnAddresses(addresses) } }
-    }
-
-    /// Corrects the clock.
-    public mutating func setUnixTimeOffset(_ offset: Duration, now: Duration) {
-        self.unixTimeOffset = offset
-        if let kad = self.kad { self.swarm.update(kad, now: now) { $0.setUnixTimeOffset(offset) } }
-    }
-
-    /// Records and messages are numbered by nanoseconds since 1970, as others number them.
-    private static func nanoseconds(_ duration: Duration) -> UInt64 {
-        let (seconds, attoseconds) = duration.components
-        let (nanoseconds, isTooLarge) = UInt64(clamping: seconds).multipliedReportingOverflow(by: 1_000_000_000)
-        return isTooLarge ? .max : nanoseconds &+ UInt64(clamping: attoseconds / 1_000_000_000)
-    }
-}
-
-// MARK: - What others say of themselves
-
-extension Node {
-    private mutating func join(_ event: Identify.Event, now: Duration) {
-        switch event {
-        case .identified(let found, _): self.learn(found, now: now)
-        case .observedAddresses(let addresses):
-            self.observedAddresses = addresses
-            self.announce(now: now)
-        case .failed, .refused: return
-        }
-    }
-
-    /// Addresses come first: once the protocols are known, machines begin to use them.
-    private mutating func learn(_ found: IdentifiedPeer, now: Duration) {
-        let peer = found.peer
-        // The peer may have gone since.
-        guard self.swarm.isConnected(to: peer) else { return }
-        if let addresses = found.record?.addresses ?? found.listenAddresses {
-            let usable = self.usable(addresses, of: peer)
-            if let record = found.record {
-                self.swarm.addressBook.add(PeerRecord(peerID: peer, sequence: record.sequence, addresses: usable), now: now)
-            } else {
-                self.swarm.addressBook.add(usable, of: peer, from: .identified, now: now)
-            }
-            if let kad = self.kad { self.swarm.update(kad, now: now) { $0.learn(usable, of: peer) } }
-        }
-        if let gossipsub = self.gossipsub, let bytes = found.signedPeerRecord, let envelope = try? SignedEnvelope(parsing: bytes) {
-            self.swarm.update(gossipsub, now: now) { _ = $0.setRecord(envelope, of: peer) }
-        }
-        if let protocols = found.protocols { self.swarm.learned(protocols, of: peer, now: now) }
-    }
-
-    /// Without those that reach less far than the peer is away. Otherwise a stranger could make us dial into our own network.
-    private func usable(_ addresses: [Multiaddr], of peer: PeerID) -> [Multiaddr] {
-        let scopes = self.swarm.connections(to: peer).compactMap { KadAddressScope(of: $0.remoteAddress) }
-        let farthest = scopes.max() ?? .everywhere
-        return addresses.filter { address in KadAddressScope(of: address).map { $0 >= farthest } ?? false }
     }
 }

@@ -18,7 +18,8 @@ extension RelayServer {
         case .reset(let stream):
             self.forget(hop: stream)
             self.circuitOfStream[stream].map { self.legReset($0, stream, now: now) }
-        case .writable, .protocols: break
+        case .writable(let stream): self.tookAll(stream)
+        case .protocols: break
         }
     }
 
@@ -128,10 +129,39 @@ extension RelayServer {
         }
         let carried = (isFromSource ? circuit.bytesFromSource : circuit.bytesFromTarget) + UInt64(bytes.count)
         if let limit = self.configuration.circuitLimit.byteCount, carried > limit { return self.end(number, .byteLimit) }
-        if isFromSource { circuit.bytesFromSource = carried } else { circuit.bytesFromTarget = carried }
-        self.circuits[number] = circuit
         self.counters.bytes += UInt64(bytes.count)
         self.outbox.send(.write(isFromSource ? target : circuit.sourceStream, bytes))
+        let isPaused: Bool
+        if isFromSource {
+            circuit.bytesFromSource = carried
+            circuit.underWayToTarget += bytes.count
+            isPaused = circuit.underWayToTarget > self.configuration.underWayByteCountMax
+            circuit.isSourcePaused = isPaused
+        } else {
+            circuit.bytesFromTarget = carried
+            circuit.underWayToSource += bytes.count
+            isPaused = circuit.underWayToSource > self.configuration.underWayByteCountMax
+            circuit.isTargetPaused = isPaused
+        }
+        self.circuits[number] = circuit
+        // One end that reads nothing must not have the other one fill this node's memory.
+        if isPaused { self.outbox.send(.pauseReading(stream)) }
+    }
+
+    /// One end has room again for what the other one says.
+    private mutating func tookAll(_ stream: StreamID) {
+        guard let number = self.circuitOfStream[stream], let circuit = self.circuits[number], let target = circuit.targetStream else {
+            return
+        }
+        if stream == target {
+            self.circuits[number]?.underWayToTarget = 0
+            self.circuits[number]?.isSourcePaused = false
+            if circuit.isSourcePaused { self.outbox.send(.resumeReading(circuit.sourceStream)) }
+        } else {
+            self.circuits[number]?.underWayToSource = 0
+            self.circuits[number]?.isTargetPaused = false
+            if circuit.isTargetPaused { self.outbox.send(.resumeReading(target)) }
+        }
     }
 
     private mutating func ended(_ stream: StreamID, now: Duration) {

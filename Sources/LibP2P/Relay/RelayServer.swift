@@ -9,8 +9,7 @@ public struct RelayServer: ProtocolMachine {
         /// Most places (go-libp2p and rust-libp2p: 128), and most of one household (go-libp2p: 8).
         public var reservationCountMax = 128
         public var reservationsPerHouseholdMax = 8
-        /// What each circuit is limited to (go, js and rust: 2 min, 128 KiB); `nil` parts for no limit. What a slow reader has not
-        /// taken is kept by the swarm, which resets its stream beyond `SwarmLimits.pendingWriteByteCountMax`.
+        /// What each circuit is limited to (go, js and rust: 2 min, 128 KiB); `nil` parts for no limit.
         public var circuitLimit = RelayLimit(duration: .seconds(120), byteCount: 131_072)
         /// Most circuits, and most of one peer, whichever end of them it is (rust-libp2p: 16 and 4).
         public var circuitCountMax = 64
@@ -27,6 +26,8 @@ public struct RelayServer: ProtocolMachine {
         public var requestStreamsMax = 512
         /// How long a request, an answer of the other peer, or the end of a refused stream may take.
         public var timeout: Duration = .seconds(15)
+        /// Bytes that wait for one end of a circuit before the other end is read no more. Little: the streams have buffers of their own.
+        public var underWayByteCountMax = 65_536
         /// Most bytes that a source may send before its circuit stands. It should send none.
         public var earlyByteCountMax = 4_096
         /// Peers that are not served.
@@ -88,6 +89,11 @@ public struct RelayServer: ProtocolMachine {
         var early: [UInt8] = []
         var bytesFromSource: UInt64 = 0
         var bytesFromTarget: UInt64 = 0
+        /// Bytes written since that end had taken all, and whether the other end is therefore not read.
+        var underWayToSource = 0
+        var underWayToTarget = 0
+        var isSourcePaused = false
+        var isTargetPaused = false
         var sourceHasEnded = false
         var targetHasEnded = false
 
@@ -140,6 +146,7 @@ public struct RelayServer: ProtocolMachine {
 
     /// The peers that have a place.
     public var reservedPeers: [PeerID] { self.places.keys.sorted() }
+    public func isReserved(_ peer: PeerID) -> Bool { self.places[peer] != nil }
     /// Circuits that stand or begin.
     public var circuitCount: Int { self.circuits.count }
 

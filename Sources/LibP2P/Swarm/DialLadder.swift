@@ -123,6 +123,8 @@ public struct DialOptions: Hashable, Sendable {
     public var role = ConnectionRole.dialer
     /// All addresses at once, from the port on which we listen, and whether or not there is a connection (DCUtR).
     public var isHolePunch = false
+    /// Through no relay, and also when there is a connection through one.
+    public var isDirect = false
     /// Dial although the last attempt failed not long ago: a person is waiting.
     public var ignoresBackoff = false
 
@@ -130,7 +132,10 @@ public struct DialOptions: Hashable, Sendable {
 
     public static func holePunch(as role: ConnectionRole) -> DialOptions {
         var options = DialOptions()
-        (options.role, options.isHolePunch, options.ignoresBackoff) = (role, true, true)
+        (options.role, options.isHolePunch, options.isDirect, options.ignoresBackoff) = (role, true, true, true)
         return options
     }
+
+    /// Whether a connection is what is dialled for.
+    func isAnswered(by info: ConnectionInfo) -> Bool { !info.isLimited && !(self.isDirect && info.remoteAddress.isRelayed) }
 }

@@ -90,6 +90,10 @@ public enum ProtocolCommand: Equatable, Sendable {
     case closeWrite(StreamID)
     /// Both directions at once, bytes under way are dropped.
     case reset(StreamID)
+    /// No more of the peer's bytes for now: they wait in the stream, and the peer waits once its window is used up. A little of what is
+    /// there already may still come.
+    case pauseReading(StreamID)
+    case resumeReading(StreamID)
     /// Dial the peer, with these addresses beside those that are known. `connected` follows, or nothing.
     case dial(PeerID, [Multiaddr])
     /// Ends all connections to a peer.

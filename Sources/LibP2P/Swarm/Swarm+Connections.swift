@@ -299,6 +299,8 @@ extension Swarm {
     /// Keeps connections with a peer: they are neither trimmed nor ended for being idle.
     public mutating func protect(_ peer: PeerID, now: Duration) { self.setProtection(of: peer, true, now: now) }
 
+    public func isProtected(_ peer: PeerID) -> Bool { self.protectedPeers.contains(peer) }
+
     public mutating func unprotect(_ peer: PeerID, now: Duration) { self.setProtection(of: peer, false, now: now) }
 
     private mutating func setProtection(of peer: PeerID, _ isProtected: Bool, now: Duration) {

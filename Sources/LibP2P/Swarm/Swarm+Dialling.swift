@@ -16,15 +16,18 @@ extension Swarm {
     /// The same without carrying on, for machines: whoever calls does that.
     @discardableResult
     mutating func startLadder(_ peer: PeerID, _ addresses: [Multiaddr], _ options: DialOptions, now: Duration) -> ConnectionInfo? {
-        if !options.isHolePunch, let info = self.preferredConnection(to: peer), !info.isLimited { return info }
+        let known = self.preferredConnection(to: peer)
+        if !options.isHolePunch, let known, options.isAnswered(by: known) { return known }
         if let error = self.refusalOfDial(peer, options, now: now) {
             self.events.append(.dialFailed(peer: peer, error))
             return nil
         }
         // What the caller gives comes first within its rank.
         let all = addresses.filter { $0.peerID == nil || $0.peerID == peer } + self.addressBook.addresses(of: peer, now: now)
-        let isConnected = self.peers[peer] != nil
-        let useful = all.filter { self.gate.refusal(of: $0) == nil && !(isConnected && $0.isRelayed) }
+        let wantsDirect = options.isDirect || known != nil
+        let useful = all.filter { self.gate.refusal(of: $0) == nil && !(wantsDirect && $0.isRelayed) }
+        // There is no better one to be had than the one through a relay.
+        if useful.isEmpty, !options.isDirect, self.ladders[peer] == nil, let known { return known }
         // A hole punch has its moment and its role: it does not wait in another dial's queue.
         if options.isHolePunch { self.callOffUnconnected(of: peer) }
         if self.ladders[peer] == nil {
@@ -86,11 +89,14 @@ extension Swarm {
         guard let ladder = self.ladders[peer] else { return }
         if ladder.isOver {
             self.ladders[peer] = nil
-            self.dialIsOver(peer, ladder.failures, now: now)
+            self.dialIsOver(peer, ladder, now: now)
         } else if let deadline = ladder.deadline, ladder.attempts.count < self.limits.dialCountOfPeerMax {
             self.deadlines.insert(.ladder(peer), at: max(deadline, now))
         }
     }
+
+    /// What a dial that has no pipe yet is for.
+    func pendingDial(_ id: ConnectionID) -> RawDial? { self.pendingDials[id]?.raw }
 
     @discardableResult
     private mutating func startDial(_ address: Multiaddr, of peer: PeerID?, _ options: DialOptions, now: Duration) -> ConnectionID {
@@ -108,16 +114,16 @@ extension Swarm {
         return id
     }
 
-    private mutating func dialIsOver(_ peer: PeerID, _ failures: [DialAttemptFailure], now: Duration) {
+    private mutating func dialIsOver(_ peer: PeerID, _ ladder: DialLadder, now: Duration) {
         // A connection that came from the other side meanwhile is what the dial was for; one through a relay is not.
-        guard self.preferredConnection(to: peer)?.isLimited ?? true else { return }
+        if let known = self.preferredConnection(to: peer), ladder.options.isAnswered(by: known) { return }
         self.counters.failedDials += 1
-        guard !failures.isEmpty else {
+        guard !ladder.failures.isEmpty else {
             self.events.append(.dialFailed(peer: peer, .noAddresses))
             return
         }
         self.backOff(peer, now: now)
-        self.events.append(.dialFailed(peer: peer, .allFailed(failures)))
+        self.events.append(.dialFailed(peer: peer, .allFailed(ladder.failures)))
     }
 
     private mutating func backOff(_ peer: PeerID, now: Duration) {
@@ -158,7 +164,7 @@ extension Swarm {
         self.backoffs[peer] = nil
         self.attemptPeers[winner.id] = nil
         // One that comes through a relay while we dial directly does not end that dial.
-        guard let ladder = self.ladders[peer], !winner.isLimited || ladder.attempts[winner.id] != nil else { return }
+        guard let ladder = self.ladders[peer], ladder.options.isAnswered(by: winner) || ladder.attempts[winner.id] != nil else { return }
         self.ladders[peer] = nil
         for id in ladder.attempts.keys.sorted() where id != winner.id {
             if self.pendingDials.removeValue(forKey: id) != nil {

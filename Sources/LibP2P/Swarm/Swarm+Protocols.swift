@@ -142,6 +142,11 @@ extension Swarm {
                 self.streams[id]?.closesAfterWrites = true
             }
         case .reset(let id): if self.streams[id]?.owner == .machine(index) { self.dropStream(id, now: now) }
+        case .pauseReading(let id): if self.streams[id]?.owner == .machine(index) { self.streams[id]?.isReadingPaused = true }
+        case .resumeReading(let id):
+            guard self.streams[id]?.owner == .machine(index) else { return }
+            self.streams[id]?.isReadingPaused = false
+            self.readForMachine(id, now: now)
         case .dial(let peer, let addresses): self.startLadder(peer, addresses, DialOptions(), now: now)
         case .disconnect(let peer): self.closeConnections(with: peer)
         }

@@ -100,10 +100,10 @@ public enum SwarmWriteError: Error, Equatable, Sendable, CustomStringConvertible
 // MARK: - Opening
 
 extension Swarm {
-    /// The connection that new streams take: direct before limited, then the oldest.
+    /// The connection that new streams take: direct before relayed, without limits before limited, then the oldest.
     func preferredConnection(to peer: PeerID) -> ConnectionInfo? {
         let infos = self.connections(to: peer)
-        return infos.first { !$0.isLimited } ?? infos.first
+        return infos.first { !$0.remoteAddress.isRelayed } ?? infos.first { !$0.isLimited } ?? infos.first
     }
 
     func connection(to peer: PeerID, onLimited: Bool) -> ConnectionInfo? {
@@ -206,12 +206,25 @@ extension Swarm {
         guard let id = link.value.streams[yamux], let stream = self.streams[id] else { return }
         switch stream.owner {
         case .application: self.events.append(.readable(id))
-        case .machine(let index):
-            while let chunk = link.value.connection.read(from: yamux, now: now) {
-                self.machineInputs.append((index, .received(id, chunk)))
-            }
+        case .machine: self.readForMachine(id, now: now)
         case .circuit: self.receiveFromCarrier(id, now: now)
         }
+    }
+
+    /// Bytes that a machine gets of one stream before it can say that it wants no more: what a peer may send without being asked.
+    static let machineReadByteCountMax = YamuxLimits.initialWindowByteCount
+
+    mutating func readForMachine(_ id: StreamID, now: Duration) {
+        guard let stream = self.streams[id], case .machine(let index) = stream.owner, !stream.isReadingPaused,
+            let link = self.links[stream.link]
+        else { return }
+        var byteCount = 0
+        while byteCount < Self.machineReadByteCountMax, let chunk = link.value.connection.read(from: stream.yamux, now: now) {
+            byteCount += chunk.count
+            self.machineInputs.append((index, .received(id, chunk)))
+        }
+        if byteCount >= Self.machineReadByteCountMax { self.unread.append(id) }
+        self.touch(link)
     }
 
     mutating func streamEnded(_ yamux: YamuxStreamID, of link: Owned<SwarmLink>, now: Duration) {

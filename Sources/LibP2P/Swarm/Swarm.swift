@@ -15,7 +15,7 @@ public import CryptoPrimitives
 ///   public, WebSocket, relay, and within that as the address book ranks them, each with ``SwarmLimits/dialStagger`` before the next
 ///   one joins; the first proved connection wins. A peer of which all addresses failed is left alone for a while.
 /// - **Two that dial each other** get two connections, and both are kept: whichever one side closed could be the one that the other
-///   just chose. New streams take the direct one before a limited one, then the oldest; the other one falls idle and ends.
+///   just chose. New streams take a direct one before a relayed one, then the oldest; the other one falls idle and ends.
 /// - **Limits** refuse what comes too much, with `SwarmEvent.refused`; the least used connections go first, protected peers' never.
 /// - **Machines** get what they wrote in order; what they read is given back to the peer's window at once. The owner's own streams are
 ///   read when the owner asks, so that the peer feels a slow owner.
@@ -54,6 +54,8 @@ public struct Swarm: ~Copyable, Sendable {
     var touched = YamuxQueue<ConnectionID>()
     var machineInputs = YamuxQueue<(machine: Int, input: ProtocolInput)>()
     var dirtyMachines: Set<Int> = []
+    /// Streams of which machines have got so much that they are asked first whether they want more.
+    var unread = YamuxQueue<StreamID>()
     /// Set whenever a machine ran; whoever has taken all events of all of them takes it back, and need not ask until it is set again.
     var machinesMayTell = true
     var commands = YamuxQueue<SwarmCommand>()
@@ -209,6 +211,8 @@ extension Swarm {
                 self.machinesMayTell = true
                 while let command = self.machines[index].nextCommand() { self.carryOut(command, of: index, now: now) }
                 self.refreshServed(index)
+            } else if let id = self.unread.popFirst() {
+                self.readForMachine(id, now: now)
             } else {
                 return
             }

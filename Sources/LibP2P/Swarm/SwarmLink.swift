@@ -77,6 +77,8 @@ struct SwarmStream: Sendable {
     var pendingByteCount = 0
     /// Close our direction after them.
     var closesAfterWrites = false
+    /// The machine wants no bytes now.
+    var isReadingPaused = false
     /// The peer has ended its direction, and the owner knows.
     var hasEnded = false
 }
