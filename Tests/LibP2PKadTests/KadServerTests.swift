@@ -326,6 +326,29 @@ struct `Requests of the hash table` {
         #expect(report.failedCount == 1)
     }
 
+    @Test func `to a peer that cannot be connected to end when that is known, and not with their time`() throws {
+        let node = SingleNode(seed: 14)
+        let gone = SimulatedNetwork.peer(5, seed: 14)
+        node.machine.addPeer(gone, addresses: [SimulatedNetwork.address(of: 5)], now: .zero)
+        let operation = node.machine.get(key: Array("/v/key".utf8), now: .zero)
+        let dialled = node.commands().compactMap { command in
+            if case .dial(let peer, _) = command { peer } else { nil }
+        }
+        #expect(dialled == [gone])
+        node.machine.dialFailed(SimulatedNetwork.peer(6, seed: 14), now: .milliseconds(1))
+        _ = node.commands()
+        #expect(node.events.isEmpty)
+        node.machine.dialFailed(gone, now: .milliseconds(2))
+        #expect(node.commands().isEmpty)
+        guard case .finished(operation, .failed(.nobodyAnswered), _)? = node.events.first else {
+            Issue.record("\(node.events)")
+            return
+        }
+        // A connection that comes all the same finds nobody who waits for it.
+        node.connect(gone, isOutbound: true, now: .milliseconds(3))
+        #expect(node.openRequest() == nil)
+    }
+
     @Test func `are bounded in number`() {
         let node = SingleNode(seed: 5)
         node.machine.addPeer(SimulatedNetwork.peer(1, seed: 5), addresses: [SimulatedNetwork.address(of: 1)], now: .zero)

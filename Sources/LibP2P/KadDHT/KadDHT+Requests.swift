@@ -99,6 +99,12 @@ extension KadDHT {
         }
     }
 
+    /// No connection to a peer came about: whoever waits for one need not wait until its time is over. Without this, each contact that went
+    /// away costs a lookup the whole `KadDHT.Configuration.requestTimeout`, though its machine refused at once.
+    public mutating func dialFailed(_ peer: PeerID, now: Duration) {
+        for id in self.requestIDs(where: { $0.peer == peer && $0.phase == .dialling }) { self.failed(id, .unreachable, now: now) }
+    }
+
     mutating func opened(_ stream: StreamID, for id: UInt64, now: Duration) {
         guard self.requests[id]?.phase == .opening else {
             // It came too late.

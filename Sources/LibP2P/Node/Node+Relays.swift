@@ -45,7 +45,9 @@ extension Node {
         switch event {
         case .relayNeeded(let id, let dial): self.needRelay(for: id, dial, now: now)
         case .connected(let info): self.relayDialEnded(info.peer, nil, now: now)
-        case .dialFailed(let peer?, let error): self.relayDialEnded(peer, error, now: now)
+        case .dialFailed(let peer?, let error):
+            self.relayDialEnded(peer, error, now: now)
+            if let kad = self.kad { self.swarm.update(kad, now: now) { $0.dialFailed(peer, now: now) } }
         case .disconnected, .dialFailed(nil, _), .handshakeFailed, .refused: break
         case .streamOpened, .streamFailed, .streamInbound, .readable, .ended, .reset, .writable: break
         }
