@@ -52,7 +52,7 @@ let package = Package(
         module("LibP2PPosix", imports: libP2P),
         module("Signing", imports: bitcoin),
         module("SessionStore", imports: signing),
-        module("CommandLineTool", imports: sessionStore),
+        module("CommandLineTool", imports: sessionStore + ["LibP2P", "LibP2PPosix"]),
         .executableTarget(name: "chorale", dependencies: ["CommandLineTool"], swiftSettings: strict),
 
         .target(name: "CTestSupport", path: "Tests/CTestSupport"),
@@ -62,8 +62,6 @@ let package = Package(
         .executableTarget(
             name: "JournalCrashHelper", dependencies: sessionStore + ["SigningTestSupport"], path: "Tests/JournalCrashHelper",
             swiftSettings: strict),
-        .executableTarget(
-            name: "InteropPeer", dependencies: libP2P + ["LibP2PPosix"], path: "Tests/InteropPeer", swiftSettings: strict),
         .executableTarget(name: "LoadPeer", dependencies: libP2P + ["LibP2PPosix"], path: "Tests/LoadPeer", swiftSettings: strict),
 
         tests("CryptoPrimitivesTests", imports: cryptoPrimitives + ["CTestSupport", "CSodium"]),
@@ -81,7 +79,7 @@ let package = Package(
         tests("LibP2PKadTests", imports: libP2P),
         tests("SigningTests", imports: signing + ["SigningTestSupport", "MuSig2Reference"]),
         tests("SessionStoreTests", imports: sessionStore + ["SigningTestSupport", "JournalCrashHelper"]),
-        tests("CommandLineToolTests", imports: sessionStore + ["CommandLineTool", "CTestSupport"]),
+        tests("CommandLineToolTests", imports: sessionStore + ["CommandLineTool", "LibP2P", "CTestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -106,5 +106,8 @@ class Peer:
         except (OSError, ValueError, subprocess.TimeoutExpired):
             self.p.kill()
             self.p.wait()
-        self.p.stdin.close()
+        try:
+            self.p.stdin.close()
+        except OSError:
+            pass
         self.err.close()

@@ -35,6 +35,7 @@ public enum CommandLineTool {
             TransactionCommands.group,
             AuditCommands.group,
             JournalCommands.group,
+            PeerCommands.group,
         ])
 
     /// Runs the command line that this process was started with, and ends the process.

@@ -134,7 +134,7 @@ private enum Kitchen {
 
     /// Every command that is registered, with its path.
     private static func all(below command: Command, path: [String]) -> [(command: Command, path: [String])] {
-        guard case .group(let commands) = command.body else { return [(command, path)] }
+        guard case .group(let commands, _) = command.body else { return [(command, path)] }
         return [(command, path)] + commands.flatMap { self.all(below: $0, path: path + [$0.name]) }
     }
 
@@ -165,7 +165,7 @@ private enum Kitchen {
         for (command, path) in Self.all(below: CommandLineTool.root, path: []) {
             let names = command.declarations.map(\.name)
             #expect(Set(names).count == names.count, "\(path)")
-            if case .group(let commands) = command.body { #expect(Set(commands.map(\.name)).count == commands.count, "\(path)") }
+            if case .group(let commands, _) = command.body { #expect(Set(commands.map(\.name)).count == commands.count, "\(path)") }
         }
     }
 }

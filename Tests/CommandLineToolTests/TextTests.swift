@@ -51,4 +51,13 @@ import Testing
         #expect(TextLayout.lines(of: [], width: 5) == [])
         #expect(TextLayout.lines(of: ["a", "b"], width: 1, continuation: "  ") == ["a", "  b"])
     }
+
+    @Test func `measurements are rounded to their decimals`() {
+        #expect(Amounts.decimals(0.0625, 2) == "0.06")
+        #expect(Amounts.decimals(1.006, 2) == "1.01")
+        #expect(Amounts.decimals(12.999, 2) == "13.00")
+        #expect(Amounts.decimals(-0.5, 1) == "-0.5")
+        #expect(Amounts.decimals(2.6, 0) == "3")
+        #expect(Amounts.decimals(.infinity, 2) == "inf")
+    }
 }

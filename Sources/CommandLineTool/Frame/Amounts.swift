@@ -28,6 +28,16 @@ enum Amounts {
         return "\(Self.grouped(whole)).\(String(hundredths).zeroPadded(to: 2)) sat/vB"
     }
 
+    /// A measurement with so many decimals, rounded: `0.41`.
+    static func decimals(_ value: Double, _ count: Int) -> String {
+        var unit = 1.0
+        for _ in 0..<count { unit *= 10 }
+        let scaled = (value.magnitude * unit).rounded()
+        guard scaled < 9e15 else { return "\(value)" }
+        let (whole, rest) = UInt64(scaled).quotientAndRemainder(dividingBy: UInt64(unit))
+        return "\(value < 0 ? "-" : "")\(whole)\(count > 0 ? "." : "")\(count > 0 ? String(rest).zeroPadded(to: count) : "")"
+    }
+
     /// `1 input`, `2 inputs`.
     static func count(_ count: Int, _ noun: String) -> String { "\(Self.grouped(count)) \(noun)\(count == 1 ? "" : "s")" }
 }

@@ -4,7 +4,8 @@ struct Command: Sendable {
     typealias Work = @Sendable (Arguments, Console) async throws(CommandError) -> Void
 
     enum Body: Sendable {
-        case group([Command])
+        /// `default` is the name of the command that is meant when no name is given, only options or nothing.
+        case group([Command], default: String?)
         case work(Work)
     }
 
@@ -53,13 +54,15 @@ struct Command: Sendable {
     }
 
     /// A group of commands.
-    init(_ name: String, summary: String, discussion: String, examples: [Example] = [], commands: [Command]) {
+    init(
+        _ name: String, summary: String, discussion: String, examples: [Example] = [], commands: [Command], default: String? = nil
+    ) {
         self.name = name
         self.summary = summary
         self.discussion = discussion
         self.items = []
         self.examples = examples
-        self.body = .group(commands)
+        self.body = .group(commands, default: `default`)
     }
 
     var declarations: [ArgumentDeclaration] { self.items.flatMap(\.declarations) }

@@ -13,7 +13,12 @@ struct CommandLineParser {
     /// Parses the words after the program's own name.
     func parse(_ words: [String]) throws(CommandError) -> Request {
         var (command, path, rest) = (self.root, [String](), words[...])
-        while case .group(let commands) = command.body {
+        while case .group(let commands, let defaultName) = command.body {
+            if let ordinary = commands.first(where: { $0.name == defaultName }), Self.namesNoCommand(rest.first) {
+                command = ordinary
+                path.append(command.name)
+                continue
+            }
             guard let word = rest.popFirst() else {
                 // `chorale` alone asks what there is; a group alone has forgotten something.
                 if path.isEmpty { return .help(command, path: path) }
@@ -35,11 +40,16 @@ struct CommandLineParser {
     private func help(for words: ArraySlice<String>) throws(CommandError) -> Request {
         var (command, path) = (self.root, [String]())
         for word in words {
-            guard case .group(let commands) = command.body else { break }
+            guard case .group(let commands, _) = command.body else { break }
             command = try Self.command(named: word, among: commands, path: path)
             path.append(command.name)
         }
         return .help(command, path: path)
+    }
+
+    /// Whether a group's ordinary command is meant. The help is the group's.
+    private static func namesNoCommand(_ word: String?) -> Bool {
+        word.map { $0.hasPrefix("-") && $0 != "--help" && $0 != "-h" } ?? true
     }
 
     private static func command(named word: String, among commands: [Command], path: [String]) throws(CommandError) -> Command {

@@ -13,7 +13,7 @@ struct HelpText {
     func text() -> String {
         var sections = [self.head(), self.section("Usage", self.usageLines())]
         sections.append(TextLayout.paragraphs(self.command.discussion, width: Self.proseColumnCountMax))
-        if case .group(let commands) = self.command.body {
+        if case .group(let commands, _) = self.command.body {
             sections.append(self.section("Commands", Self.twoColumns(commands.map { ($0.name, $0.summary) })))
         }
         let positionals = self.command.declarations.filter(\.isPositional)
@@ -36,7 +36,8 @@ struct HelpText {
 
     private func usageLines() -> [String] {
         switch self.command.body {
-        case .group: ["\(self.fullName) COMMAND …"]
+        case .group(_, default: nil): ["\(self.fullName) COMMAND …"]
+        case .group(_, default: let name?): ["\(self.fullName) [COMMAND] …", "without a command, \(name) is meant"]
         case .work:
             TextLayout.lines(
                 of: [self.fullName] + self.command.items.map(Self.usage), width: Self.columnCountMax - 2, continuation: "    ")

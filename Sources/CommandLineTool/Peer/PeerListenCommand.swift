@@ -1,0 +1,114 @@
+import LibP2P
+import LibP2PPosix
+
+/// `chorale peer listen`: be there for others, and tell what they do.
+enum PeerListenCommand {
+    static let command = Command(
+        "listen", summary: "be a peer that others can reach, and tell who comes and goes",
+        discussion: """
+            Prints its addresses, one a line, and then what happens, until Ctrl-C. It answers ping and identify, and sends back \
+            what comes under /echo/1.0.0. With --json each line is an object with "event" in it; the first is "listening".
+            """,
+        items: [.argument(PeerArguments.listen), .argument(PeerArguments.seed), .argument(.jsonLines)],
+        examples: [
+            Command.Example("to be reached on this machine", "chorale peer listen"),
+            Command.Example("to be reached from everywhere", "chorale peer listen --listen /ip4/0.0.0.0/tcp/4001"),
+        ]
+    ) { (arguments, console) async throws(CommandError) in
+        DescriptorLimit.raise()
+        let node = try PeerByHand.node(.bare(agentVersion: PeerArguments.agentVersion), seed: arguments[PeerArguments.seed])
+        let result: Result<Void, CommandError>
+        do throws(CommandError) { result = .success(try await Self.serve(node, arguments, console)) } catch { result = .failure(error) }
+        await node.close()
+        try result.get()
+    }
+
+    private static func serve(_ node: PosixNode, _ arguments: Arguments, _ console: Console) async throws(CommandError) {
+        let teller = Teller(console: console, isJSON: arguments[.jsonLines])
+        let events = await node.events()
+        await node.serve("/echo/1.0.0") { stream in
+            do throws(NodeStreamError) {
+                while let chunk = try await stream.read() { try await stream.write(chunk) }
+                stream.closeWrite()
+            } catch { stream.reset() }
+        }
+        for address in arguments[PeerArguments.listen].or(PeerArguments.loopback) {
+            do throws(ListenError) { try await node.listen(on: address) } catch { throw .failed("\(error)") }
+        }
+        try teller.tellStart(node.id, await node.listenAddresses)
+        try await Interruption.deferring { () async throws(CommandError) in
+            try await Self.tell(events, teller)
+        }
+    }
+
+    /// Until somebody asks to stop.
+    private static func tell(_ events: AsyncStream<Node.Event>, _ teller: Teller) async throws(CommandError) {
+        let telling = Task { () async -> CommandError? in
+            do throws(CommandError) {
+                for await event in events { try teller.tell(event) }
+                return nil
+            } catch { return error }
+        }
+        let asking = Task {
+            while !Interruption.isRequested, !Task.isCancelled { try? await Task.sleep(for: .milliseconds(50)) }
+            telling.cancel()
+        }
+        let error = await telling.value
+        asking.cancel()
+        if let error { throw error }
+    }
+}
+
+// MARK: - What is told
+
+extension PeerListenCommand {
+    private struct Teller: Sendable {
+        let console: Console
+        let isJSON: Bool
+
+        func tellStart(_ id: PeerID, _ addresses: [Multiaddr]) throws(CommandError) {
+            let texts = addresses.map { $0.appending(.p2p(id)).description }
+            if self.isJSON {
+                try self.console.print(
+                    .object([
+                        "event": .string("listening"), "peer_id": .string(id.description), "addrs": .array(texts.map(JSONValue.string)),
+                    ]))
+            } else {
+                try self.console.print(texts)
+                self.console.note("Ctrl-C ends.")
+            }
+        }
+
+        func tell(_ event: Node.Event) throws(CommandError) {
+            switch event {
+            case .swarm(.connected(let info)):
+                try self.say("connected", info.peer, "from \(info.remoteAddress)", [("address", .string(info.remoteAddress.description))])
+            case .swarm(.disconnected(let info, let error)):
+                try self.say("disconnected", info.peer, "\(error)", [("reason", .string("\(error)"))])
+            case .identify(.identified(let found, _)) where !found.isPush:
+                let agent = found.agentVersion ?? ""
+                try self.say("identified", found.peer, "as \(agent)", [("agent", .string(agent))])
+            case .swarm(.handshakeFailed(let address, let error)):
+                try self.say("refused", nil, "\(address): \(error)", [("address", .string("\(address)")), ("reason", .string("\(error)"))])
+            default: return
+            }
+        }
+
+        private func say(
+            _ event: String, _ peer: PeerID?, _ words: String, _ members: [(name: String, value: JSONValue)]
+        ) throws(CommandError) {
+            if self.isJSON {
+                var all: [(name: String, value: JSONValue)] = [("event", .string(event))]
+                if let peer { all.append(("peer_id", .string(peer.description))) }
+                try self.console.print(.object(all + members))
+            } else {
+                try self.console.print("\(event.padded(to: 12)) \(peer.map { "\($0) " } ?? "")\(words.printable)")
+            }
+        }
+    }
+}
+
+extension Argument where Value == Bool {
+    /// `--json` of a command that goes on and on.
+    fileprivate static let jsonLines = Argument.flag("json", help: "print one JSON object a line for each thing that happens")
+}
