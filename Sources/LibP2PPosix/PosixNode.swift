@@ -97,28 +97,32 @@ public actor PosixNode {
 
     private func handle(_ event: SocketEvent) {
         self.sockets.handle(event, &self.node.swarm)
-        self.tellEvents()
+        self.settle()
     }
 
     /// After every call into the node.
     func carryOut() {
         self.sockets.carryOut(&self.node.swarm)
-        self.tellEvents()
+        self.settle()
     }
 
-    /// The same for what streams do: they do it often, and gain by doing it together.
+    /// Tells what happened, and carries out what the node makes of it, until nothing happens any more.
+    private func settle() {
+        self.tellEvents()
+        while self.node.swarm.hasCommands {
+            self.sockets.carryOut(&self.node.swarm)
+            self.tellEvents()
+        }
+    }
+
+    /// After what streams do: they do it often, and gain by having it carried out together, at the end of the loop's turn.
     func carryOutSoon() {
         self.sockets.carryOutSoon()
         self.tellEvents()
     }
 
-    /// Tells what happened, and carries out what the node makes of it, until nothing happens any more.
     private func tellEvents() {
-        while let event = self.node.nextEvent(now: self.now) {
-            self.tell(event)
-            guard self.node.swarm.hasCommands else { continue }
-            self.sockets.carryOut(&self.node.swarm)
-        }
+        while let event = self.node.nextEvent(now: self.now) { self.tell(event) }
         for pump in self.machinePumps { pump(&self.node.swarm) }
         if self.state == .closing, self.sockets.pipes.isEmpty { self.stop() }
     }
