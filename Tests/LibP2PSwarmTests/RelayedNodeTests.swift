@@ -79,6 +79,8 @@ struct `Nodes that only a relay connects` {
 
         // The one that was dialled tries an ordinary dial first, which the other one's NAT swallows.
         net.world.run(for: .seconds(10))
+        // Whom it is connected to has been told the new address.
+        #expect(net.relay.node.swarm.addressBook.addresses(of: net.other.id, now: net.now).contains(net.circuit))
         #expect(net.one.punches.map(\.role) == [.dialer] && net.other.punches.map(\.role) == [.listener])
         #expect(net.one.upgrades == [.upgraded(net.other.id, attempts: 1)])
         #expect(net.other.upgrades == [.upgraded(net.one.id, attempts: 1)])
@@ -151,7 +153,11 @@ struct `Nodes that only a relay connects` {
     }
 
     @Test func `keep a reservation for as long as they want it, and no longer`() throws {
-        let net = try RelayedWorld()
+        // Without protocols that keep their streams open: nothing else holds the connection.
+        let net = try RelayedWorld { configuration in
+            configuration.gossipsub = nil
+            configuration.kad = nil
+        }
         net.reserve()
         // Longer than an idle connection lasts, and than a reservation does without being renewed.
         net.world.run(for: .seconds(7_500))
