@@ -240,6 +240,12 @@ def gossip(a, b):
             delivered(publisher, [receiver], os.urandom(size))
 
 
+@case("gossipsub both ways, one side of version 1.0", "old", "b", players={"*": {"chorale", "py"}},
+      wants={"old": ["--topic", TOPIC, "--meshsub", "/meshsub/1.0.0"], "b": ["--topic", TOPIC]})
+def gossip_with_old(old, b):
+    gossip(old, b)
+
+
 @case("gossipsub through a third node, each end publishing", "a", "middle", "b", wants=SUBSCRIBED,
       only_if=lambda parts: parts[0] <= parts[2])
 def gossip_through(a, middle, b):

@@ -112,7 +112,16 @@ def leave(peers):
     """Without connections among each other, and with no event that a later case could take for its own."""
     for one, other in itertools.permutations(peers, 2):
         one.cmd("disconnect", peer=other.id)
+    # Who has not noticed yet would take the end of this connection for that of the next one.
+    ids, end = {peer.id for peer in peers}, time.monotonic() + 3
     for peer in peers:
+        while any(each["peer_id"] in ids for each in peer.do("peers")["peers"]):
+            if time.monotonic() > end:
+                # The next case gets a new one.
+                peer.p.kill()
+                peer.p.wait()
+                break
+            time.sleep(0.02)
         with peer.cv:
             peer.events.clear()
 

@@ -40,6 +40,8 @@ import Darwin
     @Test(arguments: [
         ("--listen", "127.0.0.1:4001"), ("--listen", "/ip4/127.0.0.1/tcp/66000"), ("--listen", ""), ("--seed", "00"), ("--seed", "xyz"),
         ("--echo", ""), ("--echo", "/a\n/b"), ("--sink", String(repeating: "x", count: 1_024)),
+        ("--meshsub", "/meshsub/2.0.0"), ("--heartbeat", "0"), ("--heartbeat", "x"), ("--dht", "on"), ("--relay", "yes"),
+        ("--kad-protocol", ""), ("--namespace", "a/b"), ("--d", "0"), ("--relay-data", "0"),
     ])
     func `a value that cannot be is refused before a node starts`(option: String, value: String) throws {
         #expect(throws: CommandError.self) {
@@ -58,6 +60,14 @@ import Darwin
             try #require(JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any], "\(line)")
         }
         return (events, run)
+    }
+
+    @Test func `a mesh whose bounds contradict each other, and a topic that can be none, are refused`() throws {
+        let (events, run) = try self.run(["--d", "3", "--dlo", "5"], [])
+        #expect(events.isEmpty && run.exitCode == 2 && run.errors.contains("--dlo, --d and --dhi"))
+        #expect(try self.run(["--topic", ""], []).run.exitCode == 2)
+        // The smallest that go together.
+        #expect(try self.run(["--d=1", "--dlo=1", "--dhi=1", "--px", "--no-sign", "--topic=t"], []).run.exitCode == 0)
     }
 
     @Test func `a seed makes the same identity each time, and the peer tells it with its address`() throws {

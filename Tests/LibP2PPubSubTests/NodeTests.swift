@@ -14,6 +14,24 @@ struct `A gossipsub node` {
         #expect(bench.machine.topics == ["b"])
     }
 
+    @Test func `speaks the versions that it is told to, in their order`() throws {
+        var bench = Bench { $0.protocolIDs = ["/meshsub/1.0.0", "/meshsub/1.1.0"] }
+        #expect(bench.machine.servedProtocolIDs == ["/meshsub/1.0.0", "/meshsub/1.1.0"])
+        try bench.connect(1)
+        bench.commands = []
+        bench.resetOurStream(1)
+        for _ in 0..<20 { bench.pass(.seconds(1)) }
+        let opened = bench.commands.compactMap { command in
+            if case .open(_, _, let protocolIDs, _) = command { protocolIDs } else { nil }
+        }
+        #expect(opened.first == ["/meshsub/1.0.0", "/meshsub/1.1.0"])
+        var parameters = GossipsubParameters()
+        for wrong in [[], ["/meshsub/2.0.0"], ["/meshsub/1.1.0", ""]] {
+            parameters.protocolIDs = wrong
+            #expect(!parameters.isConsistent)
+        }
+    }
+
     @Test func `tries a lost stream again, later each time, and then no more`() throws {
         var bench = Bench()
         try bench.connect(1)

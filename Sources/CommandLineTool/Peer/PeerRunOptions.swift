@@ -10,6 +10,11 @@ enum PeerRunOptions {
     private static let noPubSub = Argument.flag("no-pubsub", help: "do not speak gossipsub")
     private static let noSign = Argument.flag("no-sign", help: "publish messages without author and signature, and take no others")
     private static let px = Argument.flag("px", help: "tell peers that leave the mesh of a topic about others in it")
+    private static let versions = Argument.repeated(
+        "meshsub", "ID", isRequired: false,
+        help: "speak this version of gossipsub, e.g. /meshsub/1.1.0; may be given several times, the preferred one first (default: all, "
+            + "the newest first)",
+        parse: Self.version)
     private static let heartbeat = Argument.option(
         "heartbeat", "SECONDS", default: Duration.seconds(1), defaultText: "1", help: "time between two looks at the meshes",
         parse: Self.seconds)
@@ -52,6 +57,7 @@ enum PeerRunOptions {
 
     static let items: [Command.Item] = [
         .argument(Self.topics), .argument(Self.republish), .argument(Self.noPubSub), .argument(Self.noSign), .argument(Self.px),
+        .argument(Self.versions),
         .argument(Self.heartbeat), .argument(Self.degree), .argument(Self.degreeLow), .argument(Self.degreeHigh), .argument(Self.dht),
         .argument(Self.kadProtocol), .argument(Self.namespaces), .argument(Self.relay), .argument(Self.relayDuration),
         .argument(Self.relayData), .argument(Self.dcutr),
@@ -94,6 +100,7 @@ enum PeerRunOptions {
         parameters.meshDegreeByScore = min(parameters.meshDegreeByScore, degree)
         parameters.heartbeatInterval = arguments[Self.heartbeat]
         parameters.exchangesPeers = arguments[Self.px]
+        parameters.protocolIDs = arguments[Self.versions].or(parameters.protocolIDs)
         if arguments[Self.noSign] {
             parameters.signaturePolicy = .strictNoSign
             // Without authors and numbers, messages are told apart by what they say.
@@ -122,6 +129,12 @@ enum PeerRunOptions {
         guard text.utf8.allSatisfy({ (0x30...0x39).contains($0) || $0 == 0x2e }), let value = Double(text), (0.01...3_600).contains(value)
         else { throw InvalidText("it must be a number of seconds from 0.01 to 3,600") }
         return .seconds(value)
+    }
+
+    private static let version: TextParser<String> = { (text) throws(InvalidText) in
+        let known = GossipsubParameters().protocolIDs
+        guard known.contains(text) else { throw InvalidText("take one of \(known.joined(separator: ", "))") }
+        return text
     }
 
     private static let namespace: TextParser<String> = { (text) throws(InvalidText) in

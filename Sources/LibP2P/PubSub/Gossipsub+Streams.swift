@@ -98,7 +98,7 @@ extension Gossipsub {
         self.openRequests[request] = number
         self.peers[number]?.outbound = .opening(request: request)
         self.peers[number]?.reopenHeartbeat = nil
-        self.commands.append(.open(request: request, peer.id, protocolIDs: GossipsubVersion.protocolIDs))
+        self.commands.append(.open(request: request, peer.id, protocolIDs: self.parameters.protocolIDs))
     }
 
     private mutating func opened(_ request: UInt64, _ stream: StreamID, _ protocolID: String, now: Duration) {

@@ -87,7 +87,7 @@ public struct Gossipsub: ProtocolMachine {
 
     // MARK: ProtocolMachine
 
-    public var servedProtocolIDs: [String] { GossipsubVersion.protocolIDs }
+    public var servedProtocolIDs: [String] { self.parameters.protocolIDs }
 
     public var deadline: Duration? { self.heartbeatDue }
 

@@ -1,6 +1,9 @@
 /// How a gossipsub node behaves. The defaults are those of the specification (gossipsub 1.0 and 1.1, "Parameters") and of
 /// go-libp2p-pubsub.
 public struct GossipsubParameters: Sendable {
+    /// The versions that are spoken, preferred first: all of these four, or some of them in any order.
+    public var protocolIDs = ["/meshsub/1.2.0", "/meshsub/1.1.0", "/meshsub/1.0.0", "/floodsub/1.0.0"]
+
     // MARK: The mesh
 
     /// How many mesh peers a topic should have (`D`).
@@ -76,7 +79,8 @@ public struct GossipsubParameters: Sendable {
             case (.strictNoSign, .authorAndSequence): false
             case (.strictSign, _), (.strictNoSign, .custom): true
             }
-        return degrees && outbound && byScore && history && times && ids && self.scoring.isConsistent
+        let versions = !self.protocolIDs.isEmpty && self.protocolIDs.allSatisfy { GossipsubVersion(protocolID: $0) != nil }
+        return versions && degrees && outbound && byScore && history && times && ids && self.scoring.isConsistent
     }
 }
 

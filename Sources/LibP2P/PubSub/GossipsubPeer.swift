@@ -8,9 +8,6 @@ enum GossipsubVersion: Int, Comparable, Sendable {
     case v11
     case v12
 
-    /// The protocol ids of all versions, preferred first.
-    static let protocolIDs = ["/meshsub/1.2.0", "/meshsub/1.1.0", "/meshsub/1.0.0", "/floodsub/1.0.0"]
-
     init?(protocolID: String) {
         switch protocolID {
         case "/meshsub/1.2.0": self = .v12
