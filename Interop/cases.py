@@ -26,14 +26,15 @@ class Case:
     players: dict = field(default_factory=dict)
     only_if: Callable = lambda parts: True
     # The parts whose peers serve one combination alone, because they would remember where others are. (A py-libp2p node takes a second
-    # to start, and its commands do not use what it remembers.)
+    # to start, and its commands do not use where others were.)
     fresh: set = field(default_factory=set)
 
     def options(self, part):
         return [*self.wants.get("*", []), *self.wants.get(part, [])]
 
     def is_fresh(self, part, implementation):
-        return part in self.fresh and implementation != "py"
+        # With topics, py-libp2p mixes up the end of one connection with the next one to the same peer, so it gets none.
+        return part in self.fresh and (implementation != "py" or "--topic" in self.options(part))
 
     def can_play(self, part, implementation):
         return implementation in self.players.get(part, self.players.get("*", ALL))
@@ -231,7 +232,7 @@ def delivered(publisher, receivers, data):
         check(event["from"] == publisher.id and event["topic"] == TOPIC and event["signed"], event)
 
 
-@case("gossipsub both ways, small and large", "a", "b", wants=SUBSCRIBED)
+@case("gossipsub both ways, small and large", "a", "b", wants=SUBSCRIBED, fresh={"a", "b"})
 def gossip(a, b):
     join(a, b)
     meshed(a, b)
@@ -241,13 +242,13 @@ def gossip(a, b):
             delivered(publisher, [receiver], os.urandom(size))
 
 
-@case("gossipsub both ways, one side of version 1.0", "old", "b", players={"*": {"chorale", "py"}},
+@case("gossipsub both ways, one side of version 1.0", "old", "b", fresh={"old", "b"}, players={"*": {"chorale", "py"}},
       wants={"old": ["--topic", TOPIC, "--meshsub", "/meshsub/1.0.0"], "b": ["--topic", TOPIC]})
 def gossip_with_old(old, b):
     gossip(old, b)
 
 
-@case("gossipsub through a third node, each end publishing", "a", "middle", "b", wants=SUBSCRIBED,
+@case("gossipsub through a third node, each end publishing", "a", "middle", "b", wants=SUBSCRIBED, fresh={"a", "middle", "b"},
       only_if=lambda parts: parts[0] <= parts[2])
 def gossip_through(a, middle, b):
     join(a, middle)
