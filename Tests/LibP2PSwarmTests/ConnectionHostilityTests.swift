@@ -252,6 +252,26 @@ struct `A connection with a hostile other end` {
         #expect(pair.listener.takeEvents().inbound == nil)
     }
 
+    @Test func `keeps nothing of streams that have ended while an older one still negotiates`() throws {
+        var pair = try ConnectionPair()
+        pair.exchange()
+        let slow = try pair.dialer.session.open(now: .zero)
+        try pair.dialer.session.write([19], to: slow)
+        pair.exchange()
+        for _ in 0..<1_000 {
+            let id = try pair.dialer.open(["/echo/1.0.0"], now: .zero)
+            pair.exchange()
+            let theirs = try #require(pair.listener.takeEvents().inbound)
+            pair.dialer.closeWrite(id)
+            pair.listener.closeWrite(theirs)
+            pair.exchange()
+        }
+        #expect(pair.listener.streamCount == 1)
+        #expect(pair.listener.negotiationDeadlines.count <= 34)
+        #expect(pair.dialer.negotiationDeadlines.count == 0)
+        #expect(pair.listener.deadline == .seconds(10))
+    }
+
     @Test func `ends for a rule of yamux that the peer breaks, and tells it why`() throws {
         var pair = try ConnectionPair()
         pair.exchange()

@@ -131,6 +131,7 @@ extension Connection {
         self.nextNegotiationSerial += 1
         self.negotiations[id] = StreamNegotiation(side: side, serial: serial)
         self.negotiationDeadlines.append((id, serial, now + self.limits.streamNegotiationTimeout))
+        self.dropOutdatedDeadlines()
     }
 
     private mutating func continueNegotiation(of id: YamuxStreamID, now: Duration, supports: (String) -> Bool) {
@@ -196,5 +197,9 @@ extension Connection {
         while let first = self.negotiationDeadlines.first, self.negotiations[first.id]?.serial != first.serial {
             _ = self.negotiationDeadlines.popFirst()
         }
+        // Behind one stream that a peer leaves in the middle, all that it opens and ends after it would else be kept.
+        guard self.negotiationDeadlines.count > 2 * self.negotiations.count + 32 else { return }
+        let live = self.negotiations
+        self.negotiationDeadlines.keep { live[$0.id]?.serial == $0.serial }
     }
 }
