@@ -43,9 +43,9 @@ struct `A swarm's limits` {
         let node = world.nodes[0]
         var ids: [ConnectionID?] = []
         for _ in 0..<4 { ids.append(node.swarm.accepted(from: try Multiaddr(text: "/ip6/2001:db8::1/tcp/1"), now: world.now)) }
-        // Another address of the same /64 is the same household; of IPv4, each is its own.
+        // Another address of the same /64 is the same household.
         ids.append(node.swarm.accepted(from: try Multiaddr(text: "/ip6/2001:db8::2/tcp/1"), now: world.now))
-        for last in 1...3 { ids.append(node.swarm.accepted(from: try Multiaddr(text: "/ip4/192.0.2.\(last)/tcp/1"), now: world.now)) }
+        for port in 1...3 { ids.append(node.swarm.accepted(from: try Multiaddr(text: "/ip4/192.0.2.1/tcp/\(port)"), now: world.now)) }
         #expect(ids.map { $0 != nil } == [true, true, true, false, false, true, true, false])
         world.pump()
         #expect(
@@ -59,6 +59,40 @@ struct `A swarm's limits` {
         #expect(node.swarm.pendingCount == 0)
         #expect(node.events.handshakeFailures == [ConnectionError](repeating: .timedOut(at: .negotiatingSecurity), count: 5))
         #expect(node.swarm.accepted(from: try Multiaddr(text: "/ip6/2001:db8::2/tcp/1"), now: world.now) != nil)
+    }
+
+    @Test func `do not let a few who connect and say nothing keep the others out`() throws {
+        let world = try self.world(2) { _ in }
+        let (node, honest) = (world.nodes[0], world.nodes[1])
+        let (most, grace) = (node.swarm.limits.inboundHandshakeCountMax, node.swarm.limits.handshakeGracePeriod)
+        // Four households take all places, and take them again whenever they lose one.
+        let silent = try (1...4).map { try Multiaddr(text: "/ip4/192.0.2.\($0)/tcp/1") }
+        func crowd() {
+            for address in silent { while node.swarm.accepted(from: address, now: world.now) != nil {} }
+            #expect(node.swarm.inboundHandshakeCount == most)
+        }
+        crowd()
+        honest.swarm.dial(node.id, at: [node.address], now: world.now)
+        for _ in 0..<20 {
+            world.run(for: .milliseconds(10))
+            crowd()
+        }
+        #expect(honest.isConnected(to: node.id))
+        #expect(node.isConnected(to: honest.id))
+        #expect(node.events.handshakeFailures.allSatisfy { $0 == .closedHere(.limit(.tooManyHandshakes(maximum: most))) })
+
+        // Where each comes from a household of its own, none loses its place before its time.
+        let many = try self.world(1) { $0.inboundHandshakeCountMax = 10 }
+        func isTaken(_ text: String, at now: Duration) throws -> Bool {
+            try many.nodes[0].swarm.accepted(from: Multiaddr(text: text), now: now) != nil
+        }
+        for number in 1...10 { #expect(try isTaken("/ip4/192.0.2.\(number)/tcp/1", at: .milliseconds(number))) }
+        #expect(try !isTaken("/ip4/198.51.100.1/tcp/1", at: .milliseconds(1) + grace - .nanoseconds(1)))
+        #expect(try isTaken("/ip4/198.51.100.1/tcp/1", at: .milliseconds(1) + grace))
+        #expect(try !isTaken("/ip4/198.51.100.1/tcp/1", at: .milliseconds(1) + grace))
+        many.pump()
+        #expect(many.nodes[0].swarm.pendingCount == 10)
+        #expect(many.nodes[0].events.handshakeFailures == [.closedHere(.limit(.tooManyHandshakes(maximum: 10)))])
     }
 
     @Test func `drop the least used connections, but no protected and no young ones`() throws {

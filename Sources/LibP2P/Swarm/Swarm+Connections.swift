@@ -26,7 +26,7 @@ extension Swarm {
         defer { self.settle(now: now) }
         let pending = dial.flatMap { self.pendingDials.removeValue(forKey: $0) }
         guard self.streams[stream]?.request == nil, self.streams[stream] != nil, dial == nil || pending != nil,
-            role == .dialer || self.refusalOfPipe(from: address) == nil
+            role == .dialer || self.refusalOfPipe(from: address, now: now) == nil
         else {
             self.dropStream(stream, now: now)
             if let dial, let pending { self.attemptFailed(dial, of: peer, address: pending.raw.address, .pipe(.unreachable), now: now) }
@@ -46,19 +46,38 @@ extension Swarm {
         return id
     }
 
-    /// Which limit stands in the way of a stranger's pipe.
-    func refusalOfPipe(from address: Multiaddr) -> SwarmRefusal? {
+    /// Which limit stands in the way of a stranger's pipe. Where too many are in their handshakes, one of those may make room.
+    mutating func refusalOfPipe(from address: Multiaddr, now: Duration) -> SwarmRefusal? {
         if let refusal = self.gate.refusal(of: address) { return refusal }
-        if self.inboundHandshakeCount >= self.limits.inboundHandshakeCountMax {
-            return .tooManyHandshakes(maximum: self.limits.inboundHandshakeCountMax)
-        }
         if self.establishedCount >= self.limits.connectionCountMax { return .tooManyConnections(maximum: self.limits.connectionCountMax) }
         if let key = SwarmGate.addressKey(of: address), !address.isRelayed,
             self.inboundCountsByAddress[key, default: 0] >= self.limits.inboundCountFromAddressMax
         {
             return .tooManyConnectionsFromAddress(maximum: self.limits.inboundCountFromAddressMax)
         }
+        if self.inboundHandshakeCount >= self.limits.inboundHandshakeCountMax, !self.endOneHandshake(for: address, now: now) {
+            return .tooManyHandshakes(maximum: self.limits.inboundHandshakeCountMax)
+        }
         return nil
+    }
+
+    /// Ends the oldest handshake of the household that has the most, so that a few who only connect and say nothing cannot keep
+    /// everybody else out. One that has not been given its time yet stays, unless its household has more than the newcomer's would have.
+    private mutating func endOneHandshake(for address: Multiaddr, now: Duration) -> Bool {
+        var households: [[UInt8]: (count: Int, oldest: Owned<SwarmLink>)] = [:]
+        for link in self.inboundHandshakes.compactMap({ self.links[$0] }) {
+            let household = SwarmGate.addressKey(of: link.value.address) ?? []
+            let known = households[household]
+            let oldest = known.map { $0.oldest.value.id < link.value.id ? $0.oldest : link } ?? link
+            households[household] = ((known?.count ?? 0) + 1, oldest)
+        }
+        let own = households[SwarmGate.addressKey(of: address) ?? []]?.count ?? 0
+        guard let crowd = households.values.max(by: { ($0.count, $1.oldest.value.id) < ($1.count, $0.oldest.value.id) }),
+            crowd.count > own + 1 || now - crowd.oldest.value.created >= self.limits.handshakeGracePeriod
+        else { return false }
+        crowd.oldest.value.connection.close(.limit(.tooManyHandshakes(maximum: self.limits.inboundHandshakeCountMax)))
+        self.attend(to: crowd.oldest, now: now)
+        return true
     }
 
     /// Begins the handshake in a pipe.
@@ -80,7 +99,7 @@ extension Swarm {
             id, connection, role: role, isOutbound: isOutbound, address: address.withoutPeerID, dialledPeer: peer, isLimited: isLimited,
             carrier: carrier, now: now)
         if !isOutbound {
-            self.inboundHandshakeCount += 1
+            self.inboundHandshakes.insert(id)
             self.countInbound(address, by: 1)
         }
         let owned = Owned(link)
@@ -153,7 +172,7 @@ extension Swarm {
     }
 
     private mutating func established(_ link: Owned<SwarmLink>, _ peer: PeerID, now: Duration) {
-        if !link.value.isOutbound { self.inboundHandshakeCount -= 1 }
+        self.inboundHandshakes.remove(link.value.id)
         if let refusal = self.refusal(of: peer) {
             self.counters.refusedPeers += 1
             self.events.append(.refused(refusal, peer: peer, address: link.value.address))
@@ -274,7 +293,7 @@ extension Swarm {
 
     /// A connection ended before it had a peer that may stay.
     private mutating func handshakeFailed(_ link: Owned<SwarmLink>, _ error: ConnectionError, isEstablished: Bool, now: Duration) {
-        if !link.value.isOutbound, !isEstablished { self.inboundHandshakeCount -= 1 }
+        self.inboundHandshakes.remove(link.value.id)
         if case .closedHere(let closing) = error, closing == .otherDialWon || closing == .requested {
             self.attemptPeers[link.value.id] = nil
             return

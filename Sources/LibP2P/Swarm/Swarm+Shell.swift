@@ -22,7 +22,7 @@ extension Swarm {
     /// - Parameter address: whence, without a peer id.
     /// - Returns: the pipe's id; `nil` if it is to be closed at once.
     public mutating func accepted(from address: Multiaddr, now: Duration) -> ConnectionID? {
-        if let refusal = self.refusalOfPipe(from: address) {
+        if let refusal = self.refusalOfPipe(from: address, now: now) {
             self.counters.refusedPipes += 1
             self.events.append(.refused(refusal, peer: nil, address: address))
             return nil

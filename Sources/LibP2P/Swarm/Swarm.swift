@@ -44,7 +44,9 @@ public struct Swarm: ~Copyable, Sendable {
     var served: [String: ServedProtocol] = [:]
 
     var establishedCount = 0
-    var inboundHandshakeCount = 0
+    /// Pipes of strangers in their handshakes.
+    var inboundHandshakes: Set<ConnectionID> = []
+    var inboundHandshakeCount: Int { self.inboundHandshakes.count }
     var inboundCountsByAddress: [[UInt8]: Int] = [:]
     /// Bytes held by all connections, as they were last counted.
     var linkByteCount = 0

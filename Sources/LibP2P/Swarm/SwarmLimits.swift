@@ -15,6 +15,8 @@ public struct SwarmLimits: Equatable, Sendable {
     public var inboundCountFromAddressMax = 64
     /// Connections of strangers in their handshakes: each costs guarded memory and a signature.
     public var inboundHandshakeCountMax = 256
+    /// How long a stranger's handshake is left its place when others want it: several round trips around the world.
+    public var handshakeGracePeriod = Duration.seconds(2)
     public var connection = ConnectionLimits()
 
     // MARK: Dials
