@@ -21,6 +21,24 @@ struct `A swarm's limits` {
         #expect(world.nodes[3].events.dialFailures.count == 1)
     }
 
+    @Test func `leave a way in, and out, to protected peers when strangers have all places`() throws {
+        let world = try self.world(6) { $0.connectionCountMax = 2 }
+        let node = world.nodes[0]
+        for index in [3, 4] { node.swarm.protect(world.nodes[index].id, now: world.now) }
+        for index in [1, 2] { world.connect(index, to: 0) }
+        // Who else comes is refused once it is known who it is, or at once when no protected peer is missing.
+        world.connect(5, to: 0)
+        #expect(node.swarm.connectionCount == 2)
+        world.connect(3, to: 0)
+        world.connect(0, to: 4)
+        #expect(Set(node.swarm.connectedPeers) == Set((1...4).map { world.nodes[$0].id }))
+        #expect(node.swarm.counters.refusedPeers == 1 && node.swarm.counters.refusedPipes == 0)
+        world.run(for: .seconds(10))
+        world.connect(5, to: 0)
+        #expect(node.swarm.counters.refusedPipes == 1)
+        #expect(node.swarm.connectionCount == 4)
+    }
+
     @Test func `refuse connections of one peer beyond its number`() throws {
         let world = try self.world(2) { $0.connectionCountOfPeerMax = 2 }
         let (one, other) = (world.nodes[0], world.nodes[1])

@@ -49,7 +49,10 @@ extension Swarm {
     /// Which limit stands in the way of a stranger's pipe. Where too many are in their handshakes, one of those may make room.
     mutating func refusalOfPipe(from address: Multiaddr, now: Duration) -> SwarmRefusal? {
         if let refusal = self.gate.refusal(of: address) { return refusal }
-        if self.establishedCount >= self.limits.connectionCountMax { return .tooManyConnections(maximum: self.limits.connectionCountMax) }
+        // A protected peer that is missing may be behind it: who it is shows only in the handshake.
+        if self.isFull, self.protectedPeers.allSatisfy({ self.peers[$0] != nil }) {
+            return .tooManyConnections(maximum: self.limits.connectionCountMax)
+        }
         if let key = SwarmGate.addressKey(of: address), !address.isRelayed,
             self.inboundCountsByAddress[key, default: 0] >= self.limits.inboundCountFromAddressMax
         {
@@ -60,6 +63,8 @@ extension Swarm {
         }
         return nil
     }
+
+    private var isFull: Bool { self.establishedCount >= self.limits.connectionCountMax }
 
     /// Ends the oldest handshake of the household that has the most, so that a few who only connect and say nothing cannot keep
     /// everybody else out. One that has not been given its time yet stays, unless its household has more than the newcomer's would have.
@@ -199,7 +204,7 @@ extension Swarm {
     private func refusal(of peer: PeerID) -> SwarmRefusal? {
         if peer == self.localPeer { return .ownIdentity }
         if let refusal = self.gate.refusal(of: peer) { return refusal }
-        if self.establishedCount >= self.limits.connectionCountMax { return .tooManyConnections(maximum: self.limits.connectionCountMax) }
+        if self.isFull, !self.protectedPeers.contains(peer) { return .tooManyConnections(maximum: self.limits.connectionCountMax) }
         if (self.peers[peer]?.connections.count ?? 0) >= self.limits.connectionCountOfPeerMax {
             return .tooManyConnectionsOfPeer(maximum: self.limits.connectionCountOfPeerMax)
         }

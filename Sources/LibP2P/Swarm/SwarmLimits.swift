@@ -2,7 +2,7 @@
 public struct SwarmLimits: Equatable, Sendable {
     // MARK: Connections
 
-    /// Established connections in all. Beyond it new ones are refused.
+    /// Established connections in all. Beyond it new ones are refused, but for those of protected peers.
     public var connectionCountMax = 8_192
     /// From this many on, the least used connections without protection are closed, down to ``trimmedConnectionCount``.
     public var connectionCountHighWater = 6_144
