@@ -223,6 +223,49 @@ struct `A swarm's limits` {
         #expect(node.swarm.connectedPeers == [world.nodes[1].id])
         #expect(node.swarm.heldByteCount >= 180_000 && node.swarm.heldByteCount < 181_000)
     }
+
+    /// Has each of the nodes from 1 on send so many bytes to the first, who reads none of them.
+    private func hoard(_ byteCounts: [Int], in world: SwarmWorld) throws {
+        world.nodes[0].swarm.serve("/echo/1.0.0")
+        world.nodes[0].isNotReading = true
+        for index in 1...byteCounts.count { world.connect(index, to: 0) }
+        for (index, count) in zip(1..., byteCounts) {
+            let id = try world.openStream(index, to: 0)
+            world.nodes[index].unwritten[id] = [UInt8](repeating: 1, count: count)
+            world.write(id, of: world.nodes[index])
+            world.run(for: .seconds(1))
+        }
+    }
+
+    @Test func `count those behind one address together when all hold too much, and spare protected peers`() throws {
+        // Three of one household hold 150,000 bytes each; another household holds more than each of them, and less than all.
+        let world = try self.world(5) { $0.heldByteCountMax = 600_000 }
+        for index in 2...4 { world.nodes[index].household = world.nodes[2].household }
+        try self.hoard([200_000, 150_000, 150_000, 150_000], in: world)
+        #expect(world.nodes[0].events.disconnected == [.closedHere(.memory)])
+        #expect(world.nodes[0].isConnected(to: world.nodes[1].id))
+
+        // A protected peer holds more than each of two others, and those more than half of the limit together.
+        let spared = try self.world(4) { $0.heldByteCountMax = 400_000 }
+        spared.nodes[0].swarm.protect(spared.nodes[1].id, now: spared.now)
+        try self.hoard([180_000, 110_000, 115_000], in: spared)
+        #expect(Set(spared.nodes[0].swarm.connectedPeers) == Set([1, 3].map { spared.nodes[$0].id }))
+
+        // But not where it is they who hold it.
+        let guilty = try self.world(4) { $0.heldByteCountMax = 400_000 }
+        for index in [1, 2] { guilty.nodes[0].swarm.protect(guilty.nodes[index].id, now: guilty.now) }
+        try self.hoard([200_000, 190_000, 20_000], in: guilty)
+        #expect(Set(guilty.nodes[0].swarm.connectedPeers) == Set([2, 3].map { guilty.nodes[$0].id }))
+    }
+
+    @Test func `count the streams that are open among the bytes that are held`() throws {
+        let world = try self.world(2) { $0.heldByteCountMax = 60_000 }
+        world.nodes[0].swarm.serve("/echo/1.0.0")
+        world.connect(1, to: 0)
+        let count = world.nodes[0].swarm.heldByteCount
+        for _ in 0..<32 { _ = try world.openStream(1, to: 0) }
+        #expect(world.nodes[0].swarm.heldByteCount - count == 32 * 512)
+    }
 }
 
 struct `A hole punch` {

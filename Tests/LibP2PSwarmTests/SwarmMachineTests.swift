@@ -180,6 +180,24 @@ struct `Protocol machines of a swarm` {
         #expect(node.swarm.heldByteCount < 1_000)
     }
 
+    @Test func `cannot hold more for a peer that does not read than all connections may`() throws {
+        var limits = SwarmLimits()
+        limits.heldByteCountMax = 3_000_000
+        let pair = try Pair(limits: limits)
+        let (node, other) = (pair.world.nodes[0], pair.world.nodes[1])
+        other.swarm.serve("/slow")
+        other.isNotReading = true
+        pair.world.connect(0, to: 1)
+        for request in 1...10 {
+            pair.command(.open(request: UInt64(request), other.id, protocolIDs: ["/slow"]))
+            guard let id = pair.takeEvents().compactMap(\.opened).first else { break }
+            for _ in 0..<10 { pair.command(.write(id, [UInt8](repeating: 1, count: 100_000))) }
+            #expect(node.swarm.heldByteCount <= 3_100_000)
+        }
+        #expect(node.events.disconnected == [.closedHere(.memory)])
+        #expect(node.swarm.pendingWriteByteCount == 0)
+    }
+
     @Test func `that wait for room after each piece get 2 MiB across, and hear of room once a piece`() throws {
         let world = try SwarmWorld(seed: 3, nodeCount: 2)
         world.pieceByteCountMax = 60_000

@@ -23,6 +23,7 @@ struct `Random lives of swarms` {
         #expect(node.swarm.peers.values.reduce(0) { $0 + $1.inboundStreamCount } == inbound.count, comment)
         #expect(node.swarm.peers.values.reduce(0) { $0 + $1.inboundStreamCounts.values.reduce(0, +) } == inbound.count, comment)
         #expect(node.swarm.pendingWriteByteCount == node.swarm.streams.values.reduce(0) { $0 + $1.pendingByteCount }, comment)
+        #expect(node.swarm.pendingWriteByteCount == links.reduce(0) { $0 + $1.value.pendingWriteByteCount }, comment)
         let attempts = Set(node.swarm.ladders.values.flatMap(\.attempts.keys))
         #expect(attempts.isSubset(of: node.swarm.attemptPeers.keys), comment)
         for id in node.swarm.attemptPeers.keys {

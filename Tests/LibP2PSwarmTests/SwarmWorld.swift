@@ -9,6 +9,8 @@ final class TestNode {
     let known: KnownNode
     var swarm: Swarm
     let address: Multiaddr
+    /// Whence its pipes come.
+    var household: Multiaddr.Component
     var events: [SwarmEvent] = []
     /// Answers each stream of others with what comes in, and closes when the other side does.
     var echoes = false
@@ -25,7 +27,8 @@ final class TestNode {
 
     init(_ number: UInt8, limits: SwarmLimits, seed: UInt64) throws {
         self.known = try KnownNode(number)
-        self.address = Multiaddr([.ip4(try #require(IPv4Address([10, 0, 0, number]))), .tcp(4_001)])
+        self.household = .ip4(try #require(IPv4Address([10, 0, 0, number])))
+        self.address = Multiaddr([self.household, .tcp(4_001)])
         let keys = KnownKeys(seed: seed &* 257 &+ UInt64(number))
         self.swarm = Swarm(
             self.known.identity, staticKey: self.known.staticKey, makeEphemeralKey: { () throws(SecretMemoryError) in try keys.next() },
@@ -119,7 +122,7 @@ final class SwarmWorld {
                 self.nodes[index].swarm.dialFailed(id, .refused, now: self.now)
                 return
             }
-            let from = Multiaddr([self.nodes[index].address.components[0], .tcp(UInt16.random(in: 30_000...60_000, using: &self.random))])
+            let from = Multiaddr([self.nodes[index].household, .tcp(UInt16.random(in: 30_000...60_000, using: &self.random))])
             guard let otherID = self.nodes[other].swarm.accepted(from: from, now: self.now) else {
                 self.nodes[index].swarm.dialled(id, now: self.now)
                 self.nodes[index].swarm.endOfInput(id, now: self.now)

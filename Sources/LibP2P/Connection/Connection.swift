@@ -85,14 +85,17 @@ public struct Connection: ~Copyable, Sendable {
     /// What the session saw that honest peers seldom do.
     public var counters: YamuxCounters { self.session.counters }
 
-    /// Bytes held: not read yet, not sent yet, and the part of a message that waits for its rest.
+    /// What keeping a stream takes in bytes besides its data, here and with the connection's owner: about this much.
+    static let streamByteCount = 512
+
+    /// Bytes held: not read yet, not sent yet, the part of a message that waits for its rest, and what open streams take.
     public var heldByteCount: Int {
         let partial =
             switch self.channel {
             case .some(let channel): channel.bufferedByteCount
             case .none: 0
             }
-        return self.session.bufferedByteCount + self.upgradeOutput.count + partial
+        return self.session.bufferedByteCount + self.session.streamCount * Self.streamByteCount + self.upgradeOutput.count + partial
     }
 
     /// Asks the peer for a sign of life; ``ConnectionEvent/roundTrip(_:)`` is the answer.

@@ -149,7 +149,9 @@ extension Swarm {
         let held = link.value.connection.heldByteCount
         self.linkByteCount += held - link.value.heldByteCount
         link.value.heldByteCount = held
-        if link.value.closing == nil, self.linkByteCount > self.limits.heldByteCountMax { self.closeGreatestHolder() }
+        if link.value.closing == nil, self.linkByteCount + self.pendingWriteByteCount > self.limits.heldByteCountMax {
+            self.closeGreatestHolder()
+        }
         if let carrier = link.value.carrier {
             self.sendToCarrier(carrier, of: link, now: now)
         } else if !link.value.isSending, link.value.connection.hasOutput {
@@ -355,9 +357,23 @@ extension Swarm {
         }
     }
 
+    /// Closes the connection that holds the most of the household that holds the most: many who hold a little each, behind one address,
+    /// do not push out one elsewhere who holds more. Protected peers' stay, unless the others together do not hold half of the limit.
     private mutating func closeGreatestHolder() {
-        let greatest = self.links.values.filter { $0.value.closing == nil }.max { $0.value.heldByteCount < $1.value.heldByteCount }
-        guard let greatest else { return }
+        let live = self.links.values.filter { $0.value.closing == nil }
+        let strangers = live.filter { link in link.value.info.map { !self.protectedPeers.contains($0.peer) } ?? true }
+        let isTheirs = strangers.reduce(0) { $0 + $1.value.countedByteCount } >= self.limits.heldByteCountMax / 2
+        var households: [[UInt8]: (byteCount: Int, greatest: Owned<SwarmLink>)] = [:]
+        for link in isTheirs ? strangers : live {
+            // Whom we dialled ourselves is counted alone, as is who has no address.
+            let household = link.value.isOutbound ? nil : SwarmGate.addressKey(of: link.value.address)
+            let key = household ?? withUnsafeBytes(of: link.value.id.rawValue) { [0] + $0 }
+            let known = households[key]
+            let greatest = known.map { $0.greatest.value.countedByteCount >= link.value.countedByteCount ? $0.greatest : link } ?? link
+            households[key] = ((known?.byteCount ?? 0) + link.value.countedByteCount, greatest)
+        }
+        let most = households.values.max { ($0.byteCount, $1.greatest.value.id) < ($1.byteCount, $0.greatest.value.id) }
+        guard let greatest = most?.greatest else { return }
         self.counters.trimmedConnections += 1
         greatest.value.connection.close(.memory)
         self.touch(greatest)

@@ -175,7 +175,12 @@ extension Swarm {
         }
         self.streams[id]?.pendingWrites.append(bytes)
         self.streams[id]?.pendingByteCount += bytes.count
-        self.pendingWriteByteCount += bytes.count
+        self.countPending(bytes.count, of: link)
+    }
+
+    mutating func countPending(_ change: Int, of link: Owned<SwarmLink>) {
+        self.pendingWriteByteCount += change
+        link.value.pendingWriteByteCount += change
     }
 
     /// Gives a stream what its machine wrote while it was full.
@@ -189,7 +194,7 @@ extension Swarm {
             }
             _ = self.streams[id]?.pendingWrites.popFirst()
             self.streams[id]?.pendingByteCount -= chunk.count
-            self.pendingWriteByteCount -= chunk.count
+            self.countPending(-chunk.count, of: link)
         }
         if self.streams[id]?.closesAfterWrites == true { link.value.connection.closeWrite(yamux) }
     }

@@ -282,8 +282,9 @@ extension Swarm {
     }
 
     private mutating func uncount(_ stream: SwarmStream) {
-        self.pendingWriteByteCount -= stream.pendingByteCount
-        guard stream.isInbound, let peer = self.links[stream.link]?.value.info?.peer else { return }
+        guard let link = self.links[stream.link] else { return }
+        self.countPending(-stream.pendingByteCount, of: link)
+        guard stream.isInbound, let peer = link.value.info?.peer else { return }
         self.peers[peer]?.inboundStreamCount -= 1
         let count = (self.peers[peer]?.inboundStreamCounts[stream.protocolID] ?? 0) - 1
         self.peers[peer]?.inboundStreamCounts[stream.protocolID] = count > 0 ? count : nil

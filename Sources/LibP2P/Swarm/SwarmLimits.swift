@@ -48,7 +48,8 @@ public struct SwarmLimits: Equatable, Sendable {
     /// Bytes that a protocol machine may have waiting on one stream beyond the stream's own send buffer. A stream that exceeds it is
     /// reset: its reader is too slow.
     public var pendingWriteByteCountMax = 4_194_304
-    /// Bytes that all connections hold together. Beyond it the one that holds the most is closed.
+    /// Bytes that all connections hold together, with what machines have waiting. Beyond it one is closed of the household that holds the
+    /// most.
     public var heldByteCountMax = 268_435_456
     /// How long a closed connection's last words may take.
     public var lingerTimeout = Duration.seconds(5)

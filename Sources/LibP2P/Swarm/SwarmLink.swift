@@ -22,6 +22,9 @@ struct SwarmLink: ~Copyable, Sendable {
 
     /// What this connection was last counted with.
     var heldByteCount = 0
+    /// What machines wrote to its streams and the send buffers did not take.
+    var pendingWriteByteCount = 0
+    var countedByteCount: Int { self.heldByteCount + self.pendingWriteByteCount }
     /// The shell knows that there is output.
     var isSending = false
     /// The link waits to be looked at.
