@@ -198,7 +198,7 @@ struct SimulatedNetwork {
         case .reset(let stream):
             self.forward(.reset(stream), stream, from: index)
             self.streams[stream] = nil
-        case .dial(let peer, let addresses):
+        case .dial(let peer, let addresses, _):
             self.dialled.formUnion(addresses)
             guard let other = self.indices[peer], addresses.contains(Self.address(of: other)) else { return }
             self.schedule(index, after: self.delay(index, other) * 4, .connect(to: other))

@@ -279,7 +279,7 @@ struct TestNetwork {
         case .reset(let stream):
             guard let known = self.streams.removeValue(forKey: End(node: node, stream: stream)) else { return }
             self.later(.streamInput(known.other, .reset(known.other.stream)), after: self.delay)
-        case .dial(let peer, let addresses): self.dials.append((node, peer, addresses))
+        case .dial(let peer, let addresses, _): self.dials.append((node, peer, addresses))
         case .disconnect(let peer):
             for (id, link) in self.links where zip(link.ends, link.infos).contains(where: { $0 == node && $1.peer == peer }) {
                 self.later(.disconnect(id), after: .zero)

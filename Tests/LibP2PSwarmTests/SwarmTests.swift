@@ -120,6 +120,59 @@ struct `A swarm` {
         #expect(one.isConnected(to: other.id))
     }
 
+    /// Addresses that lead nowhere, of the kinds that are tried first.
+    private func lies() throws -> [Multiaddr] {
+        try (1...64).map { try Multiaddr(text: $0.isMultiple(of: 2) ? "/ip4/127.0.0.1/tcp/\($0)" : "/ip4/10.9.9.\($0)/tcp/4001") }
+    }
+
+    @Test(arguments: [false, true])
+    func `finds a peer whose address it knows, whatever strangers say of it`(isSilent: Bool) throws {
+        let world = try SwarmWorld(seed: 8, nodeCount: 2)
+        let (one, other) = (world.nodes[0], world.nodes[1])
+        world.delayMax = .milliseconds(10)
+        let lies = try self.lies()
+        if isSilent { world.silent = Set(lies) }
+        var hearsay = DialOptions()
+        hearsay.isHearsay = true
+
+        // They are at it already when the owner dials: its address is tried at once.
+        one.swarm.addressBook.add(lies, of: other.id, from: .hearsay, now: world.now)
+        one.swarm.dial(other.id, at: lies.reversed(), options: hearsay, now: world.now)
+        world.run(for: .seconds(2))
+        #expect(!one.isConnected(to: other.id))
+        one.swarm.dial(other.id, at: [other.address], now: world.now)
+        world.run(for: .milliseconds(500))
+        #expect(one.isConnected(to: other.id))
+
+        // From now on the address is in the book, and comes before what strangers say. Its own failures count, theirs do not.
+        other.swarm.disconnect(one.id, now: world.now)
+        world.run(for: .seconds(1))
+        #expect(!one.isConnected(to: other.id))
+        one.swarm.dial(other.id, at: lies, options: hearsay, now: world.now)
+        world.run(for: .milliseconds(500))
+        #expect(one.isConnected(to: other.id))
+    }
+
+    @Test func `does not hold it against a peer that what strangers said of it led nowhere`() throws {
+        let world = try SwarmWorld(seed: 9, nodeCount: 2)
+        let (one, other) = (world.nodes[0], world.nodes[1])
+        var hearsay = DialOptions()
+        hearsay.isHearsay = true
+        for _ in 0..<2 {
+            one.swarm.dial(other.id, at: try self.lies(), options: hearsay, now: world.now)
+            world.run(for: .milliseconds(500))
+        }
+        // They had half of the places of one dial.
+        #expect(world.dials.count == 16)
+        guard case .backingOff? = one.events.dialFailures.last else {
+            Issue.record("what strangers say is tried again at once: \(one.events)")
+            return
+        }
+        one.swarm.dial(other.id, at: [other.address], now: world.now)
+        world.run(for: .seconds(1))
+        #expect(one.isConnected(to: other.id))
+    }
+
     @Test(arguments: UInt64(0)..<50)
     func `keeps a connection whenever two dial each other at once`(seed: UInt64) throws {
         let world = try SwarmWorld(seed: seed, nodeCount: 2)

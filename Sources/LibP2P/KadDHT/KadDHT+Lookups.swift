@@ -119,7 +119,7 @@ extension KadDHT {
         if known.isEmpty { self.operations[id]?.hopCount = hopCount }
         self.operations[id]?.addresses += new
         let isAsked = self.operations[id]?.lookup.candidate(target).map { $0.state != .heard } ?? false
-        if isAsked, self.connections[target] == nil { self.command(.dial(target, new.map(\.address))) }
+        if isAsked, self.connections[target] == nil { self.command(.dial(target, new.map(\.address), isHearsay: true)) }
     }
 
     private mutating func endFoundPeer(_ id: UInt64, _ target: PeerID, now: Duration) -> Bool {

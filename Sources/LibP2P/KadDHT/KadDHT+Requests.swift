@@ -73,7 +73,7 @@ extension KadDHT {
         } else if isConnected {
             self.command(.open(request: id, peer, protocolIDs: self.protocolIDs))
         } else {
-            self.command(.dial(peer, addresses.map(\.address)))
+            self.command(.dial(peer, addresses.map(\.address), isHearsay: true))
         }
     }
 
@@ -121,7 +121,7 @@ extension KadDHT {
         case .notConnected where !request.hasDialled:
             self.requests[id]?.phase = .dialling
             self.requests[id]?.hasDialled = true
-            self.command(.dial(request.peer, request.addresses.map(\.address)))
+            self.command(.dial(request.peer, request.addresses.map(\.address), isHearsay: true))
         case .notConnected, .timedOut, .tooManyStreams, .ended: self.failed(id, .unreachable, now: now)
         }
     }

@@ -94,6 +94,14 @@ public struct AddressBook: Sendable {
         return live.sorted { $0.source > $1.source }.map(\.address)
     }
 
+    /// The same for a dial, with what strangers say apart.
+    func dialAddresses(of peer: PeerID, now: Duration) -> DialAddresses {
+        let live = (self.peers[peer]?.entries ?? []).filter { entry in entry.expiry.map { $0 > now } ?? true }
+        let sorted = live.sorted { $0.source > $1.source }
+        return DialAddresses(
+            own: sorted.filter { $0.source > .hearsay }.map(\.address), hearsay: sorted.filter { $0.source == .hearsay }.map(\.address))
+    }
+
     /// An address led to somebody else.
     public mutating func remove(_ address: Multiaddr, of peer: PeerID) {
         self.peers[peer]?.entries.removeAll { $0.address == address.withoutPeerID }

@@ -63,42 +63,69 @@ enum AddressRank: Int, Comparable, Sendable {
 }
 
 /// One dial of one peer: its addresses one after the other, each with a head start before the next, until one leads there.
+///
+/// Strangers who say where a peer is may lie, to keep it from being reached. So what they say comes last, has half of the places and half
+/// of the attempts at a time, and no failure of it counts against the peer's own addresses.
 struct DialLadder: Sendable {
-    private var waiting: [Multiaddr]
+    private struct Rung: Sendable {
+        let address: Multiaddr
+        let rank: AddressRank
+        var isHearsay: Bool
+
+        var place: (Int, AddressRank) { (self.isHearsay ? 1 : 0, self.rank) }
+    }
+
+    private var waiting: [Rung]
     /// Every address that was given, so that none is tried twice.
     private var known: Set<Multiaddr>
+    private var hearsayCount = 0
     private(set) var attempts: [ConnectionID: Multiaddr] = [:]
     private(set) var failures: [DialAttemptFailure] = []
     /// When the next address may start.
     private var nextStart: Duration
     let options: DialOptions
 
-    init(_ addresses: [Multiaddr], options: DialOptions, addressCountMax: Int, now: Duration) {
+    init(options: DialOptions, now: Duration) {
         (self.waiting, self.known, self.nextStart, self.options) = ([], [], now, options)
-        self.add(addresses, addressCountMax: addressCountMax)
     }
 
+    /// Whether all addresses that were given are what others say.
+    var isHearsay: Bool { self.hearsayCount == self.known.count }
+
     /// Puts further addresses into their places. Those of one rank keep their order.
-    mutating func add(_ addresses: [Multiaddr], addressCountMax: Int) {
-        var ranked = self.waiting.compactMap { address in AddressRank(address).map { ($0, address) } }
-        for address in addresses.lazy.map(\.withoutPeerID) where self.known.count < addressCountMax {
+    mutating func add(_ addresses: DialAddresses, addressCountMax: Int) {
+        for address in addresses.own.lazy.map(\.withoutPeerID) {
+            guard let rank = AddressRank(address) else { continue }
+            if self.known.count < addressCountMax, self.known.insert(address).inserted {
+                self.waiting.append(Rung(address: address, rank: rank, isHearsay: false))
+            } else if let index = self.waiting.firstIndex(where: { $0.isHearsay && $0.address == address }) {
+                self.waiting[index].isHearsay = false
+                self.hearsayCount -= 1
+            }
+        }
+        for address in addresses.hearsay.lazy.map(\.withoutPeerID) {
+            guard self.hearsayCount < (addressCountMax + 1) / 2, self.known.count < addressCountMax else { break }
             guard let rank = AddressRank(address), self.known.insert(address).inserted else { continue }
-            ranked.append((rank, address))
+            self.hearsayCount += 1
+            self.waiting.append(Rung(address: address, rank: rank, isHearsay: true))
         }
         // Swift's sort is stable.
-        self.waiting = ranked.sorted { $0.0 < $1.0 }.map(\.1)
+        self.waiting.sort { $0.place < $1.place }
     }
 
     var isOver: Bool { self.waiting.isEmpty && self.attempts.isEmpty }
 
-    /// When the next address wants to start.
-    var deadline: Duration? { self.waiting.isEmpty ? nil : self.nextStart }
+    /// When the next address wants to start; `nil` when there is none, or when an attempt must end before it.
+    func deadline(attemptCountMax: Int) -> Duration? {
+        guard let next = self.waiting.first else { return nil }
+        return self.attempts.count < (next.isHearsay ? (attemptCountMax + 1) / 2 : attemptCountMax) ? self.nextStart : nil
+    }
 
     /// The address to start now.
     mutating func next(stagger: Duration, attemptCountMax: Int, now: Duration) -> Multiaddr? {
-        guard now >= self.nextStart, self.attempts.count < attemptCountMax, !self.waiting.isEmpty else { return nil }
+        guard let deadline = self.deadline(attemptCountMax: attemptCountMax), now >= deadline else { return nil }
         self.nextStart = self.options.isHolePunch ? now : now + stagger
-        return self.waiting.removeFirst()
+        return self.waiting.removeFirst().address
     }
 
     mutating func started(_ id: ConnectionID, _ address: Multiaddr) { self.attempts[id] = address }
@@ -111,9 +138,19 @@ struct DialLadder: Sendable {
     }
 
     /// There is no room for more dials at the moment.
-    mutating func postpone(_ address: Multiaddr, until time: Duration) {
-        self.waiting.insert(address, at: 0)
-        self.nextStart = time
+    mutating func postpone(until time: Duration) { self.nextStart = time }
+}
+
+/// Where a peer may be: what it says itself or the owner of the node says, and what strangers say.
+struct DialAddresses: Sendable {
+    var own: [Multiaddr] = []
+    var hearsay: [Multiaddr] = []
+
+    var isEmpty: Bool { self.own.isEmpty && self.hearsay.isEmpty }
+
+    /// Those of both that pass.
+    func filter(_ isUsed: (Multiaddr) -> Bool) -> DialAddresses {
+        DialAddresses(own: self.own.filter(isUsed), hearsay: self.hearsay.filter(isUsed))
     }
 }
 
@@ -127,6 +164,9 @@ public struct DialOptions: Hashable, Sendable {
     public var isDirect = false
     /// Dial although the last attempt failed not long ago: a person is waiting.
     public var ignoresBackoff = false
+    /// The addresses that are given come from others than the peer, a hash table for example, and may be lies. What is known better is
+    /// tried first, and that these fail is not held against it.
+    public var isHearsay = false
 
     public init() {}
 

@@ -94,8 +94,9 @@ public enum ProtocolCommand: Equatable, Sendable {
     /// there already may still come.
     case pauseReading(StreamID)
     case resumeReading(StreamID)
-    /// Dial the peer, with these addresses beside those that are known. `connected` follows, or nothing.
-    case dial(PeerID, [Multiaddr])
+    /// Dial the peer, with these addresses beside those that are known. `connected` follows, or nothing. With `isHearsay` they come from
+    /// others than the peer or the node's owner, and may be lies.
+    case dial(PeerID, [Multiaddr], isHearsay: Bool = false)
     /// Ends all connections to a peer.
     case disconnect(PeerID)
 }

@@ -18,23 +18,21 @@ extension Swarm {
     mutating func startLadder(_ peer: PeerID, _ addresses: [Multiaddr], _ options: DialOptions, now: Duration) -> ConnectionInfo? {
         let known = self.preferredConnection(to: peer)
         if !options.isHolePunch, let known, options.isAnswered(by: known) { return known }
-        if let error = self.refusalOfDial(peer, options, now: now) {
+        // What the caller gives comes first within its rank.
+        let given = addresses.filter { $0.peerID == nil || $0.peerID == peer }
+        var all = self.addressBook.dialAddresses(of: peer, now: now)
+        if options.isHearsay { all.hearsay = given + all.hearsay } else { all.own = given + all.own }
+        let wantsDirect = options.isDirect || known != nil
+        let useful = all.filter { self.gate.refusal(of: $0) == nil && !(wantsDirect && $0.isRelayed) }
+        if let error = self.refusalOfDial(peer, useful, options, now: now) {
             self.events.append(.dialFailed(peer: peer, error))
             return nil
         }
-        // What the caller gives comes first within its rank.
-        let all = addresses.filter { $0.peerID == nil || $0.peerID == peer } + self.addressBook.addresses(of: peer, now: now)
-        let wantsDirect = options.isDirect || known != nil
-        let useful = all.filter { self.gate.refusal(of: $0) == nil && !(wantsDirect && $0.isRelayed) }
         // There is no better one to be had than the one through a relay.
         if useful.isEmpty, !options.isDirect, self.ladders[peer] == nil, let known { return known }
         // A hole punch has its moment and its role: it does not wait in another dial's queue.
         if options.isHolePunch { self.callOffUnconnected(of: peer) }
-        if self.ladders[peer] == nil {
-            self.ladders[peer] = DialLadder(useful, options: options, addressCountMax: self.limits.dialAddressCountMax, now: now)
-        } else {
-            self.ladders[peer]?.add(useful, addressCountMax: self.limits.dialAddressCountMax)
-        }
+        self.ladders[peer, default: DialLadder(options: options, now: now)].add(useful, addressCountMax: self.limits.dialAddressCountMax)
         self.climb(peer, now: now)
         return nil
     }
@@ -62,27 +60,27 @@ extension Swarm {
         }
     }
 
-    private func refusalOfDial(_ peer: PeerID, _ options: DialOptions, now: Duration) -> DialError? {
+    private func refusalOfDial(_ peer: PeerID, _ addresses: DialAddresses, _ options: DialOptions, now: Duration) -> DialError? {
         if peer == self.localPeer { return .refused(.ownIdentity) }
         if let refusal = self.gate.refusal(of: peer) { return .refused(refusal) }
-        if !options.ignoresBackoff, self.ladders[peer] == nil, let backoff = self.backoffs[peer], backoff.until > now {
-            return .backingOff(until: backoff.until)
-        }
-        return nil
+        guard !options.ignoresBackoff, self.ladders[peer] == nil else { return nil }
+        // That what strangers said led nowhere does not stand in the way of what is known better.
+        let kinds = addresses.own.isEmpty ? [false, true] : [false]
+        let until = kinds.compactMap { self.backoffs[DialBackoff.Key(peer: peer, isHearsay: $0)]?.until }.max()
+        return until.flatMap { $0 > now ? .backingOff(until: $0) : nil }
     }
 
     /// Starts what may be started of a dial, or ends it when nothing is left.
     mutating func climb(_ peer: PeerID, now: Duration) {
-        while let ladder = self.ladders[peer], !ladder.isOver {
-            let options = ladder.options
+        while let options = self.ladders[peer]?.options {
+            guard self.pendingDials.count < self.limits.dialCountMax else {
+                self.ladders[peer]?.postpone(until: now + self.limits.dialStagger)
+                break
+            }
             guard
                 let address = self.ladders[peer]?.next(
                     stagger: self.limits.dialStagger, attemptCountMax: self.limits.dialCountOfPeerMax, now: now)
             else { break }
-            guard self.pendingDials.count < self.limits.dialCountMax else {
-                self.ladders[peer]?.postpone(address, until: now + self.limits.dialStagger)
-                break
-            }
             let id = self.startDial(address, of: peer, options, now: now)
             self.ladders[peer]?.started(id, address)
         }
@@ -90,7 +88,7 @@ extension Swarm {
         if ladder.isOver {
             self.ladders[peer] = nil
             self.dialIsOver(peer, ladder, now: now)
-        } else if let deadline = ladder.deadline, ladder.attempts.count < self.limits.dialCountOfPeerMax {
+        } else if let deadline = ladder.deadline(attemptCountMax: self.limits.dialCountOfPeerMax) {
             self.deadlines.insert(.ladder(peer), at: max(deadline, now))
         }
     }
@@ -122,18 +120,18 @@ extension Swarm {
             self.events.append(.dialFailed(peer: peer, .noAddresses))
             return
         }
-        self.backOff(peer, now: now)
+        self.backOff(DialBackoff.Key(peer: peer, isHearsay: ladder.isHearsay), now: now)
         self.events.append(.dialFailed(peer: peer, .allFailed(ladder.failures)))
     }
 
-    private mutating func backOff(_ peer: PeerID, now: Duration) {
-        let count = self.backoffs[peer]?.failureCount ?? 0
+    private mutating func backOff(_ key: DialBackoff.Key, now: Duration) {
+        let count = self.backoffs[key]?.failureCount ?? 0
         let wait = min(self.limits.backoffFirst * (1 << min(count, 20)), self.limits.backoffMax)
         // Up to a quarter more, so that many who lost one peer do not all come back at once.
         let spread = wait * Int.random(in: 0..<256, using: &self.random) / 1_024
         if self.backoffs.count >= self.limits.backoffCountMax { self.backoffs = self.backoffs.filter { $0.value.until > now } }
         guard self.backoffs.count < self.limits.backoffCountMax else { return }
-        self.backoffs[peer] = DialBackoff(failureCount: count + 1, until: now + wait + spread)
+        self.backoffs[key] = DialBackoff(failureCount: count + 1, until: now + wait + spread)
     }
 
     // MARK: Ends of attempts
@@ -161,7 +159,7 @@ extension Swarm {
     /// Handshakes of ours that are under way are ended only if the connection is ours as well. Otherwise both sides might end the
     /// connection that the other one has just chosen.
     mutating func endDial(of peer: PeerID, winner: ConnectionInfo, now: Duration) {
-        self.backoffs[peer] = nil
+        for isHearsay in [false, true] { self.backoffs[DialBackoff.Key(peer: peer, isHearsay: isHearsay)] = nil }
         self.attemptPeers[winner.id] = nil
         // One that comes through a relay while we dial directly does not end that dial.
         guard let ladder = self.ladders[peer], ladder.options.isAnswered(by: winner) || ladder.attempts[winner.id] != nil else { return }

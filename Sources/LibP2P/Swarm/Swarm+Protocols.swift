@@ -147,7 +147,10 @@ extension Swarm {
             guard self.streams[id]?.owner == .machine(index) else { return }
             self.streams[id]?.isReadingPaused = false
             self.readForMachine(id, now: now)
-        case .dial(let peer, let addresses): self.startLadder(peer, addresses, DialOptions(), now: now)
+        case .dial(let peer, let addresses, let isHearsay):
+            var options = DialOptions()
+            options.isHearsay = isHearsay
+            self.startLadder(peer, addresses, options, now: now)
         case .disconnect(let peer): self.closeConnections(with: peer)
         }
     }

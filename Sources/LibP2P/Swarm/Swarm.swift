@@ -36,7 +36,7 @@ public struct Swarm: ~Copyable, Sendable {
     var ladders: [PeerID: DialLadder] = [:]
     /// Which dial a pipe belongs to, until it is established or has failed.
     var attemptPeers: [ConnectionID: PeerID] = [:]
-    var backoffs: [PeerID: DialBackoff] = [:]
+    var backoffs: [DialBackoff.Key: DialBackoff] = [:]
     var peers: [PeerID: SwarmPeer] = [:]
     var protectedPeers: Set<PeerID> = []
     var streams: [StreamID: SwarmStream] = [:]

@@ -98,6 +98,12 @@ struct SwarmPeer: Sendable {
 
 /// After how long a peer that could not be reached may be dialled again.
 struct DialBackoff: Sendable {
+    struct Key: Hashable, Sendable {
+        let peer: PeerID
+        /// Whether only what strangers had said of the peer was tried.
+        let isHearsay: Bool
+    }
+
     var failureCount: Int
     var until: Duration
 }
