@@ -126,6 +126,25 @@ struct `An address book` {
             #expect(book.peerCount <= AddressBook.peerCountMax)
         }
         #expect(book.addresses(of: configured, now: .zero).count == 1)
+        // Nobody is forgotten whom we know for those whom others name, whoever signs for them.
+        let known = try KnownNode(2).id
+        book.add([try self.address(1)], of: known, from: .identified, now: .zero)
+        for number in 0..<6_000 {
+            let peer = try PeerID(parsing: [0, 3, 2, UInt8(number >> 8), UInt8(number & 255)])
+            book.add(PeerRecord(peerID: peer, sequence: 1, addresses: [try self.address(1)]), from: .exchanged, now: .seconds(100))
+            #expect(book.peerCount <= AddressBook.peerCountMax)
+        }
+        #expect(book.addresses(of: known, now: .zero).count == 1)
+        for number in 0..<20_000 where number < 6_000 || book.peerCount < AddressBook.peerCountMax {
+            let peer = try PeerID(parsing: [0, 3, 3, UInt8(number >> 8), UInt8(number & 255)])
+            book.add([try self.address(1)], of: peer, from: .connected, now: .seconds(100))
+            #expect(book.peerCount <= AddressBook.peerCountMax)
+        }
+        let late = try KnownNode(3).id
+        book.add([try self.address(1)], of: late, from: .hearsay, now: .seconds(100))
+        #expect(book.addresses(of: late, now: .seconds(100)).isEmpty)
+        book.add([try self.address(1)], of: late, from: .hearsay, now: .seconds(10_000))
+        #expect(book.addresses(of: late, now: .seconds(10_000)).count == 1)
         for number in 0..<100 { book.add([try self.address(number)], of: configured, from: .hearsay, now: .zero) }
         let addresses = book.addresses(of: configured, now: .zero)
         #expect(addresses.count == AddressBook.addressCountMax)

@@ -158,7 +158,7 @@ public struct Node: ~Copyable, Sendable {
         if let event = self.swarm.nextEvent(of: self.ping) { return .ping(event) }
         if let gossipsub = self.gossipsub, let event = self.swarm.nextEvent(of: gossipsub) {
             // Only a record that its peer signed comes this far.
-            if case .peerExchanged(let record, _) = event { self.swarm.addressBook.add(record, now: now) }
+            if case .peerExchanged(let record, _) = event { self.swarm.addressBook.add(record, from: .exchanged, now: now) }
             return .gossipsub(event)
         }
         if let kad = self.kad, let event = self.swarm.nextEvent(of: kad) { return .kad(event) }

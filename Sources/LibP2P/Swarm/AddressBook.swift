@@ -4,11 +4,13 @@ public struct AddressBook: Sendable {
     public enum Source: Int, Comparable, Sendable {
         /// Another peer said so: the DHT, a gossip peer exchange.
         case hearsay
+        /// The peer's own signed record, by another peer's hand. Anybody can make up peers and sign for them.
+        case exchanged
         /// The peer itself said so, unsigned (identify).
         case identified
         /// We were connected there.
         case connected
-        /// The peer's own signed record.
+        /// The peer's own signed record, which it gave us itself.
         case signed
         /// The user of this node gave it. It does not expire.
         case configured
@@ -28,9 +30,13 @@ public struct AddressBook: Sendable {
         var recordSequence: UInt64?
         /// When something was last said about the peer.
         var lastChange: Duration
+
+        /// Whether we know of it only from others.
+        var isUnmet: Bool { self.entries.allSatisfy { $0.source <= .exchanged } }
+        var isConfigured: Bool { self.entries.contains { $0.source == .configured } }
     }
 
-    /// Peers that are remembered. The one of which nothing was heard for longest goes first.
+    /// Peers that are remembered. Those that we know only from others go first, and the one of which nothing was heard for longest.
     public static let peerCountMax = 4_096
     /// Addresses of one peer. As many as one dial tries.
     public static let addressCountMax = 32
@@ -55,19 +61,20 @@ public struct AddressBook: Sendable {
             Self.add(Entry(address: address.withoutPeerID, source: source, expiry: expiry), to: &known)
         }
         guard !known.entries.isEmpty else { return }
-        if self.peers[peer] == nil { self.makeRoom(now: now) }
+        if self.peers[peer] == nil, !self.makeRoom(forUnmet: known.isUnmet, now: now) { return }
         self.peers[peer] = known
     }
 
     /// Takes a peer's signed record, unless a newer one is known. The addresses of the older one are forgotten.
     ///
+    /// - Parameter source: `exchanged` where it came through another peer.
     /// - Returns: whether it was new.
     @discardableResult
-    public mutating func add(_ record: PeerRecord, now: Duration) -> Bool {
+    public mutating func add(_ record: PeerRecord, from source: Source = .signed, now: Duration) -> Bool {
         let known = self.peers[record.peerID]?.recordSequence
         guard known.map({ $0 <= record.sequence }) ?? true else { return false }
         self.peers[record.peerID]?.entries.removeAll { $0.source <= .identified || $0.source == .signed }
-        self.add(record.addresses, of: record.peerID, from: .signed, now: now)
+        self.add(record.addresses, of: record.peerID, from: source, now: now)
         self.peers[record.peerID]?.recordSequence = record.sequence
         return known != record.sequence
     }
@@ -110,15 +117,20 @@ public struct AddressBook: Sendable {
 
     public mutating func removeAll(of peer: PeerID) { self.peers[peer] = nil }
 
-    /// Drops what has expired, and then the peer that was quiet longest; never one that the user gave.
-    private mutating func makeRoom(now: Duration) {
-        guard self.peers.count >= Self.peerCountMax else { return }
+    /// Drops what has expired, and then peers that were quiet for long: unmet ones first, and never one that the user gave. An unmet one
+    /// takes no other's place, so that nobody can make us forget whom we know by naming many whom we do not.
+    ///
+    /// - Returns: whether there is room.
+    private mutating func makeRoom(forUnmet isUnmet: Bool, now: Duration) -> Bool {
+        guard self.peers.count >= Self.peerCountMax else { return true }
         self.peers = self.peers.filter { _, peer in peer.entries.contains { $0.expiry.map { $0 > now } ?? true } }
-        guard self.peers.count >= Self.peerCountMax else { return }
-        let candidates = self.peers.filter { _, peer in peer.entries.allSatisfy { $0.source != .configured } }
+        guard self.peers.count >= Self.peerCountMax else { return true }
+        var candidates = self.peers.filter { $0.value.isUnmet }
+        if candidates.isEmpty, !isUnmet { candidates = self.peers.filter { !$0.value.isConfigured } }
         // An eighth at a time, so that a flood of new names does not cost a walk for each.
         for (peer, _) in candidates.sorted(by: { $0.value.lastChange < $1.value.lastChange }).prefix(Self.peerCountMax / 8) {
             self.peers[peer] = nil
         }
+        return self.peers.count < Self.peerCountMax
     }
 }
