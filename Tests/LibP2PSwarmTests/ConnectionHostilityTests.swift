@@ -252,6 +252,28 @@ struct `A connection with a hostile other end` {
         #expect(pair.listener.takeEvents().inbound == nil)
     }
 
+    @Test func `asks a silent peer for a sign of life even if an earlier ping was never answered`() throws {
+        var pair = try ConnectionPair()
+        pair.exchange()
+        _ = (pair.dialer.takeEvents(), pair.listener.takeEvents())
+        pair.dialer.isKeptOpen = true
+        pair.dialer.ping()
+        pair.listener.receive(pair.dialer.takeOutput(now: .zero), now: .zero) { _ in false }
+        // What a busy go-yamux does.
+        pair.listener.session.pongs.removeAll()
+        pair.now = .seconds(30)
+        pair.dialer.tick(now: pair.now)
+        #expect(pair.dialer.closeReason == nil)
+        pair.exchange()
+        #expect(pair.dialer.takeEvents() == [.roundTrip(.zero)])
+        pair.dialer.tick(now: .seconds(59))
+        #expect(pair.dialer.closeReason == nil)
+        // Nobody answers any more.
+        pair.dialer.tick(now: .seconds(60))
+        pair.dialer.tick(now: .seconds(80))
+        #expect(pair.dialer.closeReason == .peerSilent)
+    }
+
     @Test func `keeps nothing of streams that have ended while an older one still negotiates`() throws {
         var pair = try ConnectionPair()
         pair.exchange()

@@ -137,7 +137,7 @@ extension Connection {
         if let deadline = self.keepAliveDeadline, now >= deadline {
             guard self.probedSince == nil else { return self.end(.peerSilent) }
             self.probedSince = now
-            self.session.sendPing()
+            self.session.sendPingAgain()
         }
         self.handleSessionEvents(now: now)
     }

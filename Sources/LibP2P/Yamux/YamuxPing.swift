@@ -19,6 +19,12 @@ extension YamuxSession {
             if case .idle = self.state { self.state = .waiting }
         }
 
+        /// Asks anew: the answer to one that is under way may never come.
+        mutating func repeatRequest() {
+            if case .sent = self.state { self.value &+= 1 }
+            self.state = .waiting
+        }
+
         func isDue(after lifetime: Duration, now: Duration) -> Bool {
             guard let lastSent = self.lastSent else { return true }
             return now - lastSent >= lifetime

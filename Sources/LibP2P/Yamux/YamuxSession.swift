@@ -110,6 +110,13 @@ extension YamuxSession {
         self.ping.request()
     }
 
+    /// Asks anew although an earlier ping has no answer: go-yamux drops pings when it is busy, and one that was lost must not make a peer
+    /// that lives seem dead.
+    public mutating func sendPingAgain() {
+        guard self.closeReason == nil else { return }
+        self.ping.repeatRequest()
+    }
+
     /// When the ping was sent that has no answer yet; `nil` when there is none.
     public var unansweredPing: Duration? { self.ping.sent }
 
