@@ -22,7 +22,7 @@ final class NameResolver {
     private var notify: @Sendable (SocketEvent) -> Void
     private let threads = DispatchQueue(label: "chorale.names", attributes: .concurrent)
     private var runningCount = 0
-    private var waiting: [@Sendable () -> Void] = []
+    private var waiting: [(id: ConnectionID, work: @Sendable () -> Void)] = []
 
     init(queue: DispatchQueue, notify: @escaping @Sendable (SocketEvent) -> Void) {
         self.loop = queue
@@ -42,9 +42,12 @@ final class NameResolver {
             return true
         }
         guard self.waiting.count < Self.waitingCountMax else { return false }
-        self.waiting.append(work)
+        self.waiting.append((id, work))
         return true
     }
+
+    /// Nobody wants the answer any more. A lookup that has begun goes on, for it cannot be stopped; one that waits gives up its place.
+    func callOff(_ id: ConnectionID) { self.waiting.removeAll { $0.id == id } }
 
     /// Answers that still come reach nobody.
     func stop() {
@@ -56,7 +59,7 @@ final class NameResolver {
         if self.waiting.isEmpty {
             self.runningCount -= 1
         } else {
-            self.threads.async(execute: self.waiting.removeFirst())
+            self.threads.async(execute: self.waiting.removeFirst().work)
         }
     }
 }
@@ -65,10 +68,13 @@ final class NameResolver {
 enum NameLookup {
     /// Lookups of TXT records for one dial: entries may name further names.
     static let recordLookupCountMax = 8
+    /// After this long no further lookup begins for a dial, which would be over anyway: few threads serve all dials.
+    static let recordLookupTimeout = Duration.seconds(6)
 
     static func targets(of address: TransportAddress, for peer: PeerID?) -> Result<[DialTarget], RawDialFailure> {
         var lookupCount = 0
-        let targets = Self.targets(of: address, for: peer, lookupCount: &lookupCount)
+        let end = ContinuousClock.now + Self.recordLookupTimeout
+        let targets = Self.targets(of: address, for: peer, lookupCount: &lookupCount, until: end)
         if !targets.isEmpty { return .success(targets) }
         switch address.host {
         case .name(let name, _), .records(let name, _): return .failure(.nameNotFound(name))
@@ -76,7 +82,9 @@ enum NameLookup {
         }
     }
 
-    private static func targets(of address: TransportAddress, for peer: PeerID?, lookupCount: inout Int) -> [DialTarget] {
+    private static func targets(
+        of address: TransportAddress, for peer: PeerID?, lookupCount: inout Int, until end: ContinuousClock.Instant
+    ) -> [DialTarget] {
         switch address.host {
         case .address(let host):
             let socketAddress = SocketAddress(host, port: address.port)
@@ -87,12 +95,12 @@ enum NameLookup {
                     address: SocketAddress(host, port: address.port), isWebSocket: address.isWebSocket, hostText: "\(name):\(address.port)")
             }
         case .records(let name, let suffix):
-            guard lookupCount < Self.recordLookupCountMax else { return [] }
+            guard lookupCount < Self.recordLookupCountMax, ContinuousClock.now < end else { return [] }
             lookupCount += 1
             var targets: [DialTarget] = []
             for entry in DNSAddress.entries(in: TXTLookup.texts(of: "_dnsaddr.\(name)"), for: peer, suffix: suffix) {
                 guard targets.count < SocketTable.targetCountMax, let transport = TransportAddress(entry) else { continue }
-                targets += Self.targets(of: transport, for: peer, lookupCount: &lookupCount)
+                targets += Self.targets(of: transport, for: peer, lookupCount: &lookupCount, until: end)
             }
             return targets
         }

@@ -133,7 +133,7 @@ final class SocketTable {
             pipe.hasOutput = true
             self.markDirty(pipe)
         case .close(let id, let afterOutput):
-            self.dials[id] = nil
+            if self.dials.removeValue(forKey: id) != nil { self.resolver.callOff(id) }
             guard let pipe = self.pipe(id) else { return }
             if afterOutput, pipe.state == .open || pipe.state == .upgrading {
                 pipe.hasOutput = true

@@ -1,3 +1,4 @@
+import Dispatch
 import Testing
 
 @testable import LibP2P
@@ -19,6 +20,27 @@ private func answer(_ name: String, id: UInt16, texts: [[UInt8]]) throws -> [UIn
         bytes += [0xc0, 12, 0, 16, 0, 1, 0, 0, 0, 60, UInt8(pieces.count >> 8), UInt8(pieces.count & 255)] + pieces
     }
     return bytes
+}
+
+struct `A resolver of names` {
+    @Test func `gives the place of a dial that was called off to another`() throws {
+        // The queue never runs, so that nothing is found and nobody's turn is over until the test says so.
+        let queue = DispatchQueue(label: "never", attributes: .initiallyInactive)
+        let resolver = NameResolver(queue: queue) { _ in }
+        let name = try #require(TransportAddress(Multiaddr(text: "/dns4/localhost/tcp/1")))
+        func resolve(_ number: Int) -> Bool { resolver.resolve(name, for: nil, ConnectionID(rawValue: UInt64(number))) }
+        let most = NameResolver.threadCountMax + NameResolver.waitingCountMax
+        for number in 0..<most { #expect(resolve(number)) }
+        #expect(!resolve(most))
+        resolver.callOff(ConnectionID(rawValue: UInt64(most - 1)))
+        #expect(resolve(most))
+        #expect(!resolve(most + 1))
+        // One that has begun keeps its thread.
+        resolver.callOff(ConnectionID(rawValue: 0))
+        #expect(!resolve(most + 1))
+        resolver.stop()
+        queue.activate()
+    }
 }
 
 struct `A question for TXT records` {
