@@ -50,6 +50,29 @@ struct `A ping` {
         #expect(try hostile.network.machine(1, Puppet.self).received[hostile.inbound]?.count == 32)
     }
 
+    @Test func `is not answered for long to a peer that does not read the answers`() throws {
+        var ping = Ping()
+        let (peer, stream) = (try KnownIdentity.make(2).id, StreamID(rawValue: 1))
+        let address = try Multiaddr(text: "/ip4/192.0.2.1/tcp/1")
+        let info = ConnectionInfo(id: ConnectionID(rawValue: 1), peer: peer, isOutbound: false, remoteAddress: address, isLimited: false)
+        ping.handle(.inbound(stream, info, protocolID: Ping.protocolID), now: .zero)
+        func answer(_ ping: inout Ping) -> [ProtocolCommand] {
+            ping.handle(.received(stream, [UInt8](repeating: 7, count: 1_024)), now: .zero)
+            var commands: [ProtocolCommand] = []
+            while let command = ping.nextCommand() { commands.append(command) }
+            return commands
+        }
+        // As long as the connection takes them, there may be any number.
+        for _ in 0..<100 {
+            #expect(answer(&ping) == [.write(stream, [UInt8](repeating: 7, count: 1_024))])
+            ping.handle(.writable(stream), now: .zero)
+        }
+        for _ in 0...4 { #expect(answer(&ping) == [.write(stream, [UInt8](repeating: 7, count: 1_024))]) }
+        #expect(answer(&ping) == [.reset(stream)])
+        #expect(ping.nextEvent() == .refused(peer, .answersNotRead))
+        #expect(answer(&ping) == [] && ping.deadline == nil && ping.heldByteCount == 0)
+    }
+
     @Test func `fails when there is no answer, and the next one has a stream of its own`() throws {
         var hostile = try Hostile()
         hostile.ping(1)

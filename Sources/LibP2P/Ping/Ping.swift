@@ -12,6 +12,8 @@ public enum PingError: Error, Equatable, Sendable, CustomStringConvertible {
     case tooManyStreams
     /// The peer ended its stream within a ping.
     case truncated
+    /// The peer sends pings and does not read the answers.
+    case answersNotRead
 
     public var description: String {
         switch self {
@@ -22,6 +24,7 @@ public enum PingError: Error, Equatable, Sendable, CustomStringConvertible {
         case .tooManyWaiting(let maximum): "ping: \(maximum) pings to this peer wait already"
         case .tooManyStreams: "ping: the peer opened more than \(Ping.inboundStreamsPerPeerMax) streams"
         case .truncated: "ping: the peer ended its stream within a ping"
+        case .answersNotRead: "ping: the peer does not read the answers to its pings"
         }
     }
 }
@@ -32,6 +35,8 @@ public struct Ping: ProtocolMachine {
     public static let byteCount = 32
     /// Most streams of a peer at a time (libp2p ping, "Protocol").
     public static let inboundStreamsPerPeerMax = 2
+    /// Most bytes of answers that wait for a peer to read: an honest one waits for each. Beyond the stream's own buffer only.
+    public static let unreadByteCountMax = 4_096
 
     public struct Configuration: Sendable {
         /// How long one answer may take (py-libp2p: 10 s).
@@ -83,6 +88,8 @@ public struct Ping: ProtocolMachine {
     private struct Inbound: Sendable {
         let peer: PeerID
         var partial: [UInt8] = []
+        /// Written, and not in the connection's own buffers yet.
+        var unreadByteCount = 0
     }
 
     private enum Timer: Hashable, Sendable {
@@ -144,7 +151,8 @@ public struct Ping: ProtocolMachine {
             if self.inbound[stream] != nil { self.echo(stream, bytes, now: now) } else { self.compare(stream, bytes, now: now) }
         case .ended(let stream): self.ended(stream, isReset: false, now: now)
         case .reset(let stream): self.ended(stream, isReset: true, now: now)
-        case .connected, .disconnected, .writable, .protocols: break
+        case .writable(let stream): self.inbound[stream]?.unreadByteCount = 0
+        case .connected, .disconnected, .protocols: break
         }
     }
 
@@ -247,9 +255,16 @@ public struct Ping: ProtocolMachine {
 
     private mutating func echo(_ stream: StreamID, _ bytes: [UInt8], now: Duration) {
         guard var state = self.inbound[stream] else { return }
+        guard state.unreadByteCount <= Self.unreadByteCountMax else {
+            self.counters.refused += 1
+            self.forget(stream)
+            self.outbox.send(.reset(stream))
+            return self.outbox.report(.refused(state.peer, .answersNotRead))
+        }
         let all = state.partial + bytes
         let wholeByteCount = all.count - all.count % Self.byteCount
         state.partial = Array(all[wholeByteCount...])
+        state.unreadByteCount += wholeByteCount
         self.inbound[stream] = state
         guard wholeByteCount > 0 else { return }
         self.counters.answered += wholeByteCount / Self.byteCount
