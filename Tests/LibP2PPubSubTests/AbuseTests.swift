@@ -16,6 +16,37 @@ struct `A gossipsub node under abuse` {
         (0..<count).map { PubSubMessageID([UInt8(salt & 255), UInt8($0 >> 8), UInt8($0 & 255), 1]) }
     }
 
+    @Test func `gives up the frame that has come for longest when too many have not come whole`() throws {
+        var bench = Bench { $0.limits.unfinishedByteCountMax = 3_000_000 }
+        bench.machine.subscribe("t", now: bench.now)
+        for peer in 1...20 { try bench.connect(peer, topics: ["t"]) }
+        bench.commands = []
+        var rpc = PubSubRPC()
+        rpc.messages = [.by(30, 1, data: [UInt8](repeating: 7, count: 900_000))]
+        let frame = FrameReader.frame(rpc.encoded)
+        // Twenty begin a frame, the last of them an honest one.
+        for peer in 1...20 {
+            bench.now += .milliseconds(10)
+            bench.receive(peer, bytes: Array(frame.prefix(800_000)))
+            #expect(bench.machine.unfinishedByteCount <= 3_000_000)
+            #expect(bench.machine.heldByteCount < 3_500_000)
+        }
+        #expect(bench.refusals(.unfinishedFrame) == 17)
+        #expect(bench.commands.filter { if case .reset = $0 { true } else { false } }.count == 17)
+        #expect(bench.score(1) >= 0)
+        bench.receive(20, bytes: Array(frame.dropFirst(800_000)))
+        #expect(bench.delivered == rpc.messages)
+        #expect(bench.machine.unfinishedByteCount == 2 * 800_000)
+        // What goes otherwise is not counted any more.
+        bench.disconnect(19)
+        bench.openAgain(18)
+        #expect(bench.machine.unfinishedByteCount == 0)
+        bench.receive(18, bytes: Array(frame.prefix(10)))
+        bench.receive(18, bytes: [UInt8](repeating: 255, count: 1_000_000))
+        #expect(bench.refusals(.malformedFrame) == 1)
+        #expect(bench.machine.unfinishedByteCount == 0)
+    }
+
     @Test func `shuts out who sends messages that do not verify, and only that peer`() throws {
         let forgeries: [(GossipsubRefusal, (inout PubSubMessage) -> Void)] = [
             (.wrongSignature, { $0.from = Known.identities[5].id.bytes }),

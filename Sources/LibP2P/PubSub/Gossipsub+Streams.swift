@@ -65,6 +65,7 @@ extension Gossipsub {
         for topic in self.peers[number]?.topics ?? [] { self.removeSubscriber(number, of: topic) }
         self.waiting.forget(number)
         // Promises stay: who leaves owing a message and comes back still owes it, but a number is never given twice.
+        self.countUnfinished(0, of: number, isNew: false, now: now)
         guard var peer = self.peers.removeValue(forKey: number) else { return }
         for stream in [peer.inbound, peer.outboundStream].compactMap({ $0 }) { self.streams[stream] = nil }
         if case .opening(let request) = peer.outbound { self.openRequests[request] = nil }
@@ -145,12 +146,11 @@ extension Gossipsub {
         // The newer one counts, as in go-libp2p-pubsub: the peer may know that the older one is lost.
         if let old = self.peers[number]?.inbound {
             self.refuse(.secondStream, of: number)
-            self.streams[old] = nil
+            self.forgetInbound(old, of: number)
             self.commands.append(.reset(old))
         }
         self.streams[stream] = number
         self.peers[number]?.inbound = stream
-        self.peers[number]?.reader = FrameReader(byteCountMax: PubSubRPC.byteCountMax)
         self.openStream(to: number)
     }
 
@@ -170,6 +170,8 @@ extension Gossipsub {
             if case .tooLong = error { return self.endInbound(number, .oversizedFrame) }
             return self.endInbound(number, .malformedFrame)
         }
+        self.countUnfinished(self.peers[number]?.reader.heldByteCount ?? 0, of: number, isNew: !frames.isEmpty, now: now)
+        self.giveUpUnfinished()
         // Frames are cut also then: what comes after the score has recovered must begin at a frame's beginning.
         if isGraylisted {
             if !frames.isEmpty { self.refuse(.graylisted, of: number, count: frames.count) }
@@ -181,6 +183,30 @@ extension Gossipsub {
             } catch {
                 return self.endInbound(number, .malformedFrame)
             }
+        }
+    }
+
+    /// - Parameter isNew: Whether the frame began after another one had come whole.
+    private mutating func countUnfinished(_ byteCount: Int, of number: GossipsubPeerNumber, isNew: Bool, now: Duration) {
+        guard let known = self.peers[number]?.unfinished else {
+            if byteCount > 0 { self.peers[number]?.unfinished = (byteCount, now) }
+            self.unfinishedByteCount += byteCount
+            return
+        }
+        self.unfinishedByteCount += byteCount - known.byteCount
+        self.peers[number]?.unfinished = byteCount > 0 ? (byteCount, isNew ? now : known.since) : nil
+    }
+
+    /// Each peer may leave a frame unfinished, and all of them together may not. An honest peer is soon done with its own.
+    private mutating func giveUpUnfinished() {
+        while self.unfinishedByteCount > self.parameters.limits.unfinishedByteCountMax {
+            let unfinished = self.peers.compactMap { number, peer in peer.unfinished.map { (since: $0.since, number: number) } }
+            guard let number = unfinished.min(by: { ($0.since, $0.number) < ($1.since, $1.number) })?.number,
+                let stream = self.peers[number]?.inbound
+            else { return }
+            self.refuse(.unfinishedFrame, of: number)
+            self.forgetInbound(stream, of: number)
+            self.commands.append(.reset(stream))
         }
     }
 
@@ -196,6 +222,7 @@ extension Gossipsub {
         self.streams[stream] = nil
         self.peers[number]?.inbound = nil
         self.peers[number]?.reader = FrameReader(byteCountMax: PubSubRPC.byteCountMax)
+        self.countUnfinished(0, of: number, isNew: false, now: .zero)
     }
 
     // MARK: Ends

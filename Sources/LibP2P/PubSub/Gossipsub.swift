@@ -39,6 +39,8 @@ public struct Gossipsub: ProtocolMachine {
     var nextPeerNumber: GossipsubPeerNumber = 0
     /// Which peer each stream belongs to, and whether we opened it.
     var streams: [StreamID: GossipsubPeerNumber] = [:]
+    /// Bytes of all frames that have not come whole.
+    var unfinishedByteCount = 0
     var openRequests: [UInt64: GossipsubPeerNumber] = [:]
     var nextRequest: UInt64 = 0
     /// Direct and floodsub peers.

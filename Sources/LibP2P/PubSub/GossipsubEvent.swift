@@ -31,6 +31,7 @@ public enum GossipsubRefusal: String, Hashable, Sendable, CaseIterable, CustomSt
     // Frames
     case malformedFrame = "a frame that cannot be read"
     case oversizedFrame = "a frame longer than 1 MiB"
+    case unfinishedFrame = "the longest unfinished of many frames that have not come whole"
     case surplusEntries = "a frame with too many entries, or such as no honest peer writes"
     case graylisted = "anything, while the peer's score is below the graylist threshold"
     case bytesOnOurStream = "bytes on a stream that only we write to"

@@ -86,6 +86,9 @@ public struct GossipsubParameters: Sendable {
 
 /// How much of everything strangers can make a gossipsub node hold or do.
 public struct GossipsubLimits: Equatable, Sendable {
+    /// Bytes of frames that have not come whole, of all peers together: that of the peer that has taken longest is given up beyond it. Many
+    /// times what honest peers have under way, and far below what thousands could leave unfinished.
+    public var unfinishedByteCountMax = 67_108_864
     /// Topics that one peer may be subscribed to. Further ones are passed over.
     public var peerTopicCountMax = 256
     /// Changes of subscriptions by one peer in one heartbeat. Further ones are passed over.

@@ -54,6 +54,8 @@ struct GossipsubPeer: Sendable {
     /// The stream that the peer opened, and what came on it.
     var inbound: StreamID?
     var reader = FrameReader(byteCountMax: PubSubRPC.byteCountMax)
+    /// The frame that has not come whole: how many bytes of it are counted, and since when it comes.
+    var unfinished: (byteCount: Int, since: Duration)?
     var topics: Set<String> = []
     var standing = GossipsubStanding()
     var window = Window()
