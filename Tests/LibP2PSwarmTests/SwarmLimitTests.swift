@@ -133,6 +133,23 @@ struct `A swarm's limits` {
         #expect(node.swarm.counters.trimmedConnections == 2)
     }
 
+    @Test func `end a flood from one household before those who were here`() throws {
+        let world = try self.world(16) {
+            $0.connectionCountHighWater = 12
+            $0.trimmedConnectionCount = 12
+        }
+        let node = world.nodes[0]
+        for index in 1...4 { world.connect(index, to: 0) }
+        world.run(for: .seconds(30))
+        for index in 5...15 {
+            world.nodes[index].household = world.nodes[5].household
+            world.connect(index, to: 0)
+            #expect(node.swarm.connectionCount <= 12)
+        }
+        #expect(node.swarm.counters.trimmedConnections == 3)
+        for index in 1...4 { #expect(node.isConnected(to: world.nodes[index].id)) }
+    }
+
     @Test func `keep out whom a list keeps out`() throws {
         let world = try self.world(4) { _ in }
         let node = world.nodes[0]

@@ -339,16 +339,25 @@ extension Swarm {
         self.settle(now: now)
     }
 
-    /// Closes the least used connections: those with the fewest streams first, and among them the one that was silent longest.
+    /// Closes the least used connections: those with the fewest streams first, and among them the one that was silent longest. But before
+    /// them, and however young, those of which a household has many: a flood of strangers ends itself and not those who were here before.
     private mutating func trim(now: Duration) {
-        var candidates: [(link: Owned<SwarmLink>, streamCount: Int, lastReceived: Duration)] = []
-        for link in self.links.values {
-            guard let info = link.value.info, link.value.closing == nil, !self.protectedPeers.contains(info.peer),
-                now - link.value.created >= self.limits.trimGracePeriod
-            else { continue }
-            candidates.append((link, link.value.streams.count, link.value.connection.lastReceived))
+        var candidates: [(link: Owned<SwarmLink>, isInCrowd: Bool, streamCount: Int, lastReceived: Duration)] = []
+        var householdCounts: [[UInt8]: Int] = [:]
+        for link in self.links.values.sorted(by: { $0.value.id < $1.value.id }) {
+            guard let info = link.value.info, link.value.closing == nil, !self.protectedPeers.contains(info.peer) else { continue }
+            var isInCrowd = false
+            if !link.value.isOutbound, let household = SwarmGate.addressKey(of: link.value.address) {
+                householdCounts[household, default: 0] += 1
+                isInCrowd = householdCounts[household, default: 0] > self.limits.uncrowdedCount
+            }
+            guard isInCrowd || now - link.value.created >= self.limits.trimGracePeriod else { continue }
+            candidates.append((link, isInCrowd, link.value.streams.count, link.value.connection.lastReceived))
         }
-        candidates.sort { ($0.streamCount, $0.lastReceived, $0.link.value.id) < ($1.streamCount, $1.lastReceived, $1.link.value.id) }
+        candidates.sort {
+            if $0.isInCrowd != $1.isInCrowd { return $0.isInCrowd }
+            return ($0.streamCount, $0.lastReceived, $0.link.value.id) < ($1.streamCount, $1.lastReceived, $1.link.value.id)
+        }
         let surplus = self.establishedCount - self.limits.trimmedConnectionCount
         for candidate in candidates.prefix(max(0, surplus)) {
             self.counters.trimmedConnections += 1

@@ -9,6 +9,8 @@ public struct SwarmLimits: Equatable, Sendable {
     public var trimmedConnectionCount = 5_120
     /// Younger connections are not trimmed: it is not known yet what they are good for.
     public var trimGracePeriod = Duration.seconds(20)
+    /// Connections of strangers from one household that are trimmed like all others. More are a crowd, and go first.
+    public var uncrowdedCount = 8
     /// Established connections with one peer. As many as rust-libp2p's users set: two that crossed, one over a relay, and some to spare.
     public var connectionCountOfPeerMax = 8
     /// Connections of strangers from one IPv4 address, or from one /64 of IPv6, which is what one household has.
