@@ -158,7 +158,11 @@ public struct Node: ~Copyable, Sendable {
         if let event = self.swarm.nextEvent(of: self.ping) { return .ping(event) }
         if let gossipsub = self.gossipsub, let event = self.swarm.nextEvent(of: gossipsub) {
             // Only a record that its peer signed comes this far.
-            if case .peerExchanged(let record, _) = event { self.swarm.addressBook.add(record, from: .exchanged, now: now) }
+            if case .peerExchanged(let record, let source) = event {
+                let addresses = self.usable(record.addresses, of: source)
+                let usable = PeerRecord(peerID: record.peerID, sequence: record.sequence, addresses: addresses)
+                self.swarm.addressBook.add(usable, from: .exchanged, now: now)
+            }
             return .gossipsub(event)
         }
         if let kad = self.kad, let event = self.swarm.nextEvent(of: kad) { return .kad(event) }

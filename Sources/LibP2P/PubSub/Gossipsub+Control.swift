@@ -165,9 +165,12 @@ extension Gossipsub {
             self.peers[number]?.standing.penalise()
             return self.refuse(.forgedExchange, of: number)
         }
-        guard self.numbers[id] == nil, id != self.identity.id, !record.addresses.isEmpty else { return }
+        // Addresses that reach less far than the peer who names them is away would have us dial into our own network.
+        let distance = self.peers[number]?.connections.compactMap { KadAddressScope(of: $0.remoteAddress) }.max() ?? .everywhere
+        let addresses = record.addresses.filter { address in KadAddressScope(of: address).map { $0 >= distance } ?? false }
+        guard self.numbers[id] == nil, id != self.identity.id, !addresses.isEmpty else { return }
         self.exchangeDialCount += 1
         self.events.append(.peerExchanged(record, by: source))
-        self.commands.append(.dial(id, record.addresses))
+        self.commands.append(.dial(id, addresses))
     }
 }
