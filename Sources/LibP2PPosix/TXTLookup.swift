@@ -29,7 +29,7 @@ enum TXTLookup {
     static func texts(of name: String, from server: SocketAddress) -> [String]? {
         // With the random port of the socket, what a forger off the path must guess.
         let id = SystemRandom.bytes(count: 2).reduce(UInt16(0)) { $0 << 8 | UInt16($1) }
-        guard let question = DNSMessage.question(name, id: id) else { return nil }
+        guard let question = DNSTextLookup.question(name, id: id) else { return nil }
         let descriptor = socket(server.family, Self.datagram, 0)
         guard descriptor >= 0 else { return nil }
         defer { System.close(descriptor) }
@@ -44,10 +44,10 @@ enum TXTLookup {
             let left = (end - clock.now) / .milliseconds(1)
             var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
             guard left > 0, poll(&waiting, 1, Int32(left)) > 0 else { return nil }
-            var buffer = [UInt8](repeating: 0, count: DNSMessage.byteCountMax)
+            var buffer = [UInt8](repeating: 0, count: DNSTextLookup.answerByteCountMax)
             let count = buffer.withUnsafeMutableBytes { bytes in try? System.receive(descriptor, into: bytes) }
             guard let count else { return nil }
-            if let texts = DNSMessage.texts(in: Array(buffer.prefix(count)), to: name, id: id) { return texts }
+            if let texts = DNSTextLookup.texts(in: Array(buffer.prefix(count)), to: name, id: id) { return texts }
         }
     }
 

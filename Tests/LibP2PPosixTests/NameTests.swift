@@ -6,7 +6,7 @@ import Testing
 
 /// An answer as a name server writes it.
 private func answer(_ name: String, id: UInt16, texts: [[UInt8]]) throws -> [UInt8] {
-    let question = try #require(DNSMessage.question(name, id: id))
+    let question = try #require(DNSTextLookup.question(name, id: id))
     var bytes = Array(question.dropLast(11))
     bytes[2] = 0x81
     bytes[3] = 0x80
@@ -46,30 +46,30 @@ struct `A resolver of names` {
 struct `A question for TXT records` {
     @Test func `is written as RFC 1035 says`() {
         #expect(
-            DNSMessage.question("_dnsaddr.a.io", id: 0x1234) == [
+            DNSTextLookup.question("_dnsaddr.a.io", id: 0x1234) == [
                 0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1, 8, 0x5f, 0x64, 0x6e, 0x73, 0x61, 0x64, 0x64, 0x72, 1, 0x61, 2, 0x69, 0x6f, 0,
                 0, 16, 0, 1, 0, 0, 41, 16, 0, 0, 0, 0, 0, 0, 0,
             ])
     }
 
     @Test(arguments: ["", ".", "a..b", String(repeating: "a", count: 64), String(repeating: "a.", count: 127) + "b"])
-    func `is not asked for what is no name`(name: String) { #expect(DNSMessage.question(name, id: 1) == nil) }
+    func `is not asked for what is no name`(name: String) { #expect(DNSTextLookup.question(name, id: 1) == nil) }
 
     @Test func `is answered by texts, whose pieces are joined`() throws {
         let long = [UInt8](repeating: 0x61, count: 700)
         let bytes = try answer("a.io", id: 7, texts: [Array("one".utf8), long, []])
-        #expect(DNSMessage.texts(in: bytes, to: "a.io", id: 7) == ["one", String(repeating: "a", count: 700), ""])
+        #expect(DNSTextLookup.texts(in: bytes, to: "a.io", id: 7) == ["one", String(repeating: "a", count: 700), ""])
         // Servers may write the name in other letters.
-        #expect(DNSMessage.texts(in: bytes, to: "A.iO", id: 7)?.count == 3)
-        #expect(DNSMessage.texts(in: bytes, to: "a.io", id: 8) == nil)
-        #expect(DNSMessage.texts(in: bytes, to: "b.io", id: 7) == nil)
-        #expect(DNSMessage.texts(in: try #require(DNSMessage.question("a.io", id: 7)), to: "a.io", id: 7) == nil)
+        #expect(DNSTextLookup.texts(in: bytes, to: "A.iO", id: 7)?.count == 3)
+        #expect(DNSTextLookup.texts(in: bytes, to: "a.io", id: 8) == nil)
+        #expect(DNSTextLookup.texts(in: bytes, to: "b.io", id: 7) == nil)
+        #expect(DNSTextLookup.texts(in: try #require(DNSTextLookup.question("a.io", id: 7)), to: "a.io", id: 7) == nil)
     }
 
     @Test func `is answered by what is whole of an answer that is cut anywhere`() throws {
         let bytes = try answer("a.io", id: 7, texts: [Array("one".utf8), Array("two".utf8)])
         for cut in 0..<bytes.count {
-            let texts = DNSMessage.texts(in: Array(bytes[..<cut]), to: "a.io", id: 7) ?? []
+            let texts = DNSTextLookup.texts(in: Array(bytes[..<cut]), to: "a.io", id: 7) ?? []
             #expect(["one", "two"].starts(with: texts) && texts.count < 2)
         }
     }
@@ -80,12 +80,12 @@ struct `A question for TXT records` {
         for _ in 0..<Int.random(in: 1...20, using: &random) {
             bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
         }
-        #expect((DNSMessage.texts(in: bytes, to: "a.io", id: 7) ?? []).count <= DNSMessage.textCountMax)
+        #expect((DNSTextLookup.texts(in: bytes, to: "a.io", id: 7) ?? []).count <= DNSTextLookup.textCountMax)
     }
 
     @Test func `takes no more than 64 texts`() throws {
         let bytes = try answer("a.io", id: 7, texts: [[UInt8]](repeating: [0x61], count: 200))
-        #expect(DNSMessage.texts(in: bytes, to: "a.io", id: 7)?.count == 64)
+        #expect(DNSTextLookup.texts(in: bytes, to: "a.io", id: 7)?.count == 64)
     }
 }
 

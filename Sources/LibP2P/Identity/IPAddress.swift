@@ -110,6 +110,27 @@ public struct IPv6Address: Hashable, Sendable, CustomStringConvertible {
     }
 }
 
+/// An address of either version.
+public enum IPAddress: Hashable, Sendable, CustomStringConvertible {
+    case ip4(IPv4Address)
+    case ip6(IPv6Address)
+
+    /// In network order: 4 or 16.
+    public var bytes: [UInt8] {
+        switch self {
+        case .ip4(let address): address.bytes
+        case .ip6(let address): address.bytes
+        }
+    }
+
+    public var description: String {
+        switch self {
+        case .ip4(let address): address.description
+        case .ip6(let address): address.description
+        }
+    }
+}
+
 /// Decimal numbers with exactly one text each.
 enum Decimal {
     static func parse<Number: FixedWidthInteger & UnsignedInteger>(_ text: some StringProtocol, as type: Number.Type) -> Number? {
