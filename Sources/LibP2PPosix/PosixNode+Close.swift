@@ -13,6 +13,7 @@ extension PosixNode {
             guard self.state == .open else { return }
             self.state = .closing
             self.endQuestions()
+            self.stopLocalDiscovery()
             self.sockets.stopListening()
             self.node.swarm.shutDown(now: self.now)
             self.executor.queue.asyncAfter(deadline: .now() + DispatchTimeInterval(Self.closeTimeout)) { [weak self] in
@@ -25,7 +26,12 @@ extension PosixNode {
     func stop() {
         guard self.state == .closing else { return }
         self.state = .stopping
-        self.sockets.stop { self.assumeIsolated { $0.stopped() } }
+        self.sockets.stop { self.assumeIsolated { $0.socketsStopped() } }
+    }
+
+    private func socketsStopped() {
+        guard !self.discoveries.isEmpty else { return self.stopped() }
+        self.whenDiscoveriesStopped = { self.stopped() }
     }
 
     private func stopped() {

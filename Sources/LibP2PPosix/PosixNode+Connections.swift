@@ -26,6 +26,7 @@ extension PosixNode {
         self.node.setUnixTimeOffset(System.unixTime - self.now, now: self.now)
         let own = self.sockets.listenAddresses
         self.node.setAddresses(self.outerAddresses.filter { !own.contains($0) } + own, now: self.now)
+        self.tellDiscoveries(own)
         self.carryOut()
     }
 

@@ -49,6 +49,10 @@ public actor PosixNode {
     var subscriptions = PubSubSubscriptions()
     /// Take the events of protocol machines that the owner added.
     var machinePumps: [(inout Swarm) -> Void] = []
+    /// The one that is on, and those whose sockets are being closed.
+    var discoveries: [UInt64: ActiveDiscovery] = [:]
+    var nextDiscovery: UInt64 = 0
+    var whenDiscoveriesStopped: (() -> Void)?
     private var listeners: [UInt64: AsyncStream<Node.Event>.Continuation] = [:]
     private var nextListener: UInt64 = 0
 

@@ -44,10 +44,10 @@ struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
 enum System {
     #if canImport(Darwin)
     static let stream = SOCK_STREAM
-    private static let sendFlags: Int32 = 0
+    static let sendFlags: Int32 = 0
     #else
     static let stream = Int32(SOCK_STREAM.rawValue)
-    private static let sendFlags = Int32(MSG_NOSIGNAL)
+    static let sendFlags = Int32(MSG_NOSIGNAL)
     #endif
 
     /// The time since 1970, as this machine has it.
@@ -58,8 +58,10 @@ enum System {
     }
 
     /// A socket that neither blocks nor passes to child processes.
-    static func makeStreamSocket(_ family: Int32) throws(SystemError) -> Int32 {
-        let descriptor = socket(family, Self.stream, 0)
+    static func makeStreamSocket(_ family: Int32) throws(SystemError) -> Int32 { try Self.makeSocket(family, Self.stream) }
+
+    static func makeSocket(_ family: Int32, _ type: Int32) throws(SystemError) -> Int32 {
+        let descriptor = socket(family, type, 0)
         guard descriptor >= 0 else { throw .last }
         do throws(SystemError) {
             try Self.prepare(descriptor)

@@ -30,7 +30,7 @@ enum TXTLookup {
         // With the random port of the socket, what a forger off the path must guess.
         let id = SystemRandom.bytes(count: 2).reduce(UInt16(0)) { $0 << 8 | UInt16($1) }
         guard let question = DNSTextLookup.question(name, id: id) else { return nil }
-        let descriptor = socket(server.family, Self.datagram, 0)
+        let descriptor = socket(server.family, System.datagram, 0)
         guard descriptor >= 0 else { return nil }
         defer { System.close(descriptor) }
         // Connected: only the server's datagrams come in.
@@ -50,12 +50,6 @@ enum TXTLookup {
             if let texts = DNSTextLookup.texts(in: Array(buffer.prefix(count)), to: name, id: id) { return texts }
         }
     }
-
-    #if canImport(Darwin)
-    private static let datagram = SOCK_DGRAM
-    #else
-    private static let datagram = Int32(SOCK_DGRAM.rawValue)
-    #endif
 
     private static func servers() -> [SocketAddress.Host] {
         let descriptor = open("/etc/resolv.conf", O_RDONLY | O_CLOEXEC)
