@@ -293,6 +293,10 @@ struct `A gossipsub node under abuse` {
         #expect(scoring.sharedAddresses == [.loopback])
         #expect(GossipsubAddressGroup(try Multiaddr(text: "/ip4/127.3.2.1/tcp/1")) == .loopback)
         #expect(GossipsubAddressGroup(try Multiaddr(text: "/ip6/::1/tcp/1")) == .loopback)
+        #expect(GossipsubAddressGroup(try Multiaddr(text: "/ip6/::ffff:127.0.0.1/tcp/1")) == .loopback)
+        #expect(
+            GossipsubAddressGroup(try Multiaddr(text: "/ip6/::ffff:192.0.2.1/tcp/1"))
+                != GossipsubAddressGroup(try Multiaddr(text: "/ip6/::ffff:192.0.2.2/tcp/1")))
         #expect(
             GossipsubAddressGroup(try Multiaddr(text: "/ip6/2001:db8::1/tcp/1"))
                 == GossipsubAddressGroup(try Multiaddr(text: "/ip6/2001:db8::ffff:1/tcp/1")))

@@ -35,6 +35,12 @@ public struct IPv6Address: Hashable, Sendable, CustomStringConvertible {
         self.bytes = Array(bytes)
     }
 
+    /// The IPv4 address that this one stands for, if it is one (RFC 4291, section 2.5.5.2).
+    var mappedIPv4: IPv4Address? {
+        guard self.bytes[..<10].allSatisfy({ $0 == 0 }), self.bytes[10] == 0xff, self.bytes[11] == 0xff else { return nil }
+        return IPv4Address(self.bytes[12...])
+    }
+
     /// Reads any of the text forms of RFC 4291, section 2.2. A zone does not belong to it.
     public init?(text: some StringProtocol) {
         // The longest form has six groups of four digits and an IPv4 address.

@@ -107,6 +107,11 @@ public enum GossipsubAddressGroup: Hashable, Sendable {
         switch address.host {
         case .ip4(let ip): self = ip.bytes.first == 127 ? .loopback : .ip4(ip)
         case .ip6(let ip):
+            // An IPv4 address in IPv6's clothes: all of them share their first 64 bits, and nothing else.
+            if let ip = ip.mappedIPv4 {
+                self = ip.bytes.first == 127 ? .loopback : .ip4(ip)
+                return
+            }
             let isLoopback = ip.bytes.dropLast().allSatisfy { $0 == 0 } && ip.bytes.last == 1
             self = isLoopback ? .loopback : .ip6Network(Array(ip.bytes.prefix(8)))
         default: return nil

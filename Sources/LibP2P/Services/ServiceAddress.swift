@@ -40,12 +40,6 @@ extension Multiaddr {
     }
 
     /// What one household has: an IPv4 address, or the first 64 bits of an IPv6 address. Limits and votes count by it.
-    var household: [UInt8] {
-        switch self.host {
-        case .ip4(let address): address.bytes
-        case .ip6(let address): Array(address.bytes.prefix(8))
-        // Nobody is told apart by a name that resolves to anything.
-        default: []
-        }
-    }
+    /// Nobody is told apart by a name that resolves to anything.
+    var household: [UInt8] { SwarmGate.addressKey(of: self) ?? [] }
 }

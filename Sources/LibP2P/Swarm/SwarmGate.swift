@@ -26,9 +26,7 @@ public struct SwarmGate: Sendable {
         case .ip4(let address): return address.bytes
         case .ip6(let address):
             // An IPv4 address in IPv6's clothes is the same household.
-            let bytes = address.bytes
-            if bytes[..<10].allSatisfy({ $0 == 0 }), bytes[10] == 0xff, bytes[11] == 0xff { return Array(bytes[12...]) }
-            return Array(bytes[..<8])
+            return address.mappedIPv4?.bytes ?? Array(address.bytes[..<8])
         default: return nil
         }
     }
