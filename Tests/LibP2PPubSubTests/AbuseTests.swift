@@ -89,6 +89,33 @@ struct `A gossipsub node under abuse` {
         #expect(bench.score(1) > -10)
     }
 
+    @Test func `looks at no more of a frame once its sender has shown what it is`() throws {
+        var bench = try Self.bench()
+        let forgeries = (0..<200).map { number in
+            var message = PubSubMessage.by(9, UInt8(number))
+            message.data = []
+            return message
+        }
+        bench.receive(1) { rpc in
+            rpc.messages = forgeries
+            rpc.subscriptions = [.init(topic: "late", isOn: true)]
+            rpc.prunes = [.init(topic: "t")]
+        }
+        #expect(bench.refusals(.wrongSignature) == 3)
+        #expect(bench.refusals(.graylisted) == 197)
+        #expect(!bench.events.contains(.pruned(bench.id(1), topic: "t", byPeer: true)))
+        // Of several frames in one piece as well.
+        bench = try Self.bench()
+        let frames = forgeries.prefix(10).flatMap { forgery in
+            var rpc = PubSubRPC()
+            rpc.messages = [forgery]
+            return FrameReader.frame(rpc.encoded)
+        }
+        bench.receive(1, bytes: frames)
+        #expect(bench.refusals(.wrongSignature) == 3)
+        #expect(bench.refusals(.graylisted) == 7)
+    }
+
     @Test func `takes a message's own author only from others, and without blame`() throws {
         var bench = try Self.bench()
         bench.receive(1) { $0.messages = [.by(0, 1)] }

@@ -3,7 +3,13 @@ extension Gossipsub {
     mutating func received(_ rpc: PubSubRPC, from number: GossipsubPeerNumber, now: Duration) {
         if rpc.surplusCount > 0 { self.punish(.surplusEntries, of: number, count: rpc.surplusCount) }
         for subscription in rpc.subscriptions { self.received(subscription, from: number, now: now) }
-        for message in rpc.messages { self.received(message, from: number, now: now) }
+        for (index, message) in rpc.messages.enumerated() {
+            // A frame may hold thousands, and each may cost a signature's verification: the rest of a forger's are not looked at.
+            guard !self.isGraylisted(number, now: now) else {
+                return self.refuse(.graylisted, of: number, count: rpc.messages.count - index)
+            }
+            self.received(message, from: number, now: now)
+        }
         if !rpc.haves.isEmpty || !rpc.wants.isEmpty || !rpc.doNotWants.isEmpty { self.receivedGossip(rpc, from: number, now: now) }
         for topic in rpc.grafts { self.receivedGraft(topic, from: number, now: now) }
         for prune in rpc.prunes { self.received(prune, from: number, now: now) }

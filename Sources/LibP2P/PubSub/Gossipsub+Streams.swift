@@ -156,13 +156,11 @@ extension Gossipsub {
 
     private mutating func received(_ bytes: [UInt8], on stream: StreamID, now: Duration) {
         // No copy of the peer is held meanwhile: the reader's bytes would be copied with each chunk.
-        guard let number = self.streams[stream], let inbound = self.peers[number]?.inbound, let isDirect = self.peers[number]?.isDirect,
-            inbound == stream
-        else {
+        guard let number = self.streams[stream], let inbound = self.peers[number]?.inbound, inbound == stream else {
             if let number = self.streams[stream] { self.refuse(.bytesOnOurStream, of: number) }
             return
         }
-        let isGraylisted = !isDirect && self.score(number, now: now) < self.parameters.scoring.graylistThreshold
+        let isGraylisted = self.isGraylisted(number, now: now)
         let frames: [[UInt8]]
         do {
             frames = try self.peers[number]?.reader.receive(bytes) ?? []

@@ -222,6 +222,11 @@ extension Gossipsub {
         return score
     }
 
+    /// Whether nothing at all is taken from a peer.
+    func isGraylisted(_ number: GossipsubPeerNumber, now: Duration) -> Bool {
+        self.peers[number]?.isDirect != true && self.score(number, now: now) < self.parameters.scoring.graylistThreshold
+    }
+
     /// Counts what was not taken, and tells it once a heartbeat.
     mutating func refuse(_ refusal: GossipsubRefusal, of number: GossipsubPeerNumber, count: Int = 1) {
         self.counters.refusals[refusal, default: 0] += count
