@@ -116,6 +116,47 @@ struct `A gossipsub node under abuse` {
         #expect(bench.refusals(.graylisted) == 7)
     }
 
+    @Test func `charges nobody for a message that it has no room to take`() throws {
+        var bench = Bench { $0.limits.verdictCountMax = 1 }
+        bench.machine.subscribe("t", needsVerdict: true, now: bench.now)
+        for peer in 1...2 { try bench.connect(peer, topics: ["t"]) }
+        for round in UInt8(1)...10 {
+            // Peer 1 keeps the queue full, and peer 2 brings what it announced.
+            bench.receive(1) { $0.messages = [.by(9, round)] }
+            bench.receive(2) { $0.haves = [.init(topic: "t", ids: [PubSubMessage.by(8, round).id])] }
+            #expect(bench.machine.promises.count == 1)
+            bench.receive(2) { $0.messages = [.by(8, round)] }
+            bench.pass(.seconds(4))
+        }
+        #expect(bench.refusals(.verdictQueueFull) >= 10)
+        #expect(bench.refusals(.brokenPromise) == 0)
+        #expect(bench.score(2) >= 0)
+    }
+
+    @Test func `charges nobody for a question that could not leave`() throws {
+        // The peer reads slowly, so our stream to it is full.
+        var bench = try Self.bench { $0.limits.outboxByteCountMax = 600_000 }
+        try bench.machine.publish([UInt8](repeating: 1, count: 300_000), to: "t", sequence: 1, now: bench.now)
+        for round in 0..<8 {
+            bench.receive(1) { $0.haves = [.init(topic: "t", ids: Self.inventedIDs(10, round))] }
+            bench.pass(.seconds(1))
+        }
+        #expect(bench.machine.promises.count >= 2)
+        // A message takes the place of the questions.
+        try bench.machine.publish([UInt8](repeating: 2, count: 599_000), to: "t", sequence: 2, now: bench.now)
+        #expect(bench.machine.promises.isEmpty)
+        bench.pass(.seconds(5))
+        #expect(bench.refusals(.brokenPromise) == 0)
+        #expect(bench.score(1) >= 0)
+        // Where the stream takes more and the question leaves, it counts.
+        bench.ourStreamTakesMore(1)
+        bench.ourStreamTakesMore(1)
+        bench.receive(1) { $0.haves = [.init(topic: "t", ids: Self.inventedIDs(10, 99))] }
+        #expect(try bench.sent(to: 1).wants.count == 10)
+        bench.pass(.seconds(5))
+        #expect(bench.refusals(.brokenPromise) == 1)
+    }
+
     @Test func `takes a message's own author only from others, and without blame`() throws {
         var bench = try Self.bench()
         bench.receive(1) { $0.messages = [.by(0, 1)] }

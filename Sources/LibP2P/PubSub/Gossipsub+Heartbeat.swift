@@ -38,14 +38,26 @@ extension Gossipsub {
         var broken: [GossipsubPeerNumber: Int] = [:]
         for (id, peers) in self.promises where peers.contains(where: { $0.value <= now }) {
             for (number, end) in peers where end <= now {
-                broken[number, default: 0] += 1
                 self.promises[id]?[number] = nil
+                if !self.waitsForRoom(number) { broken[number, default: 0] += 1 }
             }
             if self.promises[id]?.isEmpty == true { self.promises[id] = nil }
         }
         for (number, count) in broken.sorted(by: { $0.key < $1.key }) where self.peers[number] != nil {
             self.peers[number]?.standing.penalise(count)
             self.refuse(.brokenPromise, of: number, count: count)
+        }
+    }
+
+    /// Whether our questions to a peer may not have left yet: then it cannot be blamed for not answering them.
+    private func waitsForRoom(_ number: GossipsubPeerNumber) -> Bool {
+        guard let peer = self.peers[number] else { return false }
+        return peer.outbox.hasWants || peer.underWayByteCount >= self.parameters.limits.underWayByteCountMax
+    }
+
+    mutating func forgivePromises(of number: GossipsubPeerNumber) {
+        for (id, peers) in self.promises where peers[number] != nil {
+            self.promises[id] = peers.count > 1 ? peers.filter { $0.key != number } : nil
         }
     }
 

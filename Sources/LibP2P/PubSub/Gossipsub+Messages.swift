@@ -84,10 +84,13 @@ extension Gossipsub {
             self.counters.sparedByDoNotWant += 1
             return false
         }
+        let asked = peer.outbox.hasWants
         guard self.peers[number]?.outbox.send(id, frame, self.parameters.limits) == true else {
             self.counters.droppedMessages += 1
             return false
         }
+        // Where the message took the place of our questions, nobody owes an answer.
+        if asked, self.peers[number]?.outbox.hasWants == false { self.forgivePromises(of: number) }
         self.counters.sent += 1
         self.dirty.insert(number)
         return true
@@ -108,9 +111,11 @@ extension Gossipsub {
         guard (1...PubSubMessageID.byteCountMax).contains(id.bytes.count) else { return self.invalid(.idTooLong, topic, from: number) }
         if let seen = self.seen[id] { return self.receivedAgain(id, seen, topic, from: number, now: now) }
         // Ours, from before a restart: nobody's fault.
-        guard message.from != self.identity.id.bytes else { return self.refuse(.ownMessage, of: number) }
+        guard message.from != self.identity.id.bytes else { return self.refuse(.ownMessage, id, from: number) }
         // Before the signature is checked, which is the dear part.
-        guard !subscription.needsVerdict || self.hasRoomForWaiting(message) else { return self.refuse(.verdictQueueFull, of: number) }
+        guard !subscription.needsVerdict || self.hasRoomForWaiting(message) else {
+            return self.refuse(.verdictQueueFull, id, from: number)
+        }
         do throws(PubSubMessage.Fault) {
             try message.verify(self.parameters.signaturePolicy)
         } catch {
@@ -119,12 +124,12 @@ extension Gossipsub {
             case .unexpectedField: return self.invalid(.unexpectedFields, topic, from: number)
             case .forgedAuthor: return self.invalid(.forgedAuthor, topic, from: number)
             case .wrongSignature: return self.invalid(.wrongSignature, topic, from: number)
-            case .unverifiableKey: return self.refuse(.unverifiableKey, of: number)
+            case .unverifiableKey: return self.refuse(.unverifiableKey, id, from: number)
             }
         }
         let body = Self.frameBody(of: message)
         // A message that others write with more bytes than its sender did could not be passed on.
-        guard body.count <= PubSubRPC.byteCountMax else { return self.refuse(.oversizedFrame, of: number) }
+        guard body.count <= PubSubRPC.byteCountMax else { return self.refuse(.oversizedFrame, id, from: number) }
         self.take(id, message, topic, FrameReader.frame(body), from: number, subscription, now: now)
     }
 
@@ -171,6 +176,15 @@ extension Gossipsub {
         case .rejected: self.invalid(.rejected, topic, from: number)
         case .ignored: break
         }
+    }
+
+    /// What was brought is not taken, for a reason that is not its bringer's: who announced it has kept its word.
+    private mutating func refuse(_ refusal: GossipsubRefusal, _ id: PubSubMessageID, from number: GossipsubPeerNumber) {
+        for id in [id, id.inHex] {
+            self.promises[id]?[number] = nil
+            if self.promises[id]?.isEmpty == true { self.promises[id] = nil }
+        }
+        self.refuse(refusal, of: number)
     }
 
     private mutating func invalid(_ refusal: GossipsubRefusal, _ topic: String, from number: GossipsubPeerNumber) {

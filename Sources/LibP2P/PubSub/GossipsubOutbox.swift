@@ -33,6 +33,9 @@ struct GossipsubOutbox: Sendable {
             && self.wants.isEmpty
     }
 
+    /// Whether questions wait.
+    var hasWants: Bool { !self.wants.isEmpty }
+
     var heldByteCount: Int { self.messageByteCount + self.gossipByteCount + self.stateByteCount }
 
     // MARK: In
