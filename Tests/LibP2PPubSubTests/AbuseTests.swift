@@ -157,6 +157,21 @@ struct `A gossipsub node under abuse` {
         #expect(bench.refusals(.brokenPromise) == 1)
     }
 
+    @Test func `keeps nothing of messages that have their verdict while an older one waits for its own`() {
+        var waiting = GossipsubWaitingMessages()
+        let entry = GossipsubWaitingMessages.Entry(topic: "t", author: nil, frame: [1, 2, 3], source: 1, since: .zero)
+        for number in 0..<10_000 {
+            let id = PubSubMessageID([UInt8(number >> 8), UInt8(number & 255)])
+            waiting.insert(id, entry)
+            let removed = number > 0 ? waiting.remove(id)?.topic : "t"
+            #expect(removed == "t")
+            if waiting.heldByteCount > 10_000 { Issue.record("\(waiting.heldByteCount) bytes after \(number) messages"); break }
+        }
+        #expect(waiting.popExpired(before: .seconds(1)) == PubSubMessageID([0, 0]))
+        #expect(waiting.popExpired(before: .seconds(1)) == nil)
+        #expect(waiting.count == 0)
+    }
+
     @Test func `takes a message's own author only from others, and without blame`() throws {
         var bench = try Self.bench()
         bench.receive(1) { $0.messages = [.by(0, 1)] }

@@ -51,6 +51,8 @@ struct GossipsubHistory: Sendable {
     private var entries: [PubSubMessageID: Entry] = [:]
     /// What came in each heartbeat, the present one last.
     private var windows: [[(id: PubSubMessageID, topic: String)]] = [[]]
+    /// About what one entry takes beside its frame: a flood of messages of a hundred bytes is mostly this.
+    private static let overheadByteCount = 256
     private(set) var heldByteCount = 0
 
     init() {}
@@ -60,7 +62,7 @@ struct GossipsubHistory: Sendable {
         guard self.entries[id] == nil else { return }
         self.entries[id] = Entry(frame: frame)
         self.windows[self.windows.count - 1].append((id, topic))
-        self.heldByteCount += frame.count
+        self.heldByteCount += frame.count + Self.overheadByteCount
         guard self.heldByteCount > byteCountMax else { return }
         // The oldest go, half of the room at once, so that this happens seldom.
         for index in self.windows.indices {
@@ -94,6 +96,6 @@ struct GossipsubHistory: Sendable {
     }
 
     private mutating func forget(_ id: PubSubMessageID) {
-        if let entry = self.entries.removeValue(forKey: id) { self.heldByteCount -= entry.frame.count }
+        if let entry = self.entries.removeValue(forKey: id) { self.heldByteCount -= entry.frame.count + Self.overheadByteCount }
     }
 }

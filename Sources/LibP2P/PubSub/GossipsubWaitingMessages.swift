@@ -16,7 +16,7 @@ struct GossipsubWaitingMessages: Sendable {
 
     var count: Int { self.entries.count }
 
-    var heldByteCount: Int { self.byteCount + self.entries.count * 256 }
+    var heldByteCount: Int { self.byteCount + self.entries.count * 256 + self.order.count * 96 }
 
     mutating func insert(_ id: PubSubMessageID, _ entry: Entry) {
         self.entries[id] = entry
@@ -31,8 +31,13 @@ struct GossipsubWaitingMessages: Sendable {
     mutating func remove(_ id: PubSubMessageID) -> Entry? {
         guard let entry = self.entries.removeValue(forKey: id) else { return nil }
         self.byteCount -= entry.frame.count
-        // Verdicts come in any order; the queue must not keep what they leave behind for long.
-        if self.entries.isEmpty { self.order.removeAll() }
+        // Verdicts come in any order; the queue must not keep what they leave behind, however long the first has to wait for its own.
+        if self.entries.isEmpty {
+            self.order.removeAll()
+        } else if self.order.count > 2 * self.entries.count + 32 {
+            let entries = self.entries
+            self.order.keep { entries[$0.id]?.since == $0.since }
+        }
         return entry
     }
 
