@@ -162,9 +162,11 @@ struct `A hash table among hostile peers` {
     @Test func `keeps the contacts that answer however many newcomers there are`() throws {
         var table = KadRoutingTable(ownKey: KadKey(hashing: [0]), bucketSize: 20, networkShareMax: 10)
         let old = (0..<20).map { SimulatedNetwork.peer($0, seed: 1) }
-        for peer in old { _ = table.insert(peer, addresses: [], now: .zero) }
+        for peer in old { _ = table.insert(peer, addresses: [], networks: [], now: .zero) }
         let kept = old.filter { table.contact($0) != nil }
-        for number in 0..<5_000 { _ = table.insert(SimulatedNetwork.peer(UInt64(number), seed: 2), addresses: [], now: .seconds(1)) }
+        for number in 0..<5_000 {
+            _ = table.insert(SimulatedNetwork.peer(UInt64(number), seed: 2), addresses: [], networks: [], now: .seconds(1))
+        }
         #expect(kept.allSatisfy { table.contact($0) != nil })
         #expect(table.count < 20 * 14)
         #expect(table.heldByteCount < 300_000)
@@ -185,9 +187,8 @@ struct `A hash table among hostile peers` {
         var table = KadRoutingTable(ownKey: KadKey(hashing: [0]), bucketSize: 20, networkShareMax: 10)
         for number in 0..<200 {
             let peer = SimulatedNetwork.peer(UInt64(number), seed: 1)
-            let address = try #require(
-                KadAddress(try Multiaddr(text: "/ip4/203.0.\(number)/tcp/1".replacing("0.\(number)", with: "0.1.\(number)")), of: peer))
-            _ = table.insert(peer, addresses: [address], now: .zero)
+            let network = try #require(KadAddress.network(of: try Multiaddr(text: "/ip4/203.0.1.\(number)/tcp/1")))
+            _ = table.insert(peer, addresses: [], networks: [network], now: .zero)
         }
         let own = KadKey(hashing: [0])
         let shares = Dictionary(grouping: table.closest(to: own, count: 1_000)) { own.commonPrefixBitCount(with: $0.key) }

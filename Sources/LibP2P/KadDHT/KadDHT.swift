@@ -223,7 +223,7 @@ public struct KadDHT: ProtocolMachine {
     /// A peer that serves the protocol, by its own word or by an answer.
     mutating func noteServer(_ peer: PeerID, addresses: [KadAddress], now: Duration) {
         let own = self.knownAddresses(of: peer)
-        switch self.table.insert(peer, addresses: own.isEmpty ? addresses : own, now: now) {
+        switch self.table.insert(peer, addresses: own.isEmpty ? addresses : own, networks: self.networks(of: peer), now: now) {
         case .added:
             self.event(.contactAdded(peer))
             if self.nextRefresh == nil {
@@ -252,8 +252,14 @@ public struct KadDHT: ProtocolMachine {
         return Array(known.prefix(KadRoutingTable.addressCountMax))
     }
 
-    /// How near a peer is: over the farthest of its connections.
+    /// From which networks a peer is connected. Of what it says about itself it could say something else each time.
+    private func networks(of peer: PeerID) -> Set<[UInt8]> {
+        Set((self.connections[peer] ?? []).compactMap { KadAddress.network(of: $0.remoteAddress) })
+    }
+
+    /// How near a peer is: over the farthest of its connections. Of one that is gone nothing is known.
     func scope(of peer: PeerID) -> KadAddressScope {
-        (self.connections[peer] ?? []).compactMap { KadAddressScope(of: $0.remoteAddress) }.max() ?? .loopback
+        guard let connections = self.connections[peer] else { return .everywhere }
+        return connections.compactMap { KadAddressScope(of: $0.remoteAddress) }.max() ?? .loopback
     }
 }

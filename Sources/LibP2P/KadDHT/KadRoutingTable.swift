@@ -3,6 +3,8 @@ package struct KadContact: Sendable {
     package let peer: PeerID
     package let key: KadKey
     package fileprivate(set) var addresses: [KadAddress]
+    /// From which networks it was connected when it came in.
+    fileprivate let networks: Set<[UInt8]>
     /// When it last answered, or was seen to serve the protocol.
     package fileprivate(set) var heardAt: Duration
     /// Requests that failed since.
@@ -30,8 +32,8 @@ package struct KadRoutingTable: Sendable {
 
     package let ownKey: KadKey
     package let bucketSize: Int
-    /// Places of one bucket that peers of one network (``KadAddress/network``) can have, so that whoever owns a network does not own
-    /// a bucket.
+    /// Places of one bucket that peers of one network (``KadAddress/network(of:)``) can have, so that whoever owns a network does not
+    /// own a bucket.
     package let networkShareMax: Int
     private var buckets: [Bucket] = Array(repeating: Bucket(), count: 257)
     package private(set) var count = 0
@@ -45,7 +47,9 @@ package struct KadRoutingTable: Sendable {
     package enum Insertion: Equatable, Sendable { case added, updated, waiting, networkIsFull, isSelf }
 
     /// Takes in a peer that is known to be a server, or notes that it was heard of again.
-    package mutating func insert(_ peer: PeerID, addresses: [KadAddress], now: Duration) -> Insertion {
+    ///
+    /// - Parameter networks: from which it is connected.
+    package mutating func insert(_ peer: PeerID, addresses: [KadAddress], networks: Set<[UInt8]>, now: Duration) -> Insertion {
         let key = KadKey(of: peer)
         guard key != self.ownKey else { return .isSelf }
         let number = self.ownKey.commonPrefixBitCount(with: key)
@@ -55,7 +59,7 @@ package struct KadRoutingTable: Sendable {
             Self.merge(addresses, into: &self.buckets[number].contacts[index].addresses)
             return .updated
         }
-        var contact = KadContact(peer: peer, key: key, addresses: [], heardAt: now)
+        var contact = KadContact(peer: peer, key: key, addresses: [], networks: networks, heardAt: now)
         Self.merge(addresses, into: &contact.addresses)
         guard self.hasRoom(for: contact, in: number) else { return .networkIsFull }
         guard self.buckets[number].contacts.count < self.bucketSize else {
@@ -110,9 +114,8 @@ package struct KadRoutingTable: Sendable {
     }
 
     private func hasRoom(for contact: KadContact, in number: Int) -> Bool {
-        let networks = Set(contact.addresses.compactMap(\.network))
-        return networks.allSatisfy { network in
-            self.buckets[number].contacts.count { $0.addresses.contains { $0.network == network } } < self.networkShareMax
+        contact.networks.allSatisfy { network in
+            self.buckets[number].contacts.count { $0.networks.contains(network) } < self.networkShareMax
         }
     }
 
