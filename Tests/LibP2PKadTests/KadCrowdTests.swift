@@ -14,6 +14,80 @@ struct `A hash table and a stranger who is many peers` {
         return bytes + [UInt8](repeating: 0, count: byteCount - bytes.count)
     }
 
+    @Test func `is answered although somebody has left all room full of unfinished requests`() {
+        let node = SingleNode(seed: 3)
+        node.connect(Self.peer(0))
+        node.connect(self.honest)
+        for _ in 0..<4 {
+            let stream = node.inbound(from: Self.peer(0))
+            node.machine.handle(.received(stream, Self.beginning(3 << 20)), now: .zero)
+        }
+        #expect(node.commands().isEmpty)
+        #expect(node.ask([KadMessage(.ping)], as: self.honest, now: .seconds(1))?.count == 1)
+        // Nor is a long request of somebody else given up, which comes in pieces.
+        let value = Array("good".utf8) + [UInt8](repeating: 0x78, count: 1 << 19)
+        let key = Array("/v/key".utf8)
+        let put = FrameReader.frame(KadMessage(.putValue, key: key, record: KadRecord(key: key, value: value)).bytes)
+        let stream = node.inbound(from: self.honest, now: .seconds(1))
+        node.machine.handle(.received(stream, Array(put[..<400_000])), now: .seconds(1))
+        node.machine.handle(.received(stream, Array(put[400_000...])), now: .seconds(2))
+        #expect(node.machine.storedValue(of: key, now: .seconds(2)) == value)
+        _ = node.commands()
+        #expect(node.events.filter { $0 == .refused(Self.peer(0), .tooManyPartialBytes) }.count == 1)
+        #expect(!node.events.contains { if case .refused(self.honest, _) = $0 { true } else { false } })
+    }
+
+    @Test func `counts no byte of a request that was refused, so that the bound stays where it is`() {
+        let node = SingleNode(seed: 3)
+        node.connect(Self.peer(0))
+        for _ in 0..<100 {
+            let tooLong: [UInt8] = [0x81, 0x80, 0x80, 0x02] + [UInt8](repeating: 0, count: 1 << 18)
+            let stream = node.inbound(from: Self.peer(0))
+            node.machine.handle(.received(stream, tooLong), now: .zero)
+        }
+        for _ in 0..<30 {
+            let stream = node.inbound(from: Self.peer(0))
+            node.machine.handle(.received(stream, Self.beginning(1 << 20)), now: .zero)
+        }
+        let held = node.machine.heldByteCount
+        #expect((12 << 20..<13 << 20).contains(held))
+    }
+
+    @Test func `finds a stream's place for a newcomer where one household has taken all`() throws {
+        let node = SingleNode(seed: 3)
+        let crowded = try Multiaddr(text: "/ip4/203.0.113.5/tcp/1")
+        for number in 0..<32 { for _ in 0..<32 { _ = node.inbound(from: Self.peer(number), at: crowded) } }
+        #expect(node.commands().isEmpty)
+        // One more of the same household finds none; somebody else does, and keeps it.
+        #expect(node.ask([KadMessage(.ping)], as: Self.peer(99), at: crowded) == nil)
+        let other = try Multiaddr(text: "/ip4/198.51.100.9/tcp/1")
+        let kept = node.inbound(from: self.honest, at: other)
+        #expect(!node.commands().contains(.reset(kept)))
+        for number in 100..<200 { _ = node.inbound(from: Self.peer(number), at: crowded) }
+        node.machine.handle(.received(kept, FrameReader.frame(KadMessage(.ping).bytes)), now: .zero)
+        #expect(node.commands().contains(.write(kept, FrameReader.frame(KadMessage(.ping).bytes))))
+        #expect(node.ask([KadMessage(.ping)], as: SimulatedNetwork.peer(2, seed: 3), at: other)?.count == 1)
+    }
+
+    @Test func `answers a newcomer although one household has all the peers whose use is counted`() throws {
+        let node = SingleNode(seed: 3) { $0.ratedPeerCountMax = 100 }
+        let put = KadMessage(.addProvider, key: Multihash.sha256(of: [1]).bytes)
+        for number in 0..<300 {
+            node.connect(Self.peer(number), from: "/ip4/203.0.113.5/tcp/\(number + 1)")
+            // Refused, for it names nobody; but drawn for.
+            _ = node.ask([put], as: Self.peer(number))
+        }
+        node.connect(self.honest, from: "/ip4/198.51.100.9/tcp/1")
+        #expect(node.ask([KadMessage(.ping)], as: self.honest)?.count == 1)
+        // It stays counted when more of the others come.
+        for number in 300..<400 {
+            node.connect(Self.peer(number), from: "/ip4/203.0.113.5/tcp/\(number + 1)")
+            _ = node.ask([put], as: Self.peer(number))
+        }
+        #expect(node.ask(Array(repeating: KadMessage(.ping), count: 199), as: self.honest)?.count == 199)
+        #expect(node.ask([KadMessage(.ping)], as: self.honest) == nil)
+    }
+
     @Test func `gives one network half of a bucket, whatever its peers say about themselves`() throws {
         let node = SingleNode(seed: 3)
         let own = KadKey(of: node.machine.peer)
@@ -45,6 +119,27 @@ struct `A hash table and a stranger who is many peers` {
             }
             #expect(node.machine.contactCount == 10)
         }
+    }
+
+    @Test func `keeps others findable beside a household that says it provides everything`() throws {
+        let node = SingleNode(seed: 3) { $0.providerRecordCountMax = 1_600 }
+        let key = Multihash.sha256(of: [1]).bytes
+        let crowded = try Multiaddr(text: "/ip4/203.0.113.5/tcp/1")
+        for number in 0..<64 {
+            let own = KadPeer(id: Self.peer(number))
+            _ = node.ask([KadMessage(.addProvider, key: key, providerPeers: [own])], as: own.id, at: crowded)
+            for other in 0..<4 as Range<UInt8> {
+                let key = Multihash.sha256(of: [2, UInt8(number), other]).bytes
+                _ = node.ask([KadMessage(.addProvider, key: key, providerPeers: [own])], as: own.id, at: crowded)
+            }
+        }
+        #expect(node.machine.providerRecordCount == 100)
+        let other = try Multiaddr(text: "/ip4/198.51.100.9/tcp/1")
+        let told = node.ask([KadMessage(.addProvider, key: key, providerPeers: [KadPeer(id: self.honest)])], as: self.honest, at: other)
+        #expect(told == [])
+        // It says so again from elsewhere: it stays on the account on which it is.
+        _ = node.ask([KadMessage(.addProvider, key: key, providerPeers: [KadPeer(id: self.honest)])], as: self.honest, at: crowded)
+        #expect(node.machine.providerRecordCount == 101)
     }
 
     @Test func `takes no address at which nobody can be, and takes names of home for home`() throws {

@@ -39,18 +39,20 @@ final class SingleNode {
     }
 
     /// A stream that a peer opens.
-    func inbound(from peer: PeerID, now: Duration = .zero) -> StreamID {
+    func inbound(from peer: PeerID, at address: Multiaddr = SimulatedNetwork.address(of: 1), now: Duration = .zero) -> StreamID {
         self.number += 1
         let stream = StreamID(rawValue: self.number)
         let info = ConnectionInfo(
-            id: ConnectionID(rawValue: 1), peer: peer, isOutbound: false, remoteAddress: SimulatedNetwork.address(of: 1), isLimited: false)
+            id: ConnectionID(rawValue: 1), peer: peer, isOutbound: false, remoteAddress: address, isLimited: false)
         self.machine.handle(.inbound(stream, info, protocolID: "/ipfs/kad/1.0.0"), now: now)
         return stream
     }
 
     /// What is answered to requests on one stream: `nil` when it was reset.
-    func ask(_ requests: [KadMessage], as peer: PeerID, now: Duration = .zero) -> [KadMessage]? {
-        let stream = self.inbound(from: peer, now: now)
+    func ask(
+        _ requests: [KadMessage], as peer: PeerID, at address: Multiaddr = SimulatedNetwork.address(of: 1), now: Duration = .zero
+    ) -> [KadMessage]? {
+        let stream = self.inbound(from: peer, at: address, now: now)
         for request in requests { self.machine.handle(.received(stream, FrameReader.frame(request.bytes)), now: now) }
         var reader = FrameReader(byteCountMax: KadMessage.byteCountMax)
         var answers: [KadMessage] = []

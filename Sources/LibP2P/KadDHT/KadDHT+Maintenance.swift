@@ -89,7 +89,8 @@ extension KadDHT {
             self.published[key]?.due = now + self.configuration.republishInterval
             switch key {
             case .provider(let multihash):
-                _ = self.providers.add(self.peer, addresses: self.ownAddresses, key: multihash, isOwn: true, now: now)
+                _ = self.providers.add(
+                    self.peer, addresses: self.ownAddresses, key: multihash, household: self.peer.bytes, isOwn: true, now: now)
                 self.start(.provide(key: multihash), owner: .publication(key), now: now)
             case .value(let name):
                 guard self.reasonAgainst(key: name, value: value, now: now) == nil else {

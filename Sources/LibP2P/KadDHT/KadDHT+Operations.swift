@@ -31,7 +31,8 @@ extension KadDHT {
         guard !self.ownAddresses.isEmpty else { return self.fail(.noOwnAddress) }
         let publication = KadPublication.Key.provider(multihash)
         guard self.hasRoom(for: publication) else { return self.fail(.tooManyPublished(maximum: self.configuration.publishedCountMax)) }
-        _ = self.providers.add(self.peer, addresses: self.ownAddresses, key: multihash, isOwn: true, now: now)
+        _ = self.providers.add(
+            self.peer, addresses: self.ownAddresses, key: multihash, household: self.peer.bytes, isOwn: true, now: now)
         self.publish(publication, value: [], now: now)
         return self.start(.provide(key: multihash), owner: .user, now: now)
     }

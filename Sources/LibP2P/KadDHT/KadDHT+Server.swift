@@ -1,56 +1,91 @@
 /// A stream on which a peer asks us.
 struct KadInboundStream: Sendable {
     let peer: PeerID
-    var reader: FrameReader
+    let household: [UInt8]
+    var reader = FrameReader(byteCountMax: KadMessage.byteCountMax)
     /// When the last whole request came, or the stream.
     var activeAt: Duration
+    /// The request that has not come whole: how many bytes of it are counted, and since when it comes.
+    var partial: (byteCount: Int, since: Duration)?
 }
 
 /// What others ask of this node, and what it answers.
 extension KadDHT {
     mutating func accept(_ stream: StreamID, from info: ConnectionInfo, now: Duration) {
         let count = self.inboundCounts[info.peer, default: 0]
-        guard self.mode == .server, count < self.configuration.inboundStreamCountMaxPerPeer,
-            self.inbound.count < self.configuration.inboundStreamCountMax
+        guard self.mode == .server, count < self.configuration.inboundStreamCountMaxPerPeer, self.makeRoomForStream(of: info.household)
         else {
             self.refuse(.tooManyStreams, of: info.peer)
             self.command(.reset(stream))
             return
         }
-        self.inboundCounts[info.peer] = count + 1
-        self.inbound[stream] = KadInboundStream(peer: info.peer, reader: FrameReader(byteCountMax: KadMessage.byteCountMax), activeAt: now)
+        self.inboundCounts[info.peer, default: 0] += 1
+        self.inbound[stream] = KadInboundStream(peer: info.peer, household: info.household, activeAt: now)
         self.sweep(by: now + self.configuration.inboundIdleTimeout)
+    }
+
+    /// When all places are taken, the household that has most of them gives up its quietest, unless the newcomer's has as many: who holds
+    /// streams open keeps nobody else out.
+    private mutating func makeRoomForStream(of household: [UInt8]) -> Bool {
+        guard self.inbound.count >= self.configuration.inboundStreamCountMax else { return true }
+        let counts: [[UInt8]: Int] = self.inbound.values.reduce(into: [:]) { $0[$1.household, default: 0] += 1 }
+        guard let most = counts.values.max(), most > counts[household, default: 0] + 1 else { return false }
+        let crowded = self.inbound.filter { counts[$0.value.household] == most }
+        guard let quietest = crowded.min(by: { ($0.value.activeAt, $0.key) < ($1.value.activeAt, $1.key) }) else { return false }
+        self.giveUp(quietest.key, .tooManyStreams)
+        return true
+    }
+
+    private mutating func giveUp(_ stream: StreamID, _ refusal: KadRefusal) {
+        guard let peer = self.inbound[stream]?.peer else { return }
+        self.refuse(refusal, of: peer)
+        self.forgetInbound(stream)
+        self.command(.reset(stream))
     }
 
     mutating func forgetInbound(_ stream: StreamID) {
         guard let entry = self.inbound.removeValue(forKey: stream) else { return }
-        self.partialByteCount -= entry.reader.heldByteCount
+        self.partialByteCount -= entry.partial?.byteCount ?? 0
         let rest = self.inboundCounts[entry.peer, default: 0] - 1
         self.inboundCounts[entry.peer] = rest > 0 ? rest : nil
     }
 
     mutating func serve(_ bytes: [UInt8], on stream: StreamID, now: Duration) {
-        guard let peer = self.inbound[stream]?.peer, let held = self.inbound[stream]?.reader.heldByteCount else { return }
+        guard let peer = self.inbound[stream]?.peer else { return }
         do throws(KadServerRefusal) {
-            // The bound is on what others leave half sent: checked before the bytes are kept.
-            guard self.partialByteCount + bytes.count <= self.configuration.partialByteCountMax else {
-                throw KadServerRefusal(.tooManyPartialBytes)
-            }
             let frames: [[UInt8]]
             do throws(FrameReader.Failure) {
                 frames = try self.inbound[stream]?.reader.receive(bytes) ?? []
             } catch {
                 throw KadServerRefusal(.frame(error))
             }
-            self.partialByteCount += (self.inbound[stream]?.reader.heldByteCount ?? 0) - held
+            self.countPartial(of: stream, isNew: !frames.isEmpty, now: now)
             for frame in frames {
                 self.inbound[stream]?.activeAt = now
                 try self.serve(frame: frame, on: stream, of: peer, now: now)
             }
         } catch {
-            self.refuse(error.refusal, of: peer)
-            self.forgetInbound(stream)
-            self.command(.reset(stream))
+            self.giveUp(stream, error.refusal)
+        }
+        self.giveUpPartials()
+    }
+
+    /// - Parameter isNew: whether the request that is not whole began after another one had come whole.
+    private mutating func countPartial(of stream: StreamID, isNew: Bool, now: Duration) {
+        guard let entry = self.inbound[stream] else { return }
+        let byteCount = entry.reader.heldByteCount
+        self.partialByteCount += byteCount - (entry.partial?.byteCount ?? 0)
+        let since = isNew ? now : entry.partial?.since ?? now
+        self.inbound[stream]?.partial = byteCount > 0 ? (byteCount, since) : nil
+    }
+
+    /// Requests may be half sent, and not without end: the one that has taken longest goes. An honest peer is soon done with its own, so
+    /// who leaves many unfinished keeps nobody from asking.
+    private mutating func giveUpPartials() {
+        while self.partialByteCount > self.configuration.partialByteCountMax {
+            let partials = self.inbound.compactMap { stream, entry in entry.partial.map { (since: $0.since, stream: stream) } }
+            guard let oldest = partials.min(by: { ($0.since, $0.stream) < ($1.since, $1.stream) }) else { return }
+            self.giveUp(oldest.stream, .tooManyPartialBytes)
         }
     }
 
@@ -69,7 +104,7 @@ extension KadDHT {
         case .putValue: answer = try self.answerPutValue(message, of: peer, now: now)
         case .getProviders: answer = try self.answerGetProviders(message, of: peer, now: now)
         case .addProvider:
-            try self.takeProvider(message, of: peer, now: now)
+            try self.takeProvider(message, of: peer, in: self.inbound[stream]?.household ?? peer.bytes, now: now)
             // Nobody reads an answer to it: on a stream that is used again, one would be taken for the next request's.
             answer = nil
         case .ping: answer = KadMessage(.ping)
@@ -85,11 +120,25 @@ extension KadDHT {
         _ rate: WritableKeyPath<KadRates, KadRate>, _ amount: Int, of peer: PeerID, _ refusal: KadRefusal, now: Duration
     ) throws(KadServerRefusal) {
         if self.rates[peer] == nil {
-            if self.rates.count >= self.configuration.ratedPeerCountMax { self.forgetFullRates(now: now) }
-            guard self.rates.count < self.configuration.ratedPeerCountMax else { throw KadServerRefusal(refusal) }
-            self.rates[peer] = KadRates(self.configuration, now: now)
+            let household = self.connections[peer]?.first?.household ?? peer.bytes
+            guard self.makeRoomForRates(of: household, now: now) else { throw KadServerRefusal(refusal) }
+            self.rates[peer] = KadRates(self.configuration, household: household, now: now)
         }
         guard self.rates[peer]?[keyPath: rate].take(amount, now: now) == true else { throw KadServerRefusal(refusal) }
+    }
+
+    /// When the use of no more peers can be counted, the household with most of them has one counted less, unless the newcomer's has as
+    /// many: who makes up peers without end keeps nobody else from asking.
+    private mutating func makeRoomForRates(of household: [UInt8], now: Duration) -> Bool {
+        guard self.rates.count >= self.configuration.ratedPeerCountMax else { return true }
+        self.forgetFullRates(now: now)
+        guard self.rates.count >= self.configuration.ratedPeerCountMax else { return true }
+        let counts: [[UInt8]: Int] = self.rates.values.reduce(into: [:]) { $0[$1.household, default: 0] += 1 }
+        guard let most = counts.values.max(), most > counts[household, default: 0] + 1,
+            let peer = self.rates.filter({ counts[$0.value.household] == most }).keys.min()
+        else { return false }
+        self.rates[peer] = nil
+        return true
     }
 
     mutating func forgetFullRates(now: Duration) {
@@ -178,13 +227,16 @@ extension KadDHT {
             .getProviders, key: message.key, closerPeers: self.closerPeers(to: message.key, for: peer), providerPeers: providers)
     }
 
-    private mutating func takeProvider(_ message: KadMessage, of peer: PeerID, now: Duration) throws(KadServerRefusal) {
+    private mutating func takeProvider(
+        _ message: KadMessage, of peer: PeerID, in household: [UInt8], now: Duration
+    ) throws(KadServerRefusal) {
         guard (1...Self.providerKeyByteCountMax).contains(message.key.count) else { throw KadServerRefusal(.wrongKey) }
         try self.draw(\.records, 1, of: peer, .tooManyRequests, now: now)
         // Nobody speaks for another.
         guard let own = message.providerPeers.first(where: { $0.id == peer }) else { throw KadServerRefusal(.foreignProvider) }
         let addresses = self.usable(own.addresses, of: peer, from: peer)
-        guard self.providers.add(peer, addresses: addresses, key: message.key, isOwn: false, now: now) == .stored else {
+        guard self.providers.add(peer, addresses: addresses, key: message.key, household: household, isOwn: false, now: now) == .stored
+        else {
             throw KadServerRefusal(.noRoom)
         }
         self.counters.providersStored += 1

@@ -39,8 +39,11 @@ struct KadRates: Sendable {
     var requests: KadRate
     var records: KadRate
     var answerBytes: KadRate
+    /// Whose it is, as ``ConnectionInfo/household`` says.
+    let household: [UInt8]
 
-    init(_ configuration: KadDHT.Configuration, now: Duration) {
+    init(_ configuration: KadDHT.Configuration, household: [UInt8], now: Duration) {
+        self.household = household
         self.requests = KadRate(burst: configuration.requestBurst, perSecond: configuration.requestsPerSecond, now: now)
         self.records = KadRate(burst: configuration.recordBurst, perSecond: configuration.recordsPerSecond, now: now)
         self.answerBytes = KadRate(burst: configuration.answerByteBurst, perSecond: configuration.answerBytesPerSecond, now: now)

@@ -99,10 +99,14 @@ struct KadProviderStore: Sendable {
     struct Entry: Sendable {
         var addresses: [KadAddress]
         var receivedAt: Duration
+        /// On whose account it is.
+        var household: [UInt8]
     }
 
     /// Providers kept of one key: py-libp2p keeps 20 and go-libp2p all; a seeker asks k nodes, so this many suffice.
     static let providerCountMax = 64
+    /// Of these, from one household: an eighth, so that nobody alone keeps all others from being found.
+    static let providerCountMaxPerHousehold = 8
     /// Addresses kept of one provider.
     static let addressCountMax = 8
     private static let entryByteCount = 256
@@ -112,29 +116,35 @@ struct KadProviderStore: Sendable {
     private(set) var entries: [[UInt8]: [PeerID: Entry]] = [:]
     private(set) var recordCount = 0
     private(set) var heldByteCount = 0
-    private var recordCounts: [PeerID: Int] = [:]
+    /// By household.
+    private var recordCounts: [[UInt8]: Int] = [:]
 
     init(recordCountMax: Int, lifetime: Duration) {
         self.recordCountMax = recordCountMax
         self.lifetime = lifetime
     }
 
-    /// Keeps that a peer provides a key. Who was first stays: a flood of providers pushes nobody out before its time. One peer has at
-    /// most a sixteenth of all records.
-    mutating func add(_ provider: PeerID, addresses: [KadAddress], key: [UInt8], isOwn: Bool, now: Duration) -> KadAdmission {
-        let entry = Entry(addresses: Array(addresses.prefix(Self.addressCountMax)), receivedAt: now)
+    /// Keeps that a peer provides a key. Who was first stays: a flood of providers pushes nobody out before its time. One household,
+    /// however many peers it makes up, has at most a sixteenth of all records and an eighth of those of one key.
+    mutating func add(
+        _ provider: PeerID, addresses: [KadAddress], key: [UInt8], household: [UInt8], isOwn: Bool, now: Duration
+    ) -> KadAdmission {
+        var entry = Entry(addresses: Array(addresses.prefix(Self.addressCountMax)), receivedAt: now, household: household)
         if let old = self.entries[key]?[provider] {
+            entry.household = old.household
             self.entries[key]?[provider] = entry
             self.heldByteCount += Self.byteCount(key, entry) - Self.byteCount(key, old)
             return .stored
         }
+        let known = self.entries[key, default: [:]]
         let hasRoom =
-            self.recordCount < self.recordCountMax && self.entries[key, default: [:]].count < Self.providerCountMax
-            && self.recordCounts[provider, default: 0] < max(1, self.recordCountMax / 16)
+            self.recordCount < self.recordCountMax && known.count < Self.providerCountMax
+            && self.recordCounts[household, default: 0] < max(1, self.recordCountMax / 16)
+            && known.values.count { $0.household == household } < Self.providerCountMaxPerHousehold
         guard hasRoom || isOwn else { return .noRoom }
         self.entries[key, default: [:]][provider] = entry
         self.recordCount += 1
-        self.recordCounts[provider, default: 0] += 1
+        self.recordCounts[household, default: 0] += 1
         self.heldByteCount += Self.byteCount(key, entry)
         return .stored
     }
@@ -149,8 +159,8 @@ struct KadProviderStore: Sendable {
     mutating func remove(_ provider: PeerID, key: [UInt8]) {
         guard let entry = self.entries[key]?.removeValue(forKey: provider) else { return }
         self.recordCount -= 1
-        let rest = self.recordCounts[provider, default: 0] - 1
-        self.recordCounts[provider] = rest > 0 ? rest : nil
+        let rest = self.recordCounts[entry.household, default: 0] - 1
+        self.recordCounts[entry.household] = rest > 0 ? rest : nil
         self.heldByteCount -= Self.byteCount(key, entry)
         if self.entries[key]?.isEmpty == true { self.entries[key] = nil }
     }
