@@ -3,6 +3,13 @@ import LibP2P
 
 /// Identities that everybody knows.
 enum KnownIdentity {
+    /// A peer of whom nobody has the key.
+    static func stranger(_ number: UInt64) -> PeerID {
+        let digest = withUnsafeBytes(of: number.bigEndian) { [UInt8](repeating: 0, count: 24) + $0 }
+        guard let peer = try? PeerID(parsing: [0x12, 0x20] + digest) else { preconditionFailure("32 bytes are a SHA-256 digest") }
+        return peer
+    }
+
     static func make(_ seed: UInt8) throws -> PeerIdentity {
         try PeerIdentity(Ed25519.SecretKey(seed: SecretBytes(count: 32) { $0.copyBytes(from: [UInt8](repeating: seed, count: 32)) }))
     }

@@ -205,7 +205,8 @@ public struct RelayServer: ProtocolMachine {
         // A relay over a relay would lend out what is not its own.
         if info.isLimited || info.remoteAddress.isRelayed { return .permissionDenied }
         if self.configuration.deniedPeers.contains(info.peer) { return .permissionDenied }
-        let mayAsk = self.peerBudgets.spend(info.peer, now: now) && self.householdBudgets.spend(info.remoteAddress.household, now: now)
+        // The household first: whoever makes up peers in one takes no more places among those that are counted than it may ask.
+        let mayAsk = self.householdBudgets.spend(info.remoteAddress.household, now: now) && self.peerBudgets.spend(info.peer, now: now)
         return mayAsk ? nil : .resourceLimitExceeded
     }
 
