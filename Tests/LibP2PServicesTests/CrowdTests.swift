@@ -37,4 +37,24 @@ struct `Services and a stranger who is many peers` {
         let honest = try KnownIdentity.make(2).id
         #expect(try ask(honest, from: "/ip4/198.51.100.9/tcp/1", 1_000).first == .reserved(honest, isRenewal: false))
     }
+
+    @Test func `hole punches that peers of one relay begin are bounded together`() throws {
+        var machine = DCUtR()
+        func begun(_ numbers: Range<UInt64>, relay: UInt8, now: Duration) throws -> Int {
+            let address = "/p2p/\(try KnownIdentity.make(relay).id)/p2p-circuit"
+            var refusedCount = 0
+            for number in numbers {
+                let info = try Self.connection(number, KnownIdentity.stranger(number), from: address, isLimited: true)
+                machine.handle(.connected(info), now: now)
+                while let event = machine.nextEvent() { if case .failed(_, .tooMany) = event { refusedCount += 1 } }
+                machine.handle(.disconnected(info), now: now)
+                while machine.nextEvent() != nil {}
+            }
+            return numbers.count - refusedCount
+        }
+        #expect(try begun(0..<100, relay: 1, now: .zero) == 16)
+        #expect(try begun(100..<200, relay: 1, now: .seconds(10)) == 2)
+        // Who comes through another one is not held up.
+        #expect(try begun(200..<210, relay: 2, now: .seconds(10)) == 10)
+    }
 }

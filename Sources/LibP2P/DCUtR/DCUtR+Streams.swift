@@ -37,7 +37,12 @@ extension DCUtR {
         }
         self.peers[info.peer, default: Peer()].relayed.append(info)
         let isWanted = self.configuration.isAutomatic && !info.isOutbound && self.peers[info.peer]?.directCount == 0
-        if isWanted, self.upgrades[info.peer] == nil { self.begin(info.peer, on: info.id, now: now) }
+        guard isWanted, self.upgrades[info.peer] == nil else { return }
+        guard self.automaticBudgets.spend(info.remoteAddress.bytes, now: now) else {
+            self.counters.refused += 1
+            return self.outbox.report(.failed(info.peer, .tooMany))
+        }
+        self.begin(info.peer, on: info.id, now: now)
     }
 
     private mutating func disconnected(_ info: ConnectionInfo) {

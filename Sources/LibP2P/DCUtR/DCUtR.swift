@@ -13,6 +13,10 @@ public struct DCUtR: ProtocolMachine {
     public struct Configuration: Sendable {
         /// Whether an upgrade begins by itself with each relayed connection that comes in.
         public var isAutomatic = true
+        /// How many of these may begin at once with peers that come through one relay, and one in each interval after that: for each we dial
+        /// where the peer says, up to four times.
+        public var automaticBurst = 16
+        public var automaticInterval: Duration = .seconds(5)
         /// How long B waits to be told the peer's addresses (`learn`) before it goes on without them.
         public var addressWait: Duration = .seconds(2)
         /// How long each message may take.
@@ -104,6 +108,8 @@ public struct DCUtR: ProtocolMachine {
     var requests: [UInt64: PeerID] = [:]
     var peerOfStream: [StreamID: PeerID] = [:]
     var inboundBudgets: ServiceBudgets<PeerID>
+    /// By the relay's address.
+    var automaticBudgets: ServiceBudgets<[UInt8]>
     var deadlines = ServiceDeadlines<Timer>()
     var outbox = ServiceOutbox<Event>()
     var nextRequest: UInt64 = 0
@@ -115,6 +121,9 @@ public struct DCUtR: ProtocolMachine {
         // As many as can have a relayed connection at a time, and room for those that come again.
         self.inboundBudgets = ServiceBudgets(
             rate: .init(burst: configuration.inboundBurst, interval: configuration.inboundInterval), countMax: 4_096)
+        // Relays are chosen by the node's owner: no stranger adds one.
+        self.automaticBudgets = ServiceBudgets(
+            rate: .init(burst: configuration.automaticBurst, interval: configuration.automaticInterval), countMax: 256)
     }
 
     public var servedProtocolIDs: [String] { [Self.protocolID] }
@@ -126,7 +135,7 @@ public struct DCUtR: ProtocolMachine {
         self.outbox.heldByteCount + self.answers.values.reduce(0) { $0 + 512 + $1.reader.heldByteCount }
             + self.upgrades.values.reduce(0) { count, upgrade in
                 if case .measuring(_, _, let reader) = upgrade.phase { count + 512 + reader.heldByteCount } else { count + 512 }
-            } + self.inboundBudgets.count * 96
+            } + (self.inboundBudgets.count + self.automaticBudgets.count) * 96
     }
 
     // MARK: What the user wants
