@@ -57,4 +57,39 @@ struct `Services and a stranger who is many peers` {
         // Who comes through another one is not held up.
         #expect(try begun(200..<210, relay: 2, now: .seconds(10)) == 10)
     }
+
+    @Test func `identify keeps so much of what strangers do not finish, and hears others to the end`() throws {
+        let own = try KnownIdentity.make(1)
+        let info = IdentifyInfo(agentVersion: "a/1", protocols: [], addresses: [])
+        var machine = Identify(own, info: info, sequence: 1)
+        func connect(_ number: UInt64, _ peer: PeerID) throws -> StreamID {
+            machine.handle(.connected(try Self.connection(number, peer, from: "/ip4/203.0.113.5/tcp/1")), now: .zero)
+            var request: UInt64?
+            while let command = machine.nextCommand() { if case .openOn(let number, _, _) = command { request = number } }
+            let stream = StreamID(rawValue: number)
+            machine.handle(.opened(request: try #require(request), stream, protocolID: Identify.protocolID), now: .zero)
+            return stream
+        }
+        for number in 0..<1_000 as Range<UInt64> {
+            let stream = try connect(number, KnownIdentity.stranger(number))
+            machine.handle(.received(stream, [0x80, 0x40] + [UInt8](repeating: 0, count: 8_000)), now: .milliseconds(Int64(number)))
+            #expect(machine.heldByteCount < 5_000_000)
+        }
+        let identity = try KnownIdentity.make(2)
+        let honest = try connect(1_000, identity.id)
+        var message = IdentifyMessage()
+        message.agentVersion = "b/1"
+        message.publicKey = identity.publicKey.encoded
+        let bytes = FrameReader.frame(message.bytes)
+        machine.handle(.received(honest, Array(bytes.dropLast())), now: .seconds(2))
+        machine.handle(.received(honest, Array(bytes.suffix(1))), now: .seconds(2))
+        machine.handle(.ended(honest), now: .seconds(2))
+        var (identified, unfinished) = (0, 0)
+        while let event = machine.nextEvent() {
+            if case .identified = event { identified += 1 }
+            if case .failed(_, _, .tooManyUnfinished) = event { unfinished += 1 }
+        }
+        #expect(identified == 1)
+        #expect((400..<600).contains(unfinished))
+    }
 }

@@ -41,10 +41,11 @@ extension Identify {
         self.deadlines.set(stream, at: now + self.configuration.timeout)
         switch request.purpose {
         case .ask:
-            self.streams[stream] = Exchange(peer: request.peer, kind: .asking(request.connection), isInbound: false, isPush: false)
+            self.streams[stream] = Exchange(
+                peer: request.peer, kind: .asking(request.connection), isInbound: false, isPush: false, since: now)
             self.outbox.send(.closeWrite(stream))
         case .push:
-            self.streams[stream] = Exchange(peer: request.peer, kind: .finishing, isInbound: false, isPush: true)
+            self.streams[stream] = Exchange(peer: request.peer, kind: .finishing, isInbound: false, isPush: true, since: now)
             self.counters.pushesSent += 1
             self.outbox.send(.write(stream, FrameReader.frame(self.message.bytes)))
             self.outbox.send(.closeWrite(stream))
@@ -81,7 +82,7 @@ extension Identify {
         let rate = ServiceBudget.Rate(burst: self.configuration.answersBurst, interval: self.configuration.answersInterval)
         let mayAsk = self.peers[info.peer]?.answers.spend(rate, now: now) ?? false
         guard self.hasRoom(info.peer), mayAsk else { return self.refuse(stream, info.peer, .tooManyQuestions) }
-        self.admit(stream, Exchange(peer: info.peer, kind: .finishing, isInbound: true, isPush: false), now: now)
+        self.admit(stream, Exchange(peer: info.peer, kind: .finishing, isInbound: true, isPush: false, since: now), now: now)
         var message = self.message
         message.observedAddress = info.remoteAddress.withoutPeerID
         self.counters.answered += 1
@@ -93,7 +94,7 @@ extension Identify {
         let rate = ServiceBudget.Rate(burst: self.configuration.pushesTakenBurst, interval: self.configuration.pushesTakenInterval)
         let mayPush = self.peers[info.peer]?.pushes.spend(rate, now: now) ?? false
         guard self.hasRoom(info.peer), mayPush else { return self.refuse(stream, info.peer, .tooManyPushes) }
-        self.admit(stream, Exchange(peer: info.peer, kind: .taking, isInbound: true, isPush: true), now: now)
+        self.admit(stream, Exchange(peer: info.peer, kind: .taking, isInbound: true, isPush: true, since: now), now: now)
         self.outbox.send(.closeWrite(stream))
     }
 
@@ -123,12 +124,21 @@ extension Identify {
             self.streams[stream] = exchange
             return
         }
+        let before = exchange.heldByteCount
+        let error: IdentifyError?
         do throws(IdentifyError) {
             try exchange.take(bytes)
-            self.streams[stream] = exchange
-        } catch {
-            self.streams[stream] = exchange
-            self.fail(stream, error, now: now, resets: true)
+            error = nil
+        } catch let failure {
+            error = failure
+        }
+        self.unfinishedByteCount += exchange.heldByteCount - before
+        self.streams[stream] = exchange
+        if let error { self.fail(stream, error, now: now, resets: true) }
+        while self.unfinishedByteCount > self.configuration.unfinishedByteCountMax {
+            let unfinished = self.streams.filter { $0.value.heldByteCount > 0 }
+            guard let oldest = unfinished.min(by: { ($0.value.since, $0.key) < ($1.value.since, $1.key) }) else { return }
+            self.fail(oldest.key, .tooManyUnfinished, now: now, resets: true)
         }
     }
 
@@ -202,6 +212,7 @@ extension Identify {
     private mutating func forget(_ stream: StreamID, now: Duration) {
         guard let exchange = self.streams.removeValue(forKey: stream) else { return }
         self.deadlines.remove(stream)
+        self.unfinishedByteCount -= exchange.heldByteCount
         if exchange.isInbound {
             self.peers[exchange.peer]?.inboundStreamCount -= 1
         } else if exchange.isPush {

@@ -20,6 +20,9 @@ public struct Identify: ProtocolMachine {
         /// A peer's questions that are answered: so many at once, then one an interval. An answer is 100 times its question.
         public var answersBurst = 16
         public var answersInterval: Duration = .seconds(1)
+        /// Most bytes of what all peers have said and not said to the end: five hundred answers of 8 KiB. Beyond it the stream that has taken
+        /// longest is broken off: honest peers are soon done.
+        public var unfinishedByteCountMax = 4_194_304
         /// Most streams of one peer that are open for it at a time.
         public var inboundStreamsPerPeerMax = 8
         public var observedAddresses = ObservedAddresses.Configuration()
@@ -61,6 +64,7 @@ public struct Identify: ProtocolMachine {
         let kind: Kind
         let isInbound: Bool
         let isPush: Bool
+        let since: Duration
         var frames = FrameReader(byteCountMax: IdentifyMessage.sentByteCountMax)
         var messages: [UInt8] = []
         var messageCount = 0
@@ -85,6 +89,8 @@ public struct Identify: ProtocolMachine {
     var peers: [PeerID: Peer] = [:]
     var requests: [UInt64: Request] = [:]
     var streams: [StreamID: Exchange] = [:]
+    /// Bytes held in all of them.
+    var unfinishedByteCount = 0
     var deadlines = ServiceDeadlines<StreamID>()
     var observed: ObservedAddresses
     var outbox = ServiceOutbox<Event>()

@@ -7,6 +7,8 @@ public enum IdentifyError: Error, Equatable, Sendable, CustomStringConvertible {
     case tooManyMessages
     /// More bytes on one stream than `IdentifyMessage.receivedByteCountMax`.
     case tooManyBytes
+    /// All peers together have said more than is kept, and this one has taken longest.
+    case tooManyUnfinished
     /// The stream ended without a message, or in the middle of one.
     case truncated
     case key(PeerKeyError)
@@ -30,6 +32,7 @@ public enum IdentifyError: Error, Equatable, Sendable, CustomStringConvertible {
         case .protobuf(let error): "identify: \(error)"
         case .tooManyMessages: "identify: more than \(IdentifyMessage.messageCountMax) messages on one stream"
         case .tooManyBytes: "identify: more than \(IdentifyMessage.receivedByteCountMax) bytes on one stream"
+        case .tooManyUnfinished: "identify: too many peers do not finish what they say, and this one has taken longest"
         case .truncated: "identify: the stream ended before the message did"
         case .key(let error): "identify: \(error)"
         case .keyOfAnother(let peer): "identify: the peer shows the key of \(peer)"
