@@ -92,4 +92,27 @@ struct `Services and a stranger who is many peers` {
         #expect(identified == 1)
         #expect((400..<600).contains(unfinished))
     }
+
+    @Test func `a network of 48 bits has one voice about our address, and nobody one about the other version of IP`() throws {
+        var machine = Identify(
+            try KnownIdentity.make(1), info: IdentifyInfo(agentVersion: "a/1", protocols: [], addresses: []), sequence: 1)
+        func tell(_ number: UInt64, _ seen: String, from address: String) throws -> [Multiaddr] {
+            let identity = KnownIdentity.stranger(number)
+            machine.handle(.connected(try Self.connection(number, identity, from: address)), now: .zero)
+            var request: UInt64?
+            while let command = machine.nextCommand() { if case .openOn(let number, _, _) = command { request = number } }
+            let stream = StreamID(rawValue: number)
+            machine.handle(.opened(request: try #require(request), stream, protocolID: Identify.protocolID), now: .zero)
+            var message = IdentifyMessage()
+            message.observedAddress = try Multiaddr(text: seen)
+            machine.handle(.received(stream, FrameReader.frame(message.bytes)), now: .zero)
+            machine.handle(.ended(stream), now: .zero)
+            return machine.observedAddresses
+        }
+        let victim = "/ip6/2606:4700::1/tcp/443"
+        for number in 0..<20 as Range<UInt64> { #expect(try tell(number, victim, from: "/ip6/2001:470:1:\(number)::1/tcp/9") == []) }
+        for number in 20..<40 as Range<UInt64> { #expect(try tell(number, victim, from: "/ip4/9.9.\(number).9/tcp/9") == []) }
+        for number in 40..<42 as Range<UInt64> { #expect(try tell(number, victim, from: "/ip6/2001:470:\(number)::1/tcp/9") == []) }
+        #expect(try tell(42, victim, from: "/ip6/2001:470:42::1/tcp/9") == [Multiaddr(text: victim)])
+    }
 }
