@@ -142,6 +142,8 @@ public actor PosixNode {
         case .holePunch(let event): self.tell(event)
         case .relayServer: break
         }
+        // Messages are for who subscribed: thousands of up to 1 MiB would wait for one who reads events slowly, or not at all.
+        if case .gossipsub(.message) = event { return }
         for listener in self.listeners.values { listener.yield(event) }
     }
 
@@ -154,7 +156,7 @@ public actor PosixNode {
         }
     }
 
-    /// What happens, from now on.
+    /// What happens, from now on. Messages of topics are not among it: they come to ``subscribe(to:needsVerdict:)``.
     public func events() -> AsyncStream<Node.Event> {
         let (stream, continuation) = AsyncStream.makeStream(of: Node.Event.self, bufferingPolicy: .bufferingNewest(Self.eventCountMax))
         if self.state == .closed {

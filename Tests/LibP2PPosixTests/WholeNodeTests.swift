@@ -116,6 +116,7 @@ extension `A node with real sockets` {
             }
             #expect(await nodes[1].peers(of: "topic") == [nodes[0].id, nodes[2].id].sorted())
             #expect(await nodes[0].topics == ["topic"])
+            let unread = await nodes[1].events()
             for text in ["one", "two"] { #expect(try await nodes[0].publish(Array(text.utf8), to: "topic").peerCount == 1) }
             for stream in streams.dropFirst() {
                 let texts = try await within {
@@ -132,6 +133,10 @@ extension `A node with real sockets` {
             #expect(await nodes[2].topics.isEmpty)
             await #expect(throws: NodeError.invalidTopic("")) { try await nodes[0].subscribe(to: "") }
             await close(nodes)
+            // They come to who subscribed, and wait for nobody else.
+            for stream in [events, unread] {
+                for await event in stream { if case .gossipsub(.message) = event { Issue.record("a message among the events") } }
+            }
         }
 
         @Test func `pass on only what was accepted where a verdict is needed`() async throws {
