@@ -334,7 +334,7 @@ struct `Requests of the hash table` {
         node.machine.addPeer(gone, addresses: [SimulatedNetwork.address(of: 5)], now: .zero)
         let operation = node.machine.get(key: Array("/v/key".utf8), now: .zero)
         let dialled = node.commands().compactMap { command in
-            if case .dial(let peer, _) = command { peer } else { nil }
+            if case .dial(let peer, _, _) = command { peer } else { nil }
         }
         #expect(dialled == [gone])
         node.machine.dialFailed(SimulatedNetwork.peer(6, seed: 14), now: .milliseconds(1))

@@ -73,7 +73,7 @@ extension `A node with real sockets` {
 
         @Test func `becomes directly connected by itself where it is so configured`() async throws {
             let nodes = try await RelayedNodes { $0.holePunch?.isAutomatic = true }
-            try await within { try await nodes.other.reserve(at: nodes.relay.id, addresses: [nodes.relayAddress]) }
+            _ = try await within { try await nodes.other.reserve(at: nodes.relay.id, addresses: [nodes.relayAddress]) }
             let events = await nodes.one.events()
             let peer = nodes.other.id
             _ = try await within { try await nodes.one.dial(nodes.other.id, at: [nodes.circuit]) }
@@ -87,7 +87,7 @@ extension `A node with real sockets` {
 
         @Test func `loses the circuit and its address with the relay`() async throws {
             let nodes = try await RelayedNodes()
-            try await within { try await nodes.other.reserve(at: nodes.relay.id, addresses: [nodes.relayAddress]) }
+            _ = try await within { try await nodes.other.reserve(at: nodes.relay.id, addresses: [nodes.relayAddress]) }
             _ = try await within { try await nodes.one.dial(nodes.other.id, at: [nodes.circuit]) }
             let events = await nodes.one.events()
             let (mine, peer) = (await nodes.other.events(), nodes.other.id)
@@ -106,11 +106,11 @@ extension `A node with real sockets` {
         @Test func `is told why it cannot have what it asks for`() async throws {
             let nodes = try await RelayedNodes { $0.relayServer?.reservationCountMax = 0 }
             await #expect(throws: NodeError.relay(.refused(.reservationRefused))) {
-                try await within { try await nodes.other.reserve(at: nodes.relay.id, addresses: [nodes.relayAddress]) }
+                _ = try await within { try await nodes.other.reserve(at: nodes.relay.id, addresses: [nodes.relayAddress]) }
             }
             let (plain, address) = try await wholeNode()
             await #expect(throws: NodeError.relay(.stream(.notSupported))) {
-                try await within { try await nodes.other.reserve(at: plain.id, addresses: [address]) }
+                _ = try await within { try await nodes.other.reserve(at: plain.id, addresses: [address]) }
             }
             let failure = await #expect(throws: NodeError.self) {
                 try await within { try await nodes.one.dial(nodes.other.id, through: nodes.relay.id, at: [nodes.relayAddress]) }
