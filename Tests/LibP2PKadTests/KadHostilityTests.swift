@@ -140,7 +140,7 @@ struct `A hash table among hostile peers` {
         let answer = KadMessage(.findNode, closerPeers: [KadPeer(id: victim, addresses: told)])
         node.machine.handle(.received(StreamID(rawValue: 1), Self.frame(answer)), now: .zero)
         let dials = node.commands().filter { if case .dial = $0 { true } else { false } }
-        #expect(dials == [.dial(victim, [try Multiaddr(text: "/ip4/203.0.113.9/tcp/4001")])])
+        #expect(dials == [.dial(victim, [try Multiaddr(text: "/ip4/203.0.113.9/tcp/4001")], isHearsay: true)])
         #expect(node.machine.counters.addressesDropped == 4)
     }
 

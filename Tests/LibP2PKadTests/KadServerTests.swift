@@ -312,7 +312,7 @@ struct `Requests of the hash table` {
         node.machine.addPeer(SimulatedNetwork.peer(1, seed: 5), addresses: [SimulatedNetwork.address(of: 1)], now: .zero)
         node.events = []
         let silent = node.machine.bootstrap(now: .zero)
-        #expect(node.commands() == [.dial(SimulatedNetwork.peer(1, seed: 5), [SimulatedNetwork.address(of: 1)])])
+        #expect(node.commands() == [.dial(SimulatedNetwork.peer(1, seed: 5), [SimulatedNetwork.address(of: 1)], isHearsay: true)])
         var now = Duration.zero
         while node.events.isEmpty, let deadline = node.machine.deadline, deadline < .seconds(60) {
             now = deadline
