@@ -70,7 +70,7 @@ extension DCUtR {
             attempts = upgrade.attempt
         }
         if self.peers[peer]?.answerCount ?? 0 > 0 {
-            for (stream, answer) in self.answers where answer.peer == peer {
+            for (stream, answer) in self.answers.sorted(by: { $0.key < $1.key }) where answer.peer == peer {
                 if case .punching = answer.phase { attempts = max(attempts ?? 0, 1) }
                 self.forget(answer: stream)
                 self.outbox.send(.reset(stream))

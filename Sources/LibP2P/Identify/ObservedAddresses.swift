@@ -50,7 +50,7 @@ public struct ObservedAddresses: Sendable {
         let earlier = self.voices.filter { $0.key != address && $0.value[household] != nil }
         if earlier.count >= self.configuration.addressesPerHouseholdMax {
             // Its oldest voice goes: after a change of address the new one must be heard.
-            let oldest = earlier.min { ($0.value[household] ?? .zero) < ($1.value[household] ?? .zero) }
+            let oldest = earlier.min { Self.precedes(($0.value[household] ?? .zero, $0.key), ($1.value[household] ?? .zero, $1.key)) }
             if let oldest { self.voices[oldest.key]?[household] = nil }
         }
         if self.voices[address] == nil, self.voices.count >= self.configuration.addressCountMax { self.evict() }
@@ -67,10 +67,16 @@ public struct ObservedAddresses: Sendable {
 
     /// The address with the fewest voices goes, the oldest of them first: a flood of inventions pushes out inventions.
     private mutating func evict() {
-        let weakest = self.voices.min {
-            ($0.value.count, $0.value.values.max() ?? .zero) < ($1.value.count, $1.value.values.max() ?? .zero)
+        let fewest = self.voices.values.map(\.count).min()
+        let weakest = self.voices.filter { $0.value.count == fewest }.min {
+            Self.precedes(($0.value.values.max() ?? .zero, $0.key), ($1.value.values.max() ?? .zero, $1.key))
         }
         if let weakest { self.voices[weakest.key] = nil }
+    }
+
+    /// By time, and where that is the same by address, so that a seed replays.
+    private static func precedes(_ left: (time: Duration, address: Multiaddr), _ right: (time: Duration, address: Multiaddr)) -> Bool {
+        left.time != right.time ? left.time < right.time : left.address.bytes.lexicographicallyPrecedes(right.address.bytes)
     }
 
     private mutating func recount(now: Duration) -> Bool {

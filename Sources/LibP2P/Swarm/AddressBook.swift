@@ -117,6 +117,11 @@ public struct AddressBook: Sendable {
 
     public mutating func removeAll(of peer: PeerID) { self.peers[peer] = nil }
 
+    /// Of two that were quiet for as long the lower id goes first, so that a seed replays.
+    private static func isQuieter(_ left: (key: PeerID, value: Peer), _ right: (key: PeerID, value: Peer)) -> Bool {
+        (left.value.lastChange, left.key) < (right.value.lastChange, right.key)
+    }
+
     /// Drops what has expired, and then peers that were quiet for long: unmet ones first, and never one that the user gave. An unmet one
     /// takes no other's place, so that nobody can make us forget whom we know by naming many whom we do not.
     ///
@@ -128,7 +133,7 @@ public struct AddressBook: Sendable {
         var candidates = self.peers.filter { $0.value.isUnmet }
         if candidates.isEmpty, !isUnmet { candidates = self.peers.filter { !$0.value.isConfigured } }
         // An eighth at a time, so that a flood of new names does not cost a walk for each.
-        for (peer, _) in candidates.sorted(by: { $0.value.lastChange < $1.value.lastChange }).prefix(Self.peerCountMax / 8) {
+        for (peer, _) in candidates.sorted(by: Self.isQuieter).prefix(Self.peerCountMax / 8) {
             self.peers[peer] = nil
         }
         return self.peers.count < Self.peerCountMax

@@ -369,7 +369,8 @@ extension Swarm {
     /// Closes the connection that holds the most of the household that holds the most: many who hold a little each, behind one address,
     /// do not push out one elsewhere who holds more. Protected peers' stay, unless the others together do not hold half of the limit.
     private mutating func closeGreatestHolder() {
-        let live = self.links.values.filter { $0.value.closing == nil }
+        // In an order that does not depend on hashes, so that a seed replays.
+        let live = self.links.values.filter { $0.value.closing == nil }.sorted { $0.value.id < $1.value.id }
         let strangers = live.filter { link in link.value.info.map { !self.protectedPeers.contains($0.peer) } ?? true }
         let isTheirs = strangers.reduce(0) { $0 + $1.value.countedByteCount } >= self.limits.heldByteCountMax / 2
         var households: [[UInt8]: (byteCount: Int, greatest: Owned<SwarmLink>)] = [:]

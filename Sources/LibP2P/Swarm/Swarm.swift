@@ -209,7 +209,9 @@ extension Swarm {
             } else if let (index, input) = self.machineInputs.popFirst() {
                 self.machines[index].handle(input, now: now)
                 self.dirtyMachines.insert(index)
-            } else if let index = self.dirtyMachines.popFirst() {
+            } else if let index = self.dirtyMachines.min() {
+                // In the order of their places: a set's own order changes from run to run, and a seed must replay.
+                self.dirtyMachines.remove(index)
                 self.machinesMayTell = true
                 while let command = self.machines[index].nextCommand() { self.carryOut(command, of: index, now: now) }
                 self.refreshServed(index)
