@@ -1,0 +1,301 @@
+internal import CryptoPrimitives
+internal import LibP2P
+
+/// One run of the network scenario, step by step.
+struct NetworkRun {
+    struct Message {
+        let number: Int
+        let id: PubSubMessageID
+        let publisher: Int
+        let at: Duration
+        /// The subscribers that were connected to the publisher, over whatever many others.
+        let expected: [Int]
+    }
+
+    struct Value {
+        let number: Int
+        let key: [UInt8]
+        let bytes: [UInt8]
+    }
+
+    let scenario: NetworkScenario
+    let network: SimulatedNetwork<NetworkMember>
+    var report: SimulationReport
+    /// What the scenario itself chooses.
+    private var random: SeededRandom
+    private var messages: [Message] = []
+    private var values: [Value] = []
+    private var putCount = 0
+
+    init(_ scenario: NetworkScenario) throws {
+        self.scenario = scenario
+        self.report = SimulationReport(seed: scenario.seed, hostCount: scenario.hostCount)
+        self.random = SeededRandom(seed: scenario.seed ^ 0x7363_656e_6172_696f)
+        let seed = scenario.seed
+        let bootstrap = try (0..<min(NetworkScenario.bootstrapCount, scenario.hostCount)).map { number in
+            (peer: try SimulatedKeys.identity(seed: seed, host: number).id, address: SimulatedNetwork<NetworkMember>.address(of: number))
+        }
+        self.network = try SimulatedNetwork(hostCount: scenario.hostCount, seed: seed, faults: scenario.faults) { number, configuration in
+            configuration.limits.connectionCountHighWater = NetworkScenario.connectionCounts.highWater
+            configuration.limits.trimmedConnectionCount = NetworkScenario.connectionCounts.trimmed
+            configuration.kad?.replicationCount = scenario.replicationCount
+            configuration.kad?.validators[NetworkMember.namespace] = KadValidator(
+                isValid: { _, value, _ in value.count <= 1_024 }, isBetter: { _, current, candidate in current.count < candidate.count })
+            scenario.configure(number, &configuration)
+        } makeProgram: { number, _ in
+            var plan = NetworkMember.Plan()
+            plan.bootstrap = bootstrap
+            plan.forwardsNothing = scenario.silentHosts.contains(number)
+            plan.seed = seed &* 1_000_003 &+ UInt64(number)
+            return NetworkMember(plan)
+        }
+    }
+
+    mutating func perform(_ progress: (_ step: String, _ now: Duration) -> Void) throws {
+        progress("joining", self.network.now)
+        self.join()
+        progress("publishing", self.network.now)
+        self.publish(self.scenario.messageCount)
+        progress("putting and finding values", self.network.now)
+        self.put(self.scenario.valueCount, by: self.upHosts)
+        self.findAll(by: self.upHosts)
+        progress("cut in two", self.network.now)
+        self.cutAndHeal()
+        progress("crashing", self.network.now)
+        try self.crashAndRestart()
+        self.finish()
+    }
+
+    private var upHosts: [Int] { self.network.hosts.filter(\.isUp).map(\.number) }
+
+    // MARK: Steps
+
+    private mutating func join() {
+        self.network.run(until: { network in network.hosts.allSatisfy { $0.program.hasJoined } }, within: .seconds(30))
+        for host in self.network.hosts where !host.program.hasJoined && self.scenario.hostCount > 1 {
+            self.report.violations.append(.notJoined(host: host.number))
+        }
+        self.network.run(for: NetworkScenario.settlingTime)
+        self.checkConnected()
+        self.checkMeshes()
+    }
+
+    private mutating func cutAndHeal() {
+        let breaksPipes = Bool.random(using: &self.random)
+        let order = Array(0..<self.scenario.hostCount).shuffled(using: &self.random)
+        let share = Double.random(in: 0.3...0.5, using: &self.random)
+        let minority = Set(order.prefix(max(1, Int(Double(order.count) * share))))
+        self.network.split(breakingPipes: breaksPipes) { minority.contains($0) ? 1 : 0 }
+        let sides = [self.upHosts.filter { !minority.contains($0) }, self.upHosts.filter { minority.contains($0) }]
+        self.network.run(for: .seconds(2))
+        let firstMessage = self.messages.count
+        for side in sides where side.count > 1 {
+            self.publish(2, by: side)
+            self.put(1, by: side)
+        }
+        self.network.run(for: self.scenario.cutTime)
+        self.checkCut(self.messages[firstMessage...])
+        self.network.split { _ in 0 }
+        self.becomeOne()
+        self.publish(self.scenario.messageCount)
+        self.findAll(by: self.upHosts)
+    }
+
+    private mutating func crashAndRestart() throws {
+        let candidates = Array(1..<self.scenario.hostCount).shuffled(using: &self.random)
+        let crashed = candidates.prefix(self.scenario.hostCount / 10).sorted()
+        for host in crashed { self.network.crash(host, silently: Bool.random(using: &self.random)) }
+        self.network.run(for: .seconds(2))
+        self.publish(2)
+        for host in crashed { try self.network.restart(host) }
+        self.network.run(until: { network in crashed.allSatisfy { network.hosts[$0].program.hasJoined } }, within: .seconds(30))
+        for host in crashed where !self.network.hosts[host].program.hasJoined { self.report.violations.append(.notJoined(host: host)) }
+        self.becomeOne()
+        self.checkMeshes()
+        self.publish(self.scenario.messageCount)
+        self.findAll(by: crashed)
+    }
+
+    /// Waits until all hosts are connected again, and then for their meshes.
+    private mutating func becomeOne() {
+        let count = self.upHosts.count
+        self.network.run(
+            until: { network in self.reachable(from: 0, in: network).count == count }, within: self.scenario.healingTime, step: .seconds(1))
+        self.checkConnected()
+        self.network.run(for: NetworkScenario.settlingTime)
+    }
+
+    private mutating func finish() {
+        for host in self.network.hosts where host.program.repeatedCount > 0 {
+            self.report.violations.append(.repeatedDelivery(host: host.number, count: host.program.repeatedCount))
+        }
+        for host in self.network.hosts {
+            self.report.sentBytes.add(Double(host.sentByteCount))
+            self.report.connections.add(Double(host.node.swarm.connectionCount))
+        }
+        self.report.digest = self.network.digest
+        self.report.counters = self.network.counters
+        self.report.virtualTime = self.network.now
+    }
+
+    // MARK: Messages
+
+    private mutating func publish(_ count: Int) { self.publish(count, by: self.upHosts) }
+
+    /// Publishes messages by some of these hosts, and waits as long as they may take.
+    private mutating func publish(_ count: Int, by hosts: [Int]) {
+        let first = self.messages.count
+        for _ in 0..<count {
+            guard let publisher = hosts.randomElement(using: &self.random) else { return }
+            let byteCount = [64, 300, 2_000, 20_000].randomElement(using: &self.random) ?? 64
+            let (number, expected) = (self.messages.count, self.reachable(from: publisher, in: self.network).filter { $0 != publisher })
+            let data = [UInt8](repeating: UInt8(truncatingIfNeeded: number), count: byteCount)
+            let publication = self.network.update(publisher) { node, _, now in
+                try? node.publish(data, to: NetworkMember.topic, now: now)
+            }
+            guard let publication = publication ?? nil else { preconditionFailure("a fresh message of a host that is up is taken") }
+            self.messages.append(
+                Message(number: number, id: publication.id, publisher: publisher, at: self.network.now, expected: expected))
+            self.network.run(for: .milliseconds(Int.random(in: 50...400, using: &self.random)))
+        }
+        self.network.run(for: NetworkRun.heartbeat * self.scenario.bounds.deliveryHeartbeatCountMax)
+        self.checkDelivery(of: self.messages[first...])
+    }
+
+    static let heartbeat = GossipsubParameters().heartbeatInterval
+
+    private mutating func checkDelivery(of messages: ArraySlice<Message>) {
+        let limit = Self.heartbeat * self.scenario.bounds.deliveryHeartbeatCountMax
+        for message in messages {
+            self.report.messageCount += 1
+            for subscriber in message.expected {
+                let after = self.network.hosts[subscriber].program.arrivals[message.id].map { $0 - message.at }
+                if let after, after <= limit {
+                    self.report.deliveries.add(after.seconds / Self.heartbeat.seconds)
+                } else {
+                    self.report.violations.append(
+                        .missedDelivery(
+                            message: message.number, publisher: message.publisher, at: message.at, subscriber: subscriber, after: after))
+                }
+            }
+        }
+    }
+
+    private mutating func checkCut(_ messages: ArraySlice<Message>) {
+        for message in messages {
+            let part = self.network.hosts[message.publisher].part
+            for host in self.network.hosts where host.part != part && host.program.arrivals[message.id] != nil {
+                self.report.violations.append(.crossedCut(message: message.number, subscriber: host.number))
+            }
+        }
+    }
+
+    // MARK: Connections and meshes
+
+    /// The hosts that are connected to one, over whatever many others, sorted.
+    private func reachable(from start: Int, in network: SimulatedNetwork<NetworkMember>) -> [Int] {
+        var (found, waiting) = (Set([start]), [start])
+        while let number = waiting.popLast() {
+            for peer in network.hosts[number].node.swarm.connectedPeers {
+                guard let other = network.host(of: peer), network.hosts[other].isUp, !found.contains(other),
+                    network.hosts[other].part == network.hosts[number].part,
+                    // Of a connection that broke without a sign one side may not know yet.
+                    network.hosts[other].node.swarm.isConnected(to: network.hosts[number].id)
+                else { continue }
+                found.insert(other)
+                waiting.append(other)
+            }
+        }
+        return found.sorted()
+    }
+
+    private mutating func checkConnected() {
+        let reached = self.reachable(from: 0, in: self.network).count
+        guard reached < self.upHosts.count else { return }
+        self.report.violations.append(.notConnected(at: self.network.now, reachedCount: reached, of: self.upHosts.count))
+    }
+
+    private mutating func checkMeshes() {
+        for host in self.network.hosts where host.isUp {
+            guard let gossipsub = host.node.gossipsub else { continue }
+            let (degree, available) = host.node.swarm.read(gossipsub) { machine in
+                (machine.meshPeers(NetworkMember.topic).count, machine.topicPeers(NetworkMember.topic).count)
+            }
+            self.report.meshDegrees.add(Double(degree))
+            let bounds = self.scenario.bounds.meshDegree
+            if degree > bounds.upperBound || degree < min(bounds.lowerBound, available) {
+                self.report.violations.append(
+                    .meshDegree(host: host.number, at: self.network.now, degree: degree, availableCount: available))
+            }
+        }
+    }
+
+    // MARK: Values
+
+    /// Puts values by some of these hosts, at the same time, and waits for all.
+    private mutating func put(_ count: Int, by hosts: [Int]) {
+        var operations: [(writer: Int, value: Value, id: KadOperationID)] = []
+        for _ in 0..<count {
+            guard let writer = hosts.randomElement(using: &self.random) else { return }
+            let number = self.putCount
+            self.putCount += 1
+            let bytes = Array("value \(number) of host \(writer)".utf8)
+            let value = Value(number: number, key: Array("/\(NetworkMember.namespace)/\(number)".utf8), bytes: bytes)
+            let id = self.network.update(writer) { node, _, now in
+                node.withKad(now: now) { $0.put(key: value.key, value: value.bytes, now: now) }
+            }
+            if let id = id ?? nil { operations.append((writer, value, id)) }
+        }
+        self.wait(for: operations.map { ($0.writer, $0.id) })
+        for (writer, value, id) in operations {
+            let outcome = self.network.hosts[writer].program.results[id]?.outcome
+            if case .stored = outcome {
+                self.values.append(value)
+                self.report.valueCount += 1
+            } else {
+                self.report.violations.append(.notStored(value: value.number, writer: writer, reason: Self.reason(outcome)))
+            }
+        }
+    }
+
+    /// Looks for every value that was put so far, by some of these hosts.
+    private mutating func findAll(by hosts: [Int]) {
+        var operations: [(reader: Int, value: Value, id: KadOperationID)] = []
+        for value in self.values {
+            for reader in hosts.shuffled(using: &self.random).prefix(self.scenario.readerCount) {
+                let id = self.network.update(reader) { node, _, now in
+                    node.withKad(now: now) { $0.get(key: value.key, now: now) }
+                }
+                if let id = id ?? nil { operations.append((reader, value, id)) }
+            }
+        }
+        self.wait(for: operations.map { ($0.reader, $0.id) })
+        for (reader, value, id) in operations {
+            let result = self.network.hosts[reader].program.results[id]
+            guard case .value(value.bytes, _) = result?.outcome, let report = result?.report else {
+                self.report.violations.append(.notFound(value: value.number, reader: reader, reason: Self.reason(result?.outcome)))
+                continue
+            }
+            self.report.hops.add(Double(report.hopCount))
+            self.report.lookupSeconds.add(report.elapsed.seconds)
+            if report.hopCount > self.scenario.bounds.hopCountMax {
+                self.report.violations.append(.tooManyHops(value: value.number, reader: reader, hopCount: report.hopCount))
+            }
+        }
+    }
+
+    /// A lookup takes at most its timeout, and putting as long again.
+    private func wait(for operations: [(host: Int, id: KadOperationID)]) {
+        self.network.run(
+            until: { network in operations.allSatisfy { network.hosts[$0.host].program.results[$0.id] != nil } }, within: .seconds(30))
+    }
+
+    private static func reason(_ outcome: KadOutcome?) -> String {
+        switch outcome {
+        case .failed(let failure): failure.description
+        case .value: "another value stood there"
+        case .stored, .provided, .providers, .peer, .closest, .bootstrapped: "another outcome"
+        case nil: "no answer in time"
+        }
+    }
+}

@@ -1,0 +1,61 @@
+import LibP2P
+import SimulationKit
+import Testing
+
+struct `The network scenario` {
+    private func scenario(_ seed: UInt64) -> NetworkScenario {
+        var scenario = NetworkScenario(hostCount: 10, seed: seed)
+        (scenario.messageCount, scenario.valueCount, scenario.readerCount) = (3, 1, 2)
+        return scenario
+    }
+
+    @Test func `holds, and comes to the same when it is run again`() throws {
+        let report = try self.scenario(1).run()
+        #expect(report.violations == [])
+        #expect(report.messageCount >= 3 + 2 + 3 + 2 + 3 && report.deliveries.count > 80)
+        #expect(report.valueCount >= 1 && report.hops.count > 0 && report.meshDegrees.count >= 20)
+        #expect(try self.scenario(1).run().digest == report.digest)
+        #expect(try self.scenario(2).run().digest != report.digest)
+    }
+
+    @Test func `notices nodes that pass no message on`() throws {
+        var scenario = self.scenario(3)
+        scenario.silentHosts = Set(0..<10)
+        // Messages go to few peers at first; without anybody who passes them on there they stay.
+        scenario.configure = { _, configuration in
+            var parameters = GossipsubParameters()
+            parameters.floodsOwnMessages = false
+            (parameters.meshDegree, parameters.meshDegreeLow) = (2, 2)
+            (parameters.meshDegreeByScore, parameters.meshDegreeOutbound) = (1, 1)
+            (parameters.gossipDegree, parameters.gossipFactor) = (0, 0)
+            configuration.gossipsub = parameters
+        }
+        let missed = try scenario.run().violations.filter { if case .missedDelivery = $0 { true } else { false } }
+        #expect(missed.count > 20)
+    }
+
+    @Test func `notices meshes that are too large or too small`() throws {
+        var scenario = self.scenario(4)
+        scenario.bounds.meshDegree = 0...3
+        let large = try scenario.run().violations
+        #expect(large.contains { if case .meshDegree(_, _, let degree, _) = $0 { degree > 3 } else { false } })
+        scenario.bounds.meshDegree = 9...12
+        let small = try scenario.run().violations
+        #expect(small.contains { if case .meshDegree(_, _, let degree, _) = $0 { degree < 9 } else { false } })
+    }
+
+    @Test func `notices values that nobody keeps, and such as are too far away`() throws {
+        var scenario = self.scenario(5)
+        scenario.bounds.hopCountMax = -1
+        #expect(try scenario.run().violations.contains { if case .tooManyHops = $0 { true } else { false } })
+        scenario = self.scenario(5)
+        scenario.configure = { _, configuration in configuration.kad?.valueStoreByteCountMax = 1 }
+        #expect(
+            try scenario.run().violations.contains {
+                switch $0 {
+                case .notStored, .notFound: true
+                default: false
+                }
+            })
+    }
+}
