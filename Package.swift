@@ -54,7 +54,7 @@ let package = Package(
         module("SimulationKit", imports: libP2P),
         module("Signing", imports: bitcoin),
         module("SessionStore", imports: signing),
-        module("CommandLineTool", imports: sessionStore + ["LibP2P", "LibP2PPosix"]),
+        module("CommandLineTool", imports: sessionStore + ["LibP2P", "LibP2PPosix", "SimulationKit"]),
         .executableTarget(name: "chorale", dependencies: ["CommandLineTool"], swiftSettings: strict),
 
         .target(name: "CTestSupport", path: "Tests/CTestSupport"),

@@ -36,6 +36,7 @@ public enum CommandLineTool {
             AuditCommands.group,
             JournalCommands.group,
             PeerCommands.group,
+            SimulateCommands.group,
         ])
 
     /// Runs the command line that this process was started with, and ends the process.

@@ -1,0 +1,120 @@
+import CryptoPrimitives
+import SimulationKit
+
+#if canImport(Glibc)
+internal import Glibc
+#elseif canImport(Musl)
+internal import Musl
+#elseif canImport(Darwin)
+internal import Darwin
+#endif
+
+/// `chorale simulate network`: nodes of libp2p join, publish, put and find values, are cut apart and crash.
+enum SimulateNetworkCommand {
+    private static let nodes = Argument.option(
+        "nodes", "N", default: 50, help: "how many nodes", parse: Parsing.integer(2...10_000))
+    private static let seed = Argument.option(
+        "seed", "S", default: 1, help: "what everything follows from", parse: Parsing.integer(0...Int.max))
+    private static let seeds = Argument.option(
+        "seeds", "K", default: 1, help: "how many seeds to run, from --seed on", parse: Parsing.integer(1...1_000_000))
+    private static let jobs = Argument.optional(
+        "jobs", "J", help: "how many networks run at the same time (default: one on each core)", parse: Parsing.integer(1...1_024))
+
+    static let command = Command(
+        "network", summary: "run a network of nodes through faults, and check what must hold of it",
+        discussion: """
+            Nodes join through three of them, exchange messages over gossipsub and keep values in the hash table. The network delays, \
+            refuses and breaks connections; it is cut in two and heals; a tenth of the nodes crash and come back.
+
+            It is checked that each message reaches every connected subscriber within 5 heartbeats, that meshes have 5 to 12 peers, \
+            that every value is found within 5 hops, and that messages and values cross again where the network was cut. What does not \
+            hold is told with the command that replays it, and the exit code is then 1.
+
+            How fast connections are and how often they break differs from seed to seed.
+            """,
+        items: [.argument(nodes), .argument(seed), .argument(seeds), .argument(jobs), .argument(.json)],
+        examples: [
+            Command.Example("one network of 50 nodes", "chorale simulate network"),
+            Command.Example("a thousand nodes", "chorale simulate network --nodes 1000 --seed 7"),
+            Command.Example("200 networks, each from a seed of its own", "chorale simulate network --nodes 50 --seeds 200"),
+        ]
+    ) { (arguments, console) async throws(CommandError) in
+        let first = arguments[Self.seed]
+        guard first <= Int.max - arguments[Self.seeds] else {
+            throw arguments.refused(.inconsistent("there are not so many seeds after --seed: choose a smaller one"))
+        }
+        let jobs = min(arguments[Self.jobs] ?? Self.processorCount, arguments[Self.seeds])
+        try Self.makeRoomForKeys(nodeCount: arguments[Self.nodes], jobs: jobs)
+        let start = ContinuousClock.now
+        let seeds = (0..<arguments[Self.seeds]).map { UInt64(first + $0) }
+        let reports = try await Self.run(seeds, nodeCount: arguments[Self.nodes], jobs: jobs)
+        let summary = NetworkSummary(
+            reports: reports, nodeCount: arguments[Self.nodes], jobs: jobs, wallTime: ContinuousClock.now - start)
+        if arguments[.json] {
+            try console.print(summary.json)
+        } else {
+            try console.print(summary.report(style: console.style).lines)
+        }
+        for line in summary.violationLines { console.note(line) }
+        guard summary.hasPassed else {
+            throw .failed("what must hold of a network did not, in \(Amounts.count(summary.failed.count, "network"))")
+        }
+    }
+
+    /// Keys of simulated nodes are secret to nobody, so the memory that they lie in need not be locked; it must hold those of all
+    /// connections at once.
+    private static func makeRoomForKeys(nodeCount: Int, jobs: Int) throws(CommandError) {
+        let slotCount = nodeCount * jobs * NetworkScenario.keyCountOfHostMax
+        // An arena has at most 16 GiB; whoever asks for more networks than fit is told when it is full.
+        let byteCount = min(1 << 34, max(4 << 20, slotCount * SecretArena.slotByteCount))
+        do throws(SecretMemoryError) {
+            try SecretArena.configure(SecretArena.Configuration(byteCount: byteCount, lockPolicy: .allowUnlocked))
+        } catch {
+            throw .failed("there is no room for the keys of so many nodes: \(error)")
+        }
+    }
+
+    private static var processorCount: Int { max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
+
+    /// Runs a network for each seed, so many at a time.
+    ///
+    /// - Returns: the reports, in the order of the seeds.
+    private static func run(_ seeds: [UInt64], nodeCount: Int, jobs: Int) async throws(CommandError) -> [SimulationReport] {
+        let line = ProgressLine()
+        defer { line.finish() }
+        let outcomes = await withTaskGroup(of: (Int, Result<SimulationReport, any Error>).self) { group in
+            var (waiting, outcomes) = (seeds.enumerated().makeIterator(), [(Int, Result<SimulationReport, any Error>)]())
+            func startNext() {
+                guard let (index, seed) = waiting.next() else { return }
+                group.addTask {
+                    let scenario = NetworkScenario(hostCount: nodeCount, seed: seed)
+                    let result = Result {
+                        try scenario.run { step, now in
+                            if seeds.count == 1 { line.announce("\(step), at \(now.wholeSeconds) s") }
+                        }
+                    }
+                    return (index, result)
+                }
+            }
+            for _ in 0..<jobs { startNext() }
+            for await outcome in group {
+                outcomes.append(outcome)
+                startNext()
+                if seeds.count > 1 { line.update("Networks", done: outcomes.count, of: seeds.count) }
+            }
+            return outcomes
+        }
+        var reports: [SimulationReport] = []
+        for (index, outcome) in outcomes.sorted(by: { $0.0 < $1.0 }) {
+            switch outcome {
+            case .success(let report): reports.append(report)
+            case .failure(let error): throw .failed("the network of seed \(seeds[index]) cannot run: \(error)")
+            }
+        }
+        return reports
+    }
+}
+
+extension Duration {
+    fileprivate var wholeSeconds: Int64 { self.components.seconds }
+}
