@@ -51,7 +51,7 @@ fuzz: setup  ## run the fuzzers, SECONDS=60 each
 	@[ -x Fuzz/run ] || { echo "make fuzz: there is no Fuzz/run" >&2; exit 1; }
 	Fuzz/run $(SECONDS_EACH)
 
-bench: setup  ## run the benchmarks: tables, JSON and pictures in Benchmarks/results/
+bench: build  ## run the benchmarks: tables, JSON and pictures in Benchmarks/results/
 	@[ -f Benchmarks/Package.swift ] || { echo "make bench: there is no Benchmarks package" >&2; exit 1; }
 	swift build $(RELEASE) --package-path Benchmarks --scratch-path .build/benchmarks
 	.build/benchmarks/release/Benchmarks $(ARGS)

@@ -7,8 +7,8 @@ import Foundation
         usage: make bench [ARGS="--quick --only SECTION... --output FOLDER"]
 
           --quick           a short run: fewer rounds, no 47-of-50
-          --only SECTION    operations, sessions, policies, memory or hashing; may stand several times
-          --output FOLDER   where results.json and the pictures go (default: Benchmarks/results; with --only nowhere)
+          --only SECTION    operations, sessions, policies, memory, hashing or network; may stand several times
+          --output FOLDER   where results.json, network.json and the pictures go (default: Benchmarks/results; with --only nowhere)
         """
 
     static func main() async throws {
@@ -24,15 +24,40 @@ import Foundation
         let recorder = Recorder()
         let memory = try await Self.run(options, machine, recorder)
         let results = Results(machine: machine, rows: recorder.rows, memory: memory, isQuick: options.isQuick)
+        let network = options.runs(.network) ? try Self.runNetwork(options, machine) : nil
         if let folder = options.output {
-            try results.write(to: folder)
-            print("\nWritten: results.json and pictures in \(folder.path(percentEncoded: false))")
+            if !recorder.rows.isEmpty { try results.write(to: folder) }
+            try network?.write(to: folder)
+            print("\nWritten: JSON and pictures in \(folder.path(percentEncoded: false))")
         }
         let over = results.overBudget
-        print(over.isEmpty ? "\nAll rows are within their budgets." : "\nOver budget: \(over.count) of \(recorder.rows.count) rows:")
+        let slow = network?.rows.filter { $0.isWithinBudget == false } ?? []
+        let count = recorder.rows.count + (network?.rows.count ?? 0)
+        print(
+            over.isEmpty && slow.isEmpty
+                ? "\nAll rows are within their budgets." : "\nOver budget: \(over.count + slow.count) of \(count) rows:")
         for row in over {
             print("  \(row.name)\(row.signers.map { ", n = \($0)" } ?? ""): ratio \(row.ratio.map { decimal($0, 3) } ?? "")")
         }
+        for row in slow { print("  \(row.name): \(row.medians["chorale"].map(NetworkTable.number) ?? "") \(row.unit), \(row.budgetText)") }
+    }
+
+    private static func runNetwork(_ options: Options, _ machine: Machine) throws -> NetworkResults {
+        let load = Machine.load
+        let (kinds, missing) = PeerKind.all()
+        let table = NetworkTable(kinds: kinds)
+        table.showHead()
+        var rows: [NetworkRow] = []
+        let benchmarks = NetworkBenchmarks(kinds: kinds, isQuick: options.isQuick) { row in
+            rows.append(row)
+            table.show(row)
+            fflush(nil)
+        }
+        let agents = try benchmarks.run()
+        for kind in kinds { print("  \(kind.name): \(agents[kind.key] ?? "")\(kind.remark.isEmpty ? "" : "; \(kind.remark)")") }
+        for line in missing { print("  left out: \(line)") }
+        if load > 1 { print("  The machine had other work: \(decimal(load, 1)) processes waited when the run began.") }
+        return NetworkResults(machine: machine, kinds: kinds, agents: agents, rows: rows, isQuick: options.isQuick, loadAtStart: load)
     }
 
     private static func run(_ options: Options, _ machine: Machine, _ recorder: Recorder) async throws -> MemoryBenchmarks.Result? {
@@ -84,7 +109,7 @@ final class Recorder {
 }
 
 struct Options {
-    enum Section: String { case operations, sessions, policies, memory, hashing }
+    enum Section: String { case operations, sessions, policies, memory, hashing, network }
     struct Problem: Error { let problem: String }
 
     private(set) var isQuick = false

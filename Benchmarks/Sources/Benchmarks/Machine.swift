@@ -31,6 +31,17 @@ struct Machine {
             + "\(self.swift); libsecp256k1 \(self.secp256k1), libsodium \(self.sodium)"
     }
 
+    /// For files.
+    var fields: [String: String] {
+        [
+            "processor": self.processor, "cores": "\(self.cores)", "system": self.system, "kernel": self.kernel, "swift": self.swift,
+            "libsecp256k1": self.secp256k1, "libsodium": self.sodium, "date": self.date,
+        ]
+    }
+
+    /// How many processes ran or waited over the last minute; 0 where the system does not tell.
+    static var load: Double { Self.text(of: "/proc/loadavg").split(separator: " ").first.flatMap { Double($0) } ?? 0 }
+
     private static func text(of path: String) -> String { (try? String(contentsOfFile: path, encoding: .utf8)) ?? "" }
 
     private static func value(of name: String, separator: Character, in text: String) -> String? {

@@ -25,11 +25,7 @@ struct Results {
 
     private var document: Document {
         Document(
-            machine: [
-                "processor": self.machine.processor, "cores": "\(self.machine.cores)", "system": self.machine.system,
-                "kernel": self.machine.kernel, "swift": self.machine.swift, "libsecp256k1": self.machine.secp256k1,
-                "libsodium": self.machine.sodium, "date": self.machine.date,
-            ],
+            machine: self.machine.fields,
             quick: self.isQuick,
             rows: self.rows.map { row in
                 Document.Row(
