@@ -174,6 +174,12 @@ extension Gossipsub {
     /// The peers in our mesh of a topic, sorted.
     public func meshPeers(_ topic: String) -> [PeerID] { self.ids(of: self.subscriptions[topic]?.mesh) }
 
+    /// The peers outside our mesh of a topic that may be asked into it now, sorted: no backoff stands in the way, and no bad score.
+    public func graftablePeers(_ topic: String, now: Duration) -> [PeerID] {
+        let outside = (self.topicPeers[topic] ?? []).subtracting(self.subscriptions[topic]?.mesh ?? [])
+        return self.ids(of: outside.filter { self.mayGraft($0, in: topic, now: now) })
+    }
+
     /// The connected peers that are subscribed to a topic, sorted.
     public func topicPeers(_ topic: String) -> [PeerID] { self.ids(of: self.topicPeers[topic]) }
 

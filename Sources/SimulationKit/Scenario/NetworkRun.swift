@@ -215,18 +215,31 @@ struct NetworkRun {
         self.report.violations.append(.notConnected(at: self.network.now, reachedCount: reached, of: self.upHosts.count))
     }
 
+    /// A mesh that has just lost a peer is filled by the next heartbeat, so only what is wrong before and after two of them is told.
     private mutating func checkMeshes() {
+        let suspects = Set(self.poorMeshes().map(\.host))
+        self.network.run(for: GossipsubParameters().heartbeatInterval * 2)
         for host in self.network.hosts where host.isUp {
             guard let gossipsub = host.node.gossipsub else { continue }
+            self.report.meshDegrees.add(Double(host.node.swarm.read(gossipsub) { $0.meshPeers(NetworkMember.topic).count }))
+        }
+        for mesh in self.poorMeshes() where suspects.contains(mesh.host) {
+            self.report.violations.append(
+                .meshDegree(host: mesh.host, at: self.network.now, degree: mesh.degree, availableCount: mesh.available))
+        }
+    }
+
+    /// The meshes that are too large, or too small although there are peers to graft: those in their backoff are none.
+    private func poorMeshes() -> [(host: Int, degree: Int, available: Int)] {
+        let (bounds, now) = (self.scenario.bounds.meshDegree, self.network.now)
+        return self.network.hosts.compactMap { host in
+            guard host.isUp, let gossipsub = host.node.gossipsub else { return nil }
             let (degree, available) = host.node.swarm.read(gossipsub) { machine in
-                (machine.meshPeers(NetworkMember.topic).count, machine.topicPeers(NetworkMember.topic).count)
+                let degree = machine.meshPeers(NetworkMember.topic).count
+                return (degree, degree + machine.graftablePeers(NetworkMember.topic, now: now).count)
             }
-            self.report.meshDegrees.add(Double(degree))
-            let bounds = self.scenario.bounds.meshDegree
-            if degree > bounds.upperBound || degree < min(bounds.lowerBound, available) {
-                self.report.violations.append(
-                    .meshDegree(host: host.number, at: self.network.now, degree: degree, availableCount: available))
-            }
+            let isPoor = degree > bounds.upperBound || degree < min(bounds.lowerBound, available)
+            return isPoor ? (host.number, degree, available) : nil
         }
     }
 
