@@ -16,6 +16,9 @@ struct Fuzzer: Sendable {
     static let all: [Fuzzer] = [
         .psbt, .psbtText, .transaction, .script, .address, .encodings, .keysAndNonces, .taproot, .statement, .ownStatement, .policy,
         .nonceSet, .signatureShares, .evidence, .sealedSecret, .keyFile, .journal, .session, .exchange,
+        .networkEncodings, .multiaddr, .peerIdentity, .networkMessages, .multistream, .noise, .webSocket,
+        .identify, .ping, .requestResponse, .relayClient, .relayServer, .holePunch, .gossipsub, .kad,
+        .yamux, .connection, .node,
     ]
 }
 
