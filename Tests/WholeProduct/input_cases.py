@@ -229,7 +229,7 @@ def create_refused(context):
         ([*good, "--spend", coin, "--pay", f"{scene.created['group_address']}:5"], 2, "330"),
         ([*good, "--spend", coin, "--threshold", "2"], 2, "--owner-unspendable"),
         ([*good, "--spend", coin, "--owner-aggregate"], 2, "add --threshold"),
-        ([*good, "--spend", coin, "--threshold", "3", "--owner-unspendable"], 1, "3"),
+        ([*good, "--spend", coin, "--threshold", "3", "--owner-unspendable"], 2, "from 1 to 2"),
         (["--signers", twice, *good[:2], *good[4:], "--spend", coin], 1, "line 2"),
     ]:
         context.tool.run("psbt", "create", *words).expect(code, text)
