@@ -134,7 +134,7 @@ import Darwin
             self.process = try Tool.spawn([executable, "peer", "listen"] + words, variables, &actions)
         }
 
-        deinit { if !self.isOver { kill(self.process, SIGKILL) } }
+        deinit { if !self.isOver { Tool.end(self.process) } }
 
         /// Its lines, once there is one that is asked for.
         func lines(with text: String) throws -> [String] {

@@ -14,6 +14,7 @@ private final class Terminal {
     private let line: Int32
     private let folder: TemporaryFolder
     private let process: pid_t
+    private var isOver = false
     private var shown: [UInt8] = []
     /// Everything that the terminal has shown.
     var screen: String { String(decoding: self.shown, as: UTF8.self) }
@@ -41,6 +42,7 @@ private final class Terminal {
     }
 
     deinit {
+        if !self.isOver { Tool.end(self.process) }
         close(self.keyboard)
         close(self.line)
     }
@@ -74,6 +76,7 @@ private final class Terminal {
             self.look()
             if end == nil { usleep(2_000) }
         }
+        self.isOver = true
         let exitCode = try #require(end)
         // The system brings what was written to the screen in its own time, perhaps after the tool's end, but in order.
         let mark = "\u{4}all\u{4}"

@@ -128,6 +128,13 @@ struct Tool {
         return waitpid(process, &status, WNOHANG) == process ? Self.exitCode(status) : nil
     }
 
+    /// Ends a process that nobody waits for any more. One that is not waited for would stay, ended or not, and the testing library, which
+    /// waits for whichever child ends first, would hear of no other one.
+    static func end(_ process: pid_t) {
+        kill(process, SIGKILL)
+        _ = Self.exitCode(of: process)
+    }
+
     private static func exitCode(_ status: Int32) -> Int32 {
         let signal = status & 0x7f
         return signal == 0 ? (status >> 8) & 0xff : 128 + signal
