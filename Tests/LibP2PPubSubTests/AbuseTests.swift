@@ -356,12 +356,96 @@ struct `A gossipsub node under abuse` {
             #expect(bench.commands.contains(.dial(bench.id(20), [address])) == trusts)
             #expect(bench.commands.count { if case .dial = $0 { true } else { false } } == (trusts ? 1 : 0))
             #expect(bench.refusals(.untrustedExchange) == (trusts ? 0 : 1))
-            #expect(bench.refusals(.forgedExchange) == (trusts ? 3 : 0))
-            if trusts { #expect(bench.score(1) < 20) }
+            #expect(bench.refusals(.forgedExchange) == (trusts ? 1 : 0))
+            #expect(bench.refusals(.unreadableExchange) == (trusts ? 2 : 0))
             // A second one ends nothing and names nobody.
             bench.receive(1) { $0.prunes = [.init(topic: "t", peers: offers, backoff: 60)] }
-            #expect(bench.refusals(.forgedExchange) == (trusts ? 3 : 0))
+            #expect(bench.refusals(.forgedExchange) == (trusts ? 1 : 0))
         }
+    }
+
+    @Test func `charges a forged record, and none that it only cannot read`() throws {
+        func offer(_ peer: Int, _ record: [UInt8]) -> PubSubRPC.ExchangedPeer { .init(id: Known.identities[peer].id.bytes, record: record) }
+        func record(_ peer: Int, addressCount: UInt16 = 1) throws -> [UInt8] {
+            let addresses = try (0..<addressCount).map { try Known.address(50, 1 + $0) }
+            return PeerRecord(peerID: Known.identities[peer].id, sequence: 1, addresses: addresses).sealed(by: Known.identities[peer]).bytes
+        }
+        /// An envelope with another's key in the place of the signer's.
+        func unread(_ key: [UInt8]) -> [UInt8] {
+            ProtobufWriter.message { message in
+                message.bytes(key, field: 1)
+                message.bytes(PeerRecord.payloadType, field: 2)
+                message.bytes([1, 2, 3], field: 3)
+                message.bytes([UInt8](repeating: 7, count: 256), field: 5)
+            }
+        }
+        let (rsa, ecdsa): ([UInt8], [UInt8]) = ([8, 0, 0x12, 2, 0x30, 0], [8, 3, 0x12, 2, 0x30, 0])
+        let honest = try [
+            offer(20, unread(rsa)), offer(21, unread(ecdsa)), offer(22, record(22, addressCount: 65)),
+            offer(23, record(23) + [0xfa, 0x01, 0x80, 0x80, 0x02] + [UInt8](repeating: 0, count: 32_768)), offer(24, [1, 2]),
+        ]
+        var wrong = try record(25)
+        wrong[wrong.count - 20] ^= 1
+        for (offers, isForged) in try [(honest, false), ([offer(26, record(27))], true), ([offer(25, wrong)], true)] {
+            var bench = try Self.bench()
+            bench.machine.setApplicationScore(20, of: bench.id(1))
+            for _ in 0..<4 {
+                bench.receive(1) { $0.grafts = ["t"] }
+                bench.receive(1) { $0.prunes = [.init(topic: "t", peers: offers, backoff: 1)] }
+                bench.pass(.seconds(70))
+                bench.receive(1) { $0.grafts = ["t"] }
+            }
+            #expect(bench.refusals(.forgedExchange) == (isForged ? 4 : 0))
+            #expect(bench.refusals(.unreadableExchange) == (isForged ? 0 : 20))
+            #expect(bench.machine.peers.values.contains { $0.standing.behaviour > 0 } == isForged)
+        }
+    }
+
+    @Test func `counts a message for P3 once for each who brings it`() throws {
+        var bench = try Self.bench {
+            $0.scoring.anyTopic.meshDeliveryWeight = -1
+            $0.scoring.anyTopic.meshDeliveryActivation = .zero
+            $0.scoring.anyTopic.meshTimeWeight = 0
+        }
+        bench.receive(2) { $0.messages = [.by(9, 1)] }
+        for _ in 0..<20 {
+            bench.receive(1) { $0.messages = [.by(9, 1)] }
+            bench.receive(2) { $0.messages = [.by(9, 1)] }
+        }
+        #expect(bench.machine.bearers.count == 1)
+        bench.now += .milliseconds(1)
+        #expect(bench.score(1) == -81)
+        #expect(bench.score(2) == -81 + 0.5)
+        #expect(bench.score(3) == -100)
+        bench.pass(.seconds(2))
+        #expect(bench.machine.bearers.isEmpty)
+    }
+
+    @Test func `counts what it keeps of those who had a message`() throws {
+        var bench = try Self.bench()
+        let id = try bench.machine.publish([1], to: "t", sequence: 1, now: bench.now).id
+        let before = bench.machine.history.heldByteCount
+        for peer in 1...3 { bench.receive(peer) { $0.wants = [id] } }
+        #expect(bench.machine.history.heldByteCount >= before + 3 * 16)
+        bench.pass(.seconds(10))
+        #expect(bench.machine.history.heldByteCount == 0)
+    }
+
+    @Test func `gives up the unfinished frames of the household that has most of them`() throws {
+        var bench = Bench { $0.limits.unfinishedByteCountMax = 3_000_000 }
+        bench.machine.subscribe("t", now: bench.now)
+        for peer in 1...20 { try bench.connect(peer, host: peer == 1 ? 1 : 2, topics: ["t"]) }
+        var rpc = PubSubRPC()
+        rpc.messages = [.by(30, 1, data: [UInt8](repeating: 7, count: 900_000))]
+        let frame = FrameReader.frame(rpc.encoded)
+        // The honest one comes first, and nineteen in one household after it.
+        for peer in 1...20 {
+            bench.now += .milliseconds(10)
+            bench.receive(peer, bytes: Array(frame.prefix(800_000)))
+        }
+        #expect(bench.machine.unfinishedByteCount <= 3_000_000)
+        bench.receive(1, bytes: Array(frame.dropFirst(800_000)))
+        #expect(bench.delivered == rpc.messages)
     }
 
     @Test func `counts peers that share an address, unless it is one that may be shared`() throws {

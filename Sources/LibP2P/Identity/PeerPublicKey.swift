@@ -129,4 +129,19 @@ public struct PeerPublicKey: Hashable, Sendable {
         }
         guard isValid else { throw .wrongSignature }
     }
+
+    /// Whether all implementations judge a signature of this form alike: where they do, one that is wrong here is wrong everywhere.
+    ///
+    /// - Ed25519: those that multiply by the cofactor, or take any encoding of R, take more than RFC 8032's plain equation, and libsodium
+    ///   less: no R of small order. They differ only about an R that is no canonical point of the group of prime order.
+    /// - secp256k1: some read more than strict DER.
+    func judgesAsAll(_ signature: [UInt8]) -> Bool {
+        switch self.material {
+        case .ed25519:
+            guard signature.count == Ed25519.Signature.byteCount else { return true }
+            return (try? Ed25519.PublicKey(parsing: signature.prefix(Ed25519.PublicKey.byteCount))) != nil
+        case .secp256k1: return (try? ECDSASignature(parsingDER: signature)) != nil
+        case .unread: return false
+        }
+    }
 }

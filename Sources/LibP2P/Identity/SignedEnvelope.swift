@@ -75,6 +75,9 @@ public struct SignedEnvelope: Hashable, Sendable {
         }
     }
 
+    /// Whether a signature that is wrong here is wrong for everybody, so that nobody can have passed the envelope on in good faith.
+    var isJudgedAlike: Bool { self.publicKey.judgesAsAll(self.signature) }
+
     /// The payload, once type, purpose and signature are found right.
     public func open(type: [UInt8], domain: String) throws(SignedEnvelopeError) -> [UInt8] {
         guard self.payloadType == type else { throw .wrongPayloadType(self.payloadType) }

@@ -1,7 +1,8 @@
 // What peers say about meshes and messages.
 extension Gossipsub {
     mutating func received(_ rpc: PubSubRPC, from number: GossipsubPeerNumber, now: Duration) {
-        if rpc.surplusCount > 0 { self.punish(.surplusEntries, of: number, count: rpc.surplusCount) }
+        // Nobody's fault: others may name topics and ids that are longer, and more of them in a frame.
+        if rpc.surplusCount > 0 { self.refuse(.surplusEntries, of: number, count: rpc.surplusCount) }
         for subscription in rpc.subscriptions { self.received(subscription, from: number, now: now) }
         for (index, message) in rpc.messages.enumerated() {
             // A frame may hold thousands, and each may cost a signature's verification: the rest of a forger's are not looked at.
@@ -9,6 +10,9 @@ extension Gossipsub {
                 return self.refuse(.graylisted, of: number, count: rpc.messages.count - index)
             }
             self.received(message, from: number, now: now)
+        }
+        for message in rpc.unreadableMessages {
+            self.refuse(.unreadableMessage, self.parameters.identification.id(of: message), from: number)
         }
         if !rpc.haves.isEmpty || !rpc.wants.isEmpty || !rpc.doNotWants.isEmpty { self.receivedGossip(rpc, from: number, now: now) }
         for topic in rpc.grafts { self.receivedGraft(topic, from: number, now: now) }
@@ -65,7 +69,8 @@ extension Gossipsub {
         guard let window = self.peers[number]?.window else { return }
         let (limits, room) = (self.parameters.limits, self.parameters.limits.haveIDCountMax - window.requestedIDCount)
         self.peers[number]?.window.haveFrameCount += 1
-        guard window.haveFrameCount < limits.haveFrameCountMax, room > 0 else { return self.punish(.haveFlood, of: number) }
+        // py-libp2p writes a frame for each topic, so this may be an honest peer's. What is not asked for costs nothing.
+        guard window.haveFrameCount < limits.haveFrameCountMax, room > 0 else { return self.refuse(.haveFlood, of: number) }
         var (wanted, known) = ([PubSubMessageID](), Set<PubSubMessageID>())
         for have in haves where self.subscriptions[have.topic] != nil {
             for id in have.ids where !self.hasSeen(id) && known.insert(id).inserted { wanted.append(id) }
@@ -165,12 +170,21 @@ extension Gossipsub {
         // Without a record there is nothing to dial.
         guard !exchanged.record.isEmpty, self.exchangeDialCount < self.parameters.limits.exchangeDialCountMax else { return }
         guard let source = self.peers[number]?.id, let id = try? PeerID(parsing: exchanged.id),
-            let envelope = try? SignedEnvelope(parsing: exchanged.record), let record = try? PeerRecord(opening: envelope),
-            record.peerID == id
-        else {
-            self.peers[number]?.standing.penalise()
-            return self.refuse(.forgedExchange, of: number)
+            let envelope = try? SignedEnvelope(parsing: exchanged.record)
+        else { return self.refuse(.unreadableExchange, of: number) }
+        let record: PeerRecord
+        do throws(SignedEnvelopeError) {
+            record = try PeerRecord(opening: envelope)
+        } catch {
+            let isForged =
+                switch error {
+                case .key(.wrongSignature): envelope.isJudgedAlike
+                case .signedByAnother: true
+                case .key, .protobuf, .wrongPayloadType, .peerID: false
+                }
+            return isForged ? self.charge(.forgedExchange, of: number) : self.refuse(.unreadableExchange, of: number)
         }
+        guard record.peerID == id else { return self.charge(.forgedExchange, of: number) }
         // Addresses that reach less far than the peer who names them is away would have us dial into our own network.
         let distance = self.peers[number]?.connections.compactMap { KadAddressScope(of: $0.remoteAddress) }.max() ?? .everywhere
         let addresses = record.addresses.filter { address in KadAddressScope(of: address).map { $0 >= distance } ?? false }
@@ -178,5 +192,11 @@ extension Gossipsub {
         self.exchangeDialCount += 1
         self.events.append(.peerExchanged(record, by: source))
         self.commands.append(.dial(id, addresses))
+    }
+
+    /// For each one, and not once a heartbeat: a single answer may hold sixteen.
+    private mutating func charge(_ refusal: GossipsubRefusal, of number: GossipsubPeerNumber) {
+        self.peers[number]?.standing.penalise()
+        self.refuse(refusal, of: number)
     }
 }

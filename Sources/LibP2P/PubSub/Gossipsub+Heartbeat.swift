@@ -137,6 +137,7 @@ extension Gossipsub {
 
     private mutating func expire(now: Duration) {
         self.seen.expire(before: now - self.parameters.seenLifetime)
+        if !self.bearers.isEmpty { self.bearers = self.bearers.filter { $0.value.until >= now } }
         while let id = self.waiting.popExpired(before: now - self.parameters.verdictLifetime) {
             self.seen.update(id, .ignored)
             self.events.append(.verdictMissed(id))

@@ -107,8 +107,14 @@ extension Gossipsub {
 extension Gossipsub {
     mutating func received(_ message: PubSubMessage, from number: GossipsubPeerNumber, now: Duration) {
         guard let topic = message.topic, let subscription = self.subscriptions[topic] else { return self.refuse(.unknownTopic, of: number) }
+        do throws(PubSubMessage.Fault) {
+            try message.checkFields(self.parameters.signaturePolicy)
+        } catch {
+            return self.invalid(GossipsubRefusal(error), topic, from: number)
+        }
         let id = self.parameters.identification.id(of: message)
-        guard (1...PubSubMessageID.byteCountMax).contains(id.bytes.count) else { return self.invalid(.idTooLong, topic, from: number) }
+        // Nobody's fault: elsewhere sequence numbers may be longer. What is not remembered is looked at each time, up to here.
+        guard (1...PubSubMessageID.byteCountMax).contains(id.bytes.count) else { return self.refuse(.idTooLong, of: number) }
         if let seen = self.seen[id] { return self.receivedAgain(id, seen, topic, from: number, now: now) }
         // Ours, from before a restart: nobody's fault.
         guard message.from != self.identity.id.bytes else { return self.refuse(.ownMessage, id, from: number) }
@@ -116,21 +122,18 @@ extension Gossipsub {
         guard !subscription.needsVerdict || self.hasRoomForWaiting(message) else {
             return self.refuse(.verdictQueueFull, id, from: number)
         }
+        let verified: PubSubMessage
         do throws(PubSubMessage.Fault) {
-            try message.verify(self.parameters.signaturePolicy)
+            verified = try message.verify(self.parameters.signaturePolicy)
         } catch {
-            switch error {
-            case .missingField: return self.invalid(.missingFields, topic, from: number)
-            case .unexpectedField: return self.invalid(.unexpectedFields, topic, from: number)
-            case .forgedAuthor: return self.invalid(.forgedAuthor, topic, from: number)
-            case .wrongSignature: return self.invalid(.wrongSignature, topic, from: number)
-            case .unverifiableKey: return self.refuse(.unverifiableKey, id, from: number)
-            }
+            guard !error.isForgery else { return self.invalid(GossipsubRefusal(error), topic, from: number) }
+            if self.canOnlyBeRefused(message, error) { self.ignore(id, now: now) }
+            return self.refuse(GossipsubRefusal(error), id, from: number)
         }
-        let body = Self.frameBody(of: message)
+        let body = Self.frameBody(of: verified)
         // A message that others write with more bytes than its sender did could not be passed on.
         guard body.count <= PubSubRPC.byteCountMax else { return self.refuse(.oversizedFrame, id, from: number) }
-        self.take(id, message, topic, FrameReader.frame(body), from: number, subscription, now: now)
+        self.take(id, verified, topic, FrameReader.frame(body), from: number, subscription, now: now)
     }
 
     /// A message that is verified and new.
@@ -154,8 +157,22 @@ extension Gossipsub {
         if subscription.needsVerdict {
             self.waiting.insert(id, entry)
         } else {
-            self.accept(id, entry)
+            self.accept(id, entry, now: now)
         }
+    }
+
+    /// Whether no message that is taken here can have the id of this one. Otherwise its id is not remembered, or a forger could keep
+    /// messages out by being first with their ids.
+    private func canOnlyBeRefused(_ message: PubSubMessage, _ fault: PubSubMessage.Fault) -> Bool {
+        guard case .authorAndSequence = self.parameters.identification else { return false }
+        // The author itself signed what has this sequence number.
+        return fault == .unusualSequence || !message.hasVerifiableAuthor
+    }
+
+    /// Remembers a message that is not taken, whoever brings it.
+    private mutating func ignore(_ id: PubSubMessageID, now: Duration) {
+        self.fulfilPromises(of: id)
+        self.seen.insert(id, .ignored, countMax: self.parameters.limits.seenCountMax, now: now)
     }
 
     private func hasRoomForWaiting(_ message: PubSubMessage) -> Bool {
@@ -172,14 +189,18 @@ extension Gossipsub {
         case .waitsForVerdict: self.waiting.add(number, to: id)
         case .accepted(let time):
             let scoring = self.parameters.scoring
-            if now - time <= scoring.topic(topic).meshDeliveryWindow { self.peers[number]?.standing.deliveredNearFirst(topic, scoring) }
+            guard now - time <= scoring.topic(topic).meshDeliveryWindow else { return }
+            // Once for each who brings it: the same message again and again is no more than one.
+            guard self.bearers[id].map({ !$0.peers.contains(number) }) ?? true else { return }
+            self.bearers[id]?.peers.insert(number)
+            self.peers[number]?.standing.deliveredNearFirst(topic, scoring)
         case .rejected: self.invalid(.rejected, topic, from: number)
         case .ignored: break
         }
     }
 
     /// What was brought is not taken, for a reason that is not its bringer's: who announced it has kept its word.
-    private mutating func refuse(_ refusal: GossipsubRefusal, _ id: PubSubMessageID, from number: GossipsubPeerNumber) {
+    mutating func refuse(_ refusal: GossipsubRefusal, _ id: PubSubMessageID, from number: GossipsubPeerNumber) {
         for id in [id, id.inHex] {
             self.promises[id]?[number] = nil
             if self.promises[id]?.isEmpty == true { self.promises[id] = nil }
@@ -202,7 +223,7 @@ extension Gossipsub {
         case .accept:
             self.seen.update(id, .accepted(at: now))
             for other in entry.others { self.peers[other]?.standing.deliveredNearFirst(entry.topic, self.parameters.scoring) }
-            self.accept(id, entry)
+            self.accept(id, entry, now: now)
         case .reject:
             self.seen.update(id, .rejected)
             for source in entry.others.union([entry.source]).sorted() { self.invalid(.rejected, entry.topic, from: source) }
@@ -214,7 +235,11 @@ extension Gossipsub {
     }
 
     /// Passes a message on and keeps it for who asks.
-    private mutating func accept(_ id: PubSubMessageID, _ entry: GossipsubWaitingMessages.Entry) {
+    private mutating func accept(_ id: PubSubMessageID, _ entry: GossipsubWaitingMessages.Entry, now: Duration) {
+        let scoring = self.parameters.scoring.topic(entry.topic)
+        if scoring.countsMeshDeliveries {
+            self.bearers[id] = (until: now + scoring.meshDeliveryWindow, peers: entry.others.union([entry.source]))
+        }
         self.peers[entry.source]?.standing.deliveredFirst(entry.topic, self.parameters.scoring)
         self.history.insert(id, topic: entry.topic, frame: entry.frame, byteCountMax: self.parameters.limits.historyByteCountMax)
         var recipients = self.subscriptions[entry.topic]?.mesh ?? []
@@ -229,5 +254,20 @@ extension Gossipsub {
         guard !self.promises.isEmpty else { return }
         self.promises[id] = nil
         self.promises[id.inHex] = nil
+    }
+}
+
+extension GossipsubRefusal {
+    fileprivate init(_ fault: PubSubMessage.Fault) {
+        self =
+            switch fault {
+            case .missingField: .missingFields
+            case .unexpectedField: .unexpectedFields
+            case .forgedAuthor: .forgedAuthor
+            case .wrongSignature: .wrongSignature
+            case .unverifiableAuthor: .unverifiableAuthor
+            case .disputedSignature: .disputedSignature
+            case .unusualSequence: .unusualSequence
+            }
     }
 }

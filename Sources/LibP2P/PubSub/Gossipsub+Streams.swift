@@ -195,11 +195,17 @@ extension Gossipsub {
         self.peers[number]?.unfinished = byteCount > 0 ? (byteCount, isNew ? now : known.since) : nil
     }
 
-    /// Each peer may leave a frame unfinished, and all of them together may not. An honest peer is soon done with its own.
+    /// Each peer may leave a frame unfinished, and all of them together may not. The household that has most of it gives up its oldest, so
+    /// that one with many peers pushes out nobody else's.
     private mutating func giveUpUnfinished() {
         while self.unfinishedByteCount > self.parameters.limits.unfinishedByteCountMax {
-            let unfinished = self.peers.compactMap { number, peer in peer.unfinished.map { (since: $0.since, number: number) } }
-            guard let number = unfinished.min(by: { ($0.since, $0.number) < ($1.since, $1.number) })?.number,
+            let unfinished = self.peers.compactMap { number, peer in
+                peer.unfinished.map { (household: peer.household, byteCount: $0.byteCount, since: $0.since, number: number) }
+            }
+            let shares: [[UInt8]: Int] = unfinished.reduce(into: [:]) { $0[$1.household, default: 0] += $1.byteCount }
+            guard let most = shares.values.max(),
+                let number = unfinished.filter({ shares[$0.household] == most })
+                    .min(by: { ($0.since, $0.number) < ($1.since, $1.number) })?.number,
                 let stream = self.peers[number]?.inbound
             else { return }
             self.refuse(.unfinishedFrame, of: number)

@@ -61,6 +61,8 @@ public struct Gossipsub: ProtocolMachine {
     var waiting = GossipsubWaitingMessages()
     /// Messages that peers announced and we asked for, by the id as they wrote it, and until when they have to come.
     var promises: [PubSubMessageID: [GossipsubPeerNumber: Duration]] = [:]
+    /// Who has brought a message, as long as bringing it counts for P3.
+    var bearers: [PubSubMessageID: (until: Duration, peers: Set<GossipsubPeerNumber>)] = [:]
     var exchangeDialCount = 0
 
     var heartbeatCount = 0
@@ -111,6 +113,7 @@ public struct Gossipsub: ProtocolMachine {
         var count = self.seen.heldByteCount + self.history.heldByteCount + self.waiting.heldByteCount
         for peer in self.peers.values { count += peer.heldByteCount }
         for id in self.promises.keys { count += id.bytes.count + 96 }
+        for (id, bearers) in self.bearers { count += id.bytes.count + 96 + bearers.peers.count * 16 }
         for (standing, _) in self.remembered.values { count += standing.heldByteCount + 64 }
         return count
     }
@@ -219,11 +222,12 @@ extension Gossipsub {
         var score = peer.standing.score(scoring, now: now)
         if !self.applicationScores.isEmpty { score += (self.applicationScores[peer.id] ?? 0) * scoring.applicationWeight }
         if scoring.addressWeight < 0 {
-            for group in peer.addressGroups {
+            // Whole numbers, for the sum of others depends on the order in which a set gives them.
+            let squares = peer.addressGroups.reduce(0) { sum, group in
                 let surplus = (self.addressPeers[group]?.count ?? 0) - scoring.addressPeerCountMax
-                guard surplus > 0, !scoring.sharedAddresses.contains(group) else { continue }
-                score += Double(surplus) * Double(surplus) * scoring.addressWeight
+                return surplus > 0 && !scoring.sharedAddresses.contains(group) ? sum + surplus * surplus : sum
             }
+            score += Double(squares) * scoring.addressWeight
         }
         return score
     }

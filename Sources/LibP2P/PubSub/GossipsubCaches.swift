@@ -53,6 +53,8 @@ struct GossipsubHistory: Sendable {
     private var windows: [[(id: PubSubMessageID, topic: String)]] = [[]]
     /// About what one entry takes beside its frame: a flood of messages of a hundred bytes is mostly this.
     private static let overheadByteCount = 256
+    /// About what it takes to count how often one peer had one.
+    private static let countByteCount = 32
     private(set) var heldByteCount = 0
 
     init() {}
@@ -82,9 +84,11 @@ struct GossipsubHistory: Sendable {
 
     /// The frame for a peer that asks, and how often it has had it now.
     mutating func frame(_ id: PubSubMessageID, for peer: GossipsubPeerNumber) -> (frame: [UInt8], sentCount: Int)? {
-        guard self.entries[id] != nil else { return nil }
-        self.entries[id]?.sentCounts[peer, default: 0] += 1
-        return self.entries[id].map { ($0.frame, $0.sentCounts[peer] ?? 1) }
+        guard let known = self.entries[id] else { return nil }
+        let sentCount = known.sentCounts[peer] ?? 0
+        if sentCount == 0 { self.heldByteCount += Self.countByteCount }
+        self.entries[id]?.sentCounts[peer] = sentCount + 1
+        return (known.frame, sentCount + 1)
     }
 
     /// A heartbeat has passed.
@@ -96,6 +100,7 @@ struct GossipsubHistory: Sendable {
     }
 
     private mutating func forget(_ id: PubSubMessageID) {
-        if let entry = self.entries.removeValue(forKey: id) { self.heldByteCount -= entry.frame.count + Self.overheadByteCount }
+        guard let entry = self.entries.removeValue(forKey: id) else { return }
+        self.heldByteCount -= entry.frame.count + Self.overheadByteCount + entry.sentCounts.count * Self.countByteCount
     }
 }

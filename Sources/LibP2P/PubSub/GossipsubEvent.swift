@@ -31,17 +31,20 @@ public enum GossipsubRefusal: String, Hashable, Sendable, CaseIterable, CustomSt
     // Frames
     case malformedFrame = "a frame that cannot be read"
     case oversizedFrame = "a frame longer than 1 MiB"
-    case unfinishedFrame = "the longest unfinished of many frames that have not come whole"
-    case surplusEntries = "a frame with too many entries, or such as no honest peer writes"
+    case unfinishedFrame = "a frame that has not come whole, while too many have not"
+    case surplusEntries = "more entries of a frame than are read, or longer ones"
     case graylisted = "anything, while the peer's score is below the graylist threshold"
     case bytesOnOurStream = "bytes on a stream that only we write to"
     case secondStream = "a second stream beside one that is open"
     // Messages
-    case missingFields = "a message without author, sequence number or signature"
+    case unreadableMessage = "a message with something in it that cannot be read"
+    case missingFields = "a message without author or signature"
     case unexpectedFields = "a message with an author or signature in a topic where nobody signs"
-    case forgedAuthor = "a message whose author is no peer, or not the owner of its key"
+    case forgedAuthor = "a message whose author is not the owner of its key"
     case wrongSignature = "a message with a wrong signature"
-    case unverifiableKey = "a message by an author whose kind of key is not verified here"
+    case disputedSignature = "a message with a signature that some take and others do not"
+    case unverifiableAuthor = "a message by an author whose key is not one that is verified here"
+    case unusualSequence = "a message whose sequence number does not have 8 bytes"
     case unknownTopic = "a message in a topic that we are not subscribed to"
     case ownMessage = "a message that names us as its author"
     case idTooLong = "a message whose id is empty or too long"
@@ -62,6 +65,7 @@ public enum GossipsubRefusal: String, Hashable, Sendable, CaseIterable, CustomSt
     case meshFull = "a GRAFT, while the mesh is full"
     case untrustedExchange = "naming other peers, while its score is too low for that"
     case forgedExchange = "naming another peer with a record that the other one did not sign"
+    case unreadableExchange = "naming another peer with a record that cannot be read or verified here"
 
     public var description: String { self.rawValue }
 }

@@ -138,16 +138,21 @@ struct GossipsubOutbox: Sendable {
     private mutating func nextGossip() -> PubSubRPC? {
         guard !self.haves.isEmpty || !self.wants.isEmpty else { return nil }
         var (rpc, room) = (PubSubRPC(), Self.entryByteCountMax)
-        let wantCount = self.wants.prefix { id in
+        let wantCount = self.wants.prefix(PubSubRPC.CountMax.messageIDs).prefix { id in
             room -= id.bytes.count + Self.entryOverhead
             return room > 0
         }.count
         rpc.wants = Array(self.wants.prefix(wantCount))
         self.wants.removeFirst(wantCount)
         // An IHAVE is shorter than the room of a whole frame: see `haveByteCountMax`.
-        while room > 0, !self.haves.isEmpty {
-            let have = self.haves.removeFirst()
+        // Others count the ids of a whole frame, and leave out or charge what exceeds their limit.
+        var idRoom = PubSubRPC.CountMax.messageIDs
+        while room > 0, idRoom > 0, var have = self.haves.first {
+            let (now, later) = (have.ids.prefix(idRoom), have.ids.dropFirst(idRoom))
+            if later.isEmpty { self.haves.removeFirst() } else { self.haves[0].ids = Array(later) }
+            have.ids = Array(now)
             room -= Self.byteCount(of: have.ids)
+            idRoom -= have.ids.count
             rpc.haves.append(have)
         }
         self.gossipByteCount = self.haves.reduce(self.wants.isEmpty ? 0 : Self.byteCount(of: self.wants)) { count, have in

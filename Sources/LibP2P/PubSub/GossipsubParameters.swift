@@ -86,8 +86,8 @@ public struct GossipsubParameters: Sendable {
 
 /// How much of everything strangers can make a gossipsub node hold or do.
 public struct GossipsubLimits: Equatable, Sendable {
-    /// Bytes of frames that have not come whole, of all peers together: that of the peer that has taken longest is given up beyond it. Many
-    /// times what honest peers have under way, and far below what thousands could leave unfinished.
+    /// Bytes of frames that have not come whole, of all peers together: beyond it, the household that has most of them gives up its oldest.
+    /// Many times what honest peers have under way, and far below what thousands could leave unfinished.
     public var unfinishedByteCountMax = 67_108_864
     /// Topics that one peer may be subscribed to. Further ones are passed over.
     public var peerTopicCountMax = 256

@@ -81,6 +81,9 @@ struct GossipsubPeer: Sendable {
     /// Whether the peer can be in a mesh.
     var speaksGossipsub: Bool { self.version.map { $0 > .floodsub } ?? false }
 
+    /// On whose account the peer is where all share what there is.
+    var household: [UInt8] { self.connections.first?.household ?? self.id.bytes }
+
     /// Whether we dialled.
     var isOutbound: Bool { self.connections.contains(where: \.isOutbound) }
 

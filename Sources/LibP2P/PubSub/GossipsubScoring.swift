@@ -92,6 +92,9 @@ public struct GossipsubTopicScoring: Equatable, Sendable {
     public var invalidDecay = 0.99885
 
     public init() {}
+
+    /// Whether P3 is on.
+    var countsMeshDeliveries: Bool { self.meshDeliveryWeight < 0 || self.meshFailureWeight < 0 }
 }
 
 /// Addresses that count as one for P6: a single IPv4 address, or an IPv6 network of 64 bits, which one subscriber gets.

@@ -15,7 +15,7 @@ struct GossipsubStanding: Sendable {
 
         /// How far P3 lies below its threshold.
         func deficit(_ scoring: GossipsubTopicScoring, now: Duration) -> Double {
-            guard scoring.meshDeliveryWeight < 0 || scoring.meshFailureWeight < 0 else { return 0 }
+            guard scoring.countsMeshDeliveries else { return 0 }
             guard let since = self.inMeshSince, now - since > scoring.meshDeliveryActivation else { return 0 }
             return max(0, scoring.meshDeliveryThreshold - self.meshDeliveries)
         }

@@ -21,6 +21,8 @@ public struct PubSubMessage: Hashable, Sendable {
     /// The author's peer id as it arrived; `nil` if the field is absent.
     public var from: [UInt8]?
     public var data: [UInt8]
+    /// Whether the field of the data is there: an empty one and none are two things to a signature.
+    var hasDataField = true
     public var sequence: [UInt8]?
     /// `nil` for what is no topic: absent, named twice, too long or not UTF-8.
     public var topic: String?
@@ -57,12 +59,23 @@ public struct PubSubMessage: Hashable, Sendable {
 extension PubSubMessage {
     /// Reads the protobuf message `Message`.
     init(_ reader: ProtobufReader) throws(ProtobufError) {
+        self.init()
+        try self.read(reader)
+    }
+
+    /// Without any field.
+    init() {
         self.data = []
+        self.hasDataField = false
+    }
+
+    /// Reads the fields. After an error those are set that came before it.
+    mutating func read(_ reader: ProtobufReader) throws(ProtobufError) {
         var (reader, topicCount) = (reader, 0)
         while let field = try reader.next() {
             switch field.number {
             case 1: self.from = Array(try field.bytes())
-            case 2: self.data = Array(try field.bytes())
+            case 2: (self.data, self.hasDataField) = (Array(try field.bytes()), true)
             case 3: self.sequence = Array(try field.bytes())
             case 4:
                 topicCount += 1
@@ -79,7 +92,7 @@ extension PubSubMessage {
     /// The message with its known fields in order and the others behind: what every implementation makes of it when it passes it on.
     var encoded: [UInt8] {
         ProtobufWriter.message { message in
-            self.writeSignedFields(to: &message)
+            self.writeSignedFields(to: &message, withData: self.hasDataField)
             if let signature = self.signature { message.bytes(signature, field: 5) }
             if let key = self.key { message.bytes(key, field: 6) }
             message.encoded(self.unknownFields)
@@ -87,18 +100,19 @@ extension PubSubMessage {
     }
 
     /// What the signature covers: neither itself nor, in all deployed peers, the key.
-    var signedBytes: [UInt8] {
+    var signedBytes: [UInt8] { self.signedBytes(withData: self.hasDataField, withUnknown: true) }
+
+    private func signedBytes(withData: Bool, withUnknown: Bool) -> [UInt8] {
         Self.signatureDomain
             + ProtobufWriter.message { message in
-                self.writeSignedFields(to: &message)
-                message.encoded(self.unknownFields)
+                self.writeSignedFields(to: &message, withData: withData)
+                if withUnknown { message.encoded(self.unknownFields) }
             }
     }
 
-    private func writeSignedFields(to message: inout ProtobufWriter) {
+    private func writeSignedFields(to message: inout ProtobufWriter, withData: Bool) {
         if let from = self.from { message.bytes(from, field: 1) }
-        // Also when empty: py-libp2p always writes it before it verifies.
-        message.bytes(self.data, field: 2)
+        if withData { message.bytes(self.data, field: 2) }
         if let sequence = self.sequence { message.bytes(sequence, field: 3) }
         if let topic = self.topic { message.string(topic, field: 4) }
     }
@@ -109,41 +123,85 @@ extension PubSubMessage {
 extension PubSubMessage {
     /// Why a message does not count, whoever brought it.
     enum Fault: Error, Equatable, Sendable {
+        /// No implementation takes such a message, so none passes it on.
         case missingField
         case unexpectedField
-        /// `from` is no peer id, or `key` is not its key.
+        /// `key` is another one than the author's id holds.
         case forgedAuthor
         case wrongSignature
-        /// The author has a key whose signatures are not verified here: nobody's fault.
-        case unverifiableKey
+        /// Others may take such a message and pass it on, so who brings it is not to blame.
+        case unverifiableAuthor
+        case disputedSignature
+        case unusualSequence
+
+        /// Whether only a forger can have sent the message.
+        var isForgery: Bool {
+            switch self {
+            case .missingField, .unexpectedField, .forgedAuthor, .wrongSignature: true
+            case .unverifiableAuthor, .disputedSignature, .unusualSequence: false
+            }
+        }
     }
 
-    /// Checks the fields and the signature by the topic's policy.
-    func verify(_ policy: PubSubSignaturePolicy) throws(Fault) {
+    /// Whether the fields are there that the topic's policy asks for: what everybody checks before anything else.
+    func checkFields(_ policy: PubSubSignaturePolicy) throws(Fault) {
         switch policy {
         case .strictNoSign:
             guard self.from == nil, self.sequence == nil, self.signature == nil, self.key == nil else { throw .unexpectedField }
         case .strictSign:
-            guard let from = self.from, let signature = self.signature, self.sequence?.count == Self.sequenceByteCount else {
-                throw .missingField
-            }
-            guard let author = try? PeerID(parsing: from) else { throw .forgedAuthor }
-            let key = try self.key(of: author)
-            do throws(PeerKeyError) {
-                try key.verify(signature, of: self.signedBytes)
-            } catch {
-                if case .cannotVerify = error { throw .unverifiableKey }
-                throw .wrongSignature
-            }
+            guard self.from != nil, self.signature != nil else { throw .missingField }
         }
     }
 
-    private func key(of author: PeerID) throws(Fault) -> PeerPublicKey {
-        guard let bytes = self.key, !bytes.isEmpty else {
-            guard let key = author.inlineKey else { throw .missingField }
-            return key
+    /// Checks the fields and the signature by the topic's policy.
+    ///
+    /// Where implementations differ, the message is not taken here, and the fault is none of the forgeries: a stranger could otherwise
+    /// have honest peers bring us what they rightly take, and have us hold it against them.
+    ///
+    /// - Returns: the message as it can be passed on: with a field for its data also where only its author wrote one.
+    @discardableResult
+    func verify(_ policy: PubSubSignaturePolicy) throws(Fault) -> PubSubMessage {
+        try self.checkFields(policy)
+        guard policy == .strictSign, let signature = self.signature else { return self }
+        let key = try self.verifiableKey()
+        guard let verified = self.signed(signature, by: key, withUnknown: true) else {
+            // py-libp2p and js-libp2p leave out of what they verify the fields that they do not know, and py-libp2p passes them on.
+            let isOtherwise = !self.unknownFields.isEmpty && self.signed(signature, by: key, withUnknown: false) != nil
+            throw isOtherwise || !key.judgesAsAll(signature) ? .disputedSignature : .wrongSignature
         }
-        guard let key = try? PeerPublicKey(parsing: bytes), PeerID(of: key) == author else { throw .forgedAuthor }
+        guard self.sequence?.count == Self.sequenceByteCount else { throw .unusualSequence }
+        return verified
+    }
+
+    /// The message in the form that was signed. go-libp2p signs and verifies without data what has none; py-libp2p always writes the field.
+    private func signed(_ signature: [UInt8], by key: PeerPublicKey, withUnknown: Bool) -> PubSubMessage? {
+        var message = self
+        while true {
+            let bytes = message.signedBytes(withData: message.hasDataField, withUnknown: withUnknown)
+            if (try? key.verify(signature, of: bytes)) != nil { return message }
+            guard !message.hasDataField else { return nil }
+            message.hasDataField = true
+        }
+    }
+
+    /// Whether any message by this author can be taken.
+    var hasVerifiableAuthor: Bool { self.authorKey != nil }
+
+    /// The key in the author's id. Ids that are hashes belong to RSA and ECDSA keys; one that is not the id of its own key has different
+    /// owners for different implementations.
+    private var authorKey: PeerPublicKey? {
+        guard let author = self.author, let key = author.inlineKey, PeerID(of: key) == author else { return nil }
+        if case .rsa = key.type { return nil }
+        if case .ecdsa = key.type { return nil }
+        return key
+    }
+
+    private func verifiableKey() throws(Fault) -> PeerPublicKey {
+        // Where the id is a hash js-libp2p does not compare it with the key, and rust-libp2p passes over a key that it cannot read.
+        guard let authorKey = self.authorKey else { throw .unverifiableAuthor }
+        guard let bytes = self.key, !bytes.isEmpty else { return authorKey }
+        guard let key = try? PeerPublicKey(parsing: bytes) else { throw .unverifiableAuthor }
+        guard key == authorKey else { throw .forgedAuthor }
         return key
     }
 }

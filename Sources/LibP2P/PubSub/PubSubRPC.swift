@@ -39,6 +39,8 @@ struct PubSubRPC: Equatable, Sendable {
 
     var subscriptions: [Subscription] = []
     var messages: [PubSubMessage] = []
+    /// Messages with something in them that cannot be read here, as far as they could. Others may pass such over and on.
+    var unreadableMessages: [PubSubMessage] = []
     var haves: [Have] = []
     var wants: [PubSubMessageID] = []
     var grafts: [String] = []
@@ -60,11 +62,21 @@ extension PubSubRPC {
             switch field.number {
             case 1: try self.readSubscription(try field.message())
             case 2:
-                guard self.messages.count < CountMax.messages else { self.surplusCount += 1; continue }
-                self.messages.append(try PubSubMessage(try field.message()))
+                try self.readMessage(try field.message())
             case 3: try self.readControl(try field.message())
             default: break
             }
+        }
+    }
+
+    private mutating func readMessage(_ reader: ProtobufReader) throws(ProtobufError) {
+        guard self.messages.count + self.unreadableMessages.count < CountMax.messages else { self.surplusCount += 1; return }
+        var message = PubSubMessage()
+        do throws(ProtobufError) {
+            try message.read(reader)
+            self.messages.append(message)
+        } catch {
+            self.unreadableMessages.append(message)
         }
     }
 
