@@ -1,5 +1,6 @@
 import Bitcoin
 import CryptoPrimitives
+import MuSig2
 import Secp256k1
 import TestVectors
 import Testing
@@ -159,20 +160,56 @@ struct PSBTHostileTests {
         }
     }
 
-    /// Without a bound on the work, the names of 300 kilobytes would cost the addition of a million keys, some 30 seconds.
     @Test func `a thousand finished signatures for leaves that are not there are passed over`() throws {
         let key = try Self.generator()
         var psbt = try Self.payment()
-        psbt.inputs[0].musig2Participants = [key: [PublicKey](repeating: key, count: PSBT.participantCountMax)]
+        psbt.inputs[0].musig2Participants = [key: [key]]
         for number in 0..<1_000 {
-            let leaf = TapLeafHash(SHA256.hash(Array("\(number)".utf8)))
-            let label = PSBT.MuSig2Contribution(participant: key, aggregateKey: key, leafHash: leaf)
-            try psbt.addMuSig2PublicNonce(key.bytes + key.bytes, for: label, toInput: 0)
-            try psbt.addMuSig2PartialSignature([UInt8](repeating: 1, count: 32), for: label, toInput: 0)
+            try psbt.addGarbage(of: key, under: key, leaf: TapLeafHash(SHA256.hash(Array("\(number)".utf8))))
         }
         var read = try PSBT(parsing: psbt.serialized())
         #expect(MuSig2Signing.all(of: read.inputs[0]).filter(\.isComplete).count == 1_000)
         #expect(throws: PSBTError.notFinalizable(input: 0, .signaturesMissing(found: 0, needed: 1))) { try read.finalizeInput(0) }
+    }
+
+    /// Taken for complete, each of these signatures would cost the addition of a thousand keys and a thousand verifications, and 20,000
+    /// of them find room in a PSBT: half an hour.
+    @Test func `a group that lists one key a thousand times is never complete, though its leaves are there`() throws {
+        let key = try Self.generator()
+        let group = [PublicKey](repeating: key, count: PSBT.participantCountMax)
+        let aggregate = try KeyAggregation(group).untweakedKey
+        var psbt = try Self.payment(leaves: 300, of: aggregate)
+        psbt.inputs[0].musig2Participants = [aggregate: group]
+        for leaf in psbt.inputs[0].tapLeafScripts.values { try psbt.addGarbage(of: key, under: aggregate, leaf: leaf.hash) }
+        var read = try PSBT(parsing: psbt.serialized())
+        let signings = MuSig2Signing.all(of: read.inputs[0])
+        #expect(signings.count == 300 && signings.allSatisfy { $0.aggregateKey == aggregate && !$0.isComplete })
+        #expect(throws: PSBTError.notFinalizable(input: 0, .signaturesMissing(found: 0, needed: 1))) { try read.finalizeInput(0) }
+        // Beside a key that gave nothing, and beside one that gave all it has, it is the same.
+        let other = try PublicKey(parsing: [3] + key.xOnly.bytes.bytes)
+        for repeated in [[key, key], [key, other, key]] {
+            let aggregate = try KeyAggregation(repeated).untweakedKey
+            var psbt = try Self.payment(leaves: 1, of: aggregate)
+            psbt.inputs[0].musig2Participants = [aggregate: repeated]
+            let leaf = try #require(psbt.inputs[0].tapLeafScripts.values.first)
+            for signer in Set(repeated) { try psbt.addGarbage(of: signer, under: aggregate, leaf: leaf.hash) }
+            #expect(MuSig2Signing.all(of: psbt.inputs[0]).map(\.isComplete) == [false])
+        }
+    }
+
+    @Test func `whose partial signature is bad is looked for in one signature of an input, and only when that is what is told`() throws {
+        let key = try Self.generator()
+        let aggregate = try KeyAggregation([key]).untweakedKey
+        var psbt = try Self.payment(leaves: 40, of: aggregate)
+        psbt.inputs[0].musig2Participants = [aggregate: [key]]
+        for leaf in psbt.inputs[0].tapLeafScripts.values { try psbt.addGarbage(of: key, under: aggregate, leaf: leaf.hash) }
+        var input = psbt.inputs[0]
+        guard case .payToTaproot(let outputKey)? = input.witnessUTXO?.scriptPubKey.kind else { throw PSBTError.notAPSBT }
+        guard case .badSum? = input.addMuSig2Signatures(0, outputKey: outputKey, using: PSBT.SpendingContext(psbt)) else {
+            Issue.record("the sum is bad, and nobody was asked for")
+            return
+        }
+        #expect(throws: PSBTError.notFinalizable(input: 0, .invalidPartialSignatures(signers: [key]))) { try psbt.finalizeInput(0) }
     }
 
     private static func generator() throws -> PublicKey {
@@ -189,6 +226,21 @@ struct PSBTHostileTests {
         return psbt
     }
 
+    /// One coin whose tree has so many leaves of the key, no two the same, with all of them.
+    private static func payment(leaves count: Int, of key: PublicKey) throws -> PSBT {
+        let leaves = (0..<count).map { number in
+            TapLeaf(script: Script([2, UInt8(number & 0xff), UInt8(number >> 8), 0x75, 0x20] + key.xOnly.bytes.bytes + [0xac]))
+        }
+        let tree = try TaprootTree(balanced: leaves)
+        let output = try TaprootOutput(internalKey: try Self.generator().xOnly, tree: tree)
+        var psbt = try Self.payment()
+        psbt.inputs[0].witnessUTXO = TransactionOutput(amount: 2_000, scriptPubKey: output.scriptPubKey)
+        for (index, leaf) in leaves.enumerated() {
+            psbt.inputs[0].tapLeafScripts[output.controlBlock(forLeafAt: index, in: tree)] = leaf
+        }
+        return psbt
+    }
+
     @Test func `a PSBT without inputs is not complete`() throws {
         #expect(try !PSBT(unsignedTransaction: Transaction(inputs: [], outputs: [])).isComplete)
     }
@@ -199,6 +251,15 @@ struct PSBTHostileTests {
         #expect(throws: PSBTError.unsignedTransactionIsSigned(input: 0)) {
             try PSBT(unsignedTransaction: Transaction(inputs: [input], outputs: []))
         }
+    }
+}
+
+extension PSBT {
+    /// A nonce and a partial signature of the first input that are well formed and sign nothing.
+    fileprivate mutating func addGarbage(of signer: PublicKey, under aggregate: PublicKey, leaf: TapLeafHash) throws {
+        let label = MuSig2Contribution(participant: signer, aggregateKey: aggregate, leafHash: leaf)
+        try self.addMuSig2PublicNonce(signer.bytes + signer.bytes, for: label, toInput: 0)
+        try self.addMuSig2PartialSignature([UInt8](repeating: 1, count: 32), for: label, toInput: 0)
     }
 }
 

@@ -59,14 +59,14 @@ extension PSBT {
         var input = self.inputs[index]
         if input.isFinal { return input }
         let scripts = try self.scripts(ofInput: index, using: context)
-        var fault: PSBTError?
-        if case .taproot(let outputKey) = scripts { fault = input.addMuSig2Signatures(index, outputKey: outputKey, using: context) }
+        var failure: MuSig2Failure?
+        if case .taproot(let outputKey) = scripts { failure = input.addMuSig2Signatures(index, outputKey: outputKey, using: context) }
         let (scriptSig, witness): (Script, Witness)
         do throws(Obstruction) {
             (scriptSig, witness) = try input.satisfy(scripts, TapVerifier(sighashes: context.sighashes, input: index))
         } catch {
             // A faulty MuSig2 signature does no harm where another one suffices, and is the reason where none does.
-            if case .signaturesMissing = error.obstacle, let fault { throw fault }
+            if case .signaturesMissing = error.obstacle, let failure { throw failure.error(ofInput: index) }
             throw .notFinalizable(input: index, error.obstacle)
         }
 

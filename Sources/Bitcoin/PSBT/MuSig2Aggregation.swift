@@ -8,15 +8,16 @@ extension PSBT.Input {
     /// Adds the signature of every key or leaf for which all participants have given a partial signature.
     ///
     /// What has a signature, or waits for some participant, stays as it is, and so does what is signed for by a key that was derived
-    /// from the aggregate (BIP-328). Gives back the first reason for which a signature could not be made, though all partial signatures
-    /// are there.
-    mutating func addMuSig2Signatures(_ index: Int, outputKey: Bytes32, using context: PSBT.SpendingContext) -> PSBTError? {
+    /// from the aggregate (BIP-328). Gives back the first signature that could not be made, though all partial signatures are there.
+    package mutating func addMuSig2Signatures(
+        _ index: Int, outputKey: Bytes32, using context: PSBT.SpendingContext
+    ) -> PSBT.MuSig2Failure? {
         guard self.tapKeySignature == nil, !self.musig2PartialSignatures.isEmpty else { return nil }
         let stated = self.sighashType ?? UInt32(SighashType.default.rawValue)
         guard let type = try? SighashType(parsing: stated) else { return nil }
         let leaves = Set(self.tapLeafScripts.values.map(\.hash))
         var groups = AggregatedGroups()
-        var fault: PSBTError?
+        var failure: PSBT.MuSig2Failure?
         for signing in MuSig2Signing.all(of: self) where signing.isComplete {
             // Who only names a key or a leaf that the input does not have costs no aggregation.
             if let leaf = signing.leafHash {
@@ -24,58 +25,51 @@ extension PSBT.Input {
             } else {
                 guard signing.signedKey?.xOnly.bytes == outputKey else { continue }
             }
-            do throws(PSBTError) {
+            do throws(PSBT.MuSig2Failure) {
                 try self.addSignature(of: signing, type, index, context, &groups)
             } catch {
-                fault = fault ?? error
+                failure = failure ?? error
             }
         }
-        return fault
+        return failure
     }
 
     private mutating func addSignature(
         of signing: MuSig2Signing, _ type: SighashType, _ index: Int, _ context: PSBT.SpendingContext,
         _ groups: inout AggregatedGroups
-    ) throws(PSBTError) {
-        let keys: KeyAggregation?
-        do throws(Obstruction) { keys = try self.keys(of: signing, &groups) } catch {
-            throw .notFinalizable(input: index, error.obstacle)
-        }
-        guard let keys, let signedKey = signing.signedKey else { return }
+    ) throws(PSBT.MuSig2Failure) {
+        guard let keys = try self.keys(of: signing, &groups), let signedKey = signing.signedKey else { return }
         let signer = signing.leafHash.map { PSBT.TapScriptSigner(key: keys.xOnlyKey, leafHash: $0) }
         if let signer, self.tapScriptSignatures[signer] != nil { return }
         guard let sighashes = context.sighashes else {
             // What is signed covers every input's output, so the missing one is named; there is one, else there were hashes.
-            _ = try context.spentOutputs()
+            do throws(PSBTError) { _ = try context.spentOutputs() } catch { throw .error(error) }
             return
         }
         guard let message = try? sighashes.taprootSighash(input: index, type: type, leaf: signing.leafHash) else { return }
-        let signature: PSBT.TapSignature
-        do throws(Obstruction) {
-            signature = PSBT.TapSignature(
-                try self.signature(of: signing, for: signedKey, keys, message), sighashType: type == .default ? nil : type.rawValue)
-        } catch {
-            throw .notFinalizable(input: index, error.obstacle)
-        }
+        let signature = PSBT.TapSignature(
+            try self.signature(of: signing, for: signedKey, keys, message), sighashType: type == .default ? nil : type.rawValue)
         if let signer { self.tapScriptSignatures[signer] = signature } else { self.tapKeySignature = signature }
     }
 
     /// The group with the tweak with which its key stands in the output or the leaf; `nil` when it stands there in no known way.
-    private func keys(of signing: MuSig2Signing, _ groups: inout AggregatedGroups) throws(Obstruction) -> KeyAggregation? {
+    private func keys(
+        of signing: MuSig2Signing, _ groups: inout AggregatedGroups
+    ) throws(PSBT.MuSig2Failure) -> KeyAggregation? {
         guard let aggregate = signing.aggregateKey, let signedKey = signing.signedKey else { return nil }
         let group = try groups.group(of: aggregate, signing.participants)
         if signing.leafHash != nil { return group.xOnlyKey == signedKey.xOnly ? group : nil }
         if group.xOnlyKey == signedKey.xOnly { return group }
         let tweaked: KeyAggregation
         do throws(MuSig2Error) { tweaked = try group.tweakedForTaproot(merkleRoot: self.tapMerkleRoot) } catch {
-            throw Obstruction(.aggregationFailed(error))
+            throw .obstacle(.aggregationFailed(error))
         }
         return tweaked.xOnlyKey == signedKey.xOnly ? tweaked : nil
     }
 
     private func signature(
         of signing: MuSig2Signing, for signedKey: PublicKey, _ keys: KeyAggregation, _ message: Bytes32
-    ) throws(Obstruction) -> SchnorrSignature {
+    ) throws(PSBT.MuSig2Failure) -> SchnorrSignature {
         var (nonces, partials) = ([PublicNonce](), [PartialSignature]())
         for signer in signing.participants {
             let label = PSBT.MuSig2Contribution(participant: signer, aggregateKey: signedKey, leafHash: signing.leafHash)
@@ -83,22 +77,47 @@ extension PSBT.Input {
                 nonces.append(try PublicNonce(parsing: self.musig2PublicNonces[label] ?? []))
                 partials.append(try PartialSignature(parsing: self.musig2PartialSignatures[label] ?? []))
             } catch {
-                throw Obstruction(.malformedContribution(signer: signer, error))
+                throw .obstacle(.malformedContribution(signer: signer, error))
             }
         }
-        var culprits: [PublicKey] = []
-        do throws(MuSig2Error) {
-            let context = try SigningContext(keys: keys, nonces: nonces, message: message)
-            // One verification is the rule; only a bad sum is worth asking whose fault it is.
-            if let signature = try? context.finish(partials) { return signature }
-            for (index, partial) in partials.enumerated() where !(try context.isValid(partial, of: index)) {
-                culprits.append(signing.participants[index])
-            }
-            if culprits.isEmpty { return try context.finish(partials) }
-        } catch {
-            throw Obstruction(.aggregationFailed(error))
+        let context: SigningContext
+        do throws(MuSig2Error) { context = try SigningContext(keys: keys, nonces: nonces, message: message) } catch {
+            throw .obstacle(.aggregationFailed(error))
         }
-        throw Obstruction(.invalidPartialSignatures(signers: culprits))
+        do throws(MuSig2Error) { return try context.finish(partials) } catch { throw .badSum(context, partials) }
+    }
+}
+
+extension PSBT {
+    /// Why a signature could not be made of partial signatures that are all there.
+    package enum MuSig2Failure: Error {
+        case obstacle(FinalizingObstacle)
+        case error(PSBTError)
+        /// They do not add up to a signature. Whose doing that is has not been looked for.
+        case badSum(SigningContext, [PartialSignature])
+
+        /// What to tell of the input. For a bad sum this verifies every partial signature by itself, up to a thousand at some 65 µs:
+        /// to be asked of one signature, and only when its failure is what is told.
+        func error(ofInput index: Int) -> PSBTError {
+            switch self {
+            case .obstacle(let obstacle): .notFinalizable(input: index, obstacle)
+            case .error(let error): error
+            case .badSum(let context, let partials): .notFinalizable(input: index, Self.obstacle(context, partials))
+            }
+        }
+
+        private static func obstacle(_ context: SigningContext, _ partials: [PartialSignature]) -> FinalizingObstacle {
+            var culprits: [PublicKey] = []
+            do throws(MuSig2Error) {
+                for (index, partial) in partials.enumerated() where !(try context.isValid(partial, of: index)) {
+                    culprits.append(context.keys.publicKeys[index])
+                }
+                if culprits.isEmpty { _ = try context.finish(partials) }
+            } catch {
+                return .aggregationFailed(error)
+            }
+            return .invalidPartialSignatures(signers: culprits)
+        }
     }
 }
 
@@ -106,7 +125,7 @@ extension PSBT.Input {
 private struct AggregatedGroups {
     private var known: [PublicKey: KeyAggregation?] = [:]
 
-    mutating func group(of aggregate: PublicKey, _ participants: [PublicKey]) throws(Obstruction) -> KeyAggregation {
+    mutating func group(of aggregate: PublicKey, _ participants: [PublicKey]) throws(PSBT.MuSig2Failure) -> KeyAggregation {
         let group: KeyAggregation?
         if let known = self.known[aggregate] {
             group = known
@@ -115,14 +134,7 @@ private struct AggregatedGroups {
             group = aggregated?.xOnlyKey == aggregate.xOnly ? aggregated : nil
             self.known[aggregate] = .some(group)
         }
-        guard let group else { throw Obstruction(.otherAggregate(aggregate)) }
+        guard let group else { throw .obstacle(.otherAggregate(aggregate)) }
         return group
     }
-}
-
-/// An obstacle on its way to the place that knows the input's index.
-private struct Obstruction: Error {
-    let obstacle: PSBT.FinalizingObstacle
-
-    init(_ obstacle: PSBT.FinalizingObstacle) { self.obstacle = obstacle }
 }

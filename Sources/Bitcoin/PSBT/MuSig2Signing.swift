@@ -50,8 +50,11 @@ package struct MuSig2Signing {
     package var isBegun: Bool { self.signedKey != nil }
 
     /// Whether every listed participant has given a nonce and a partial signature.
+    ///
+    /// Never for a list that repeats a key: contributions stand under their participant's key (BIP-373), so there is room for one of the
+    /// two that such a group needs.
     package var isComplete: Bool {
-        guard let members = self.members else { return false }
+        guard let members = self.members, members.count == self.participants.count else { return false }
         // Those who are lacking are told by their number alone, most of the time.
         return members.count <= self.nonces.count && members.count <= self.partialSignatures.count
             && members.isSubset(of: self.nonces) && members.isSubset(of: self.partialSignatures)

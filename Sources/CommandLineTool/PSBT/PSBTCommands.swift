@@ -71,7 +71,7 @@ extension PSBTCommands {
             do throws(PSBTError) { try combined.combine(with: next) } catch { throw .failed("\(Files.shownName(path)): \(error)") }
         }
         try Self.deliver(combined, by: arguments, on: console)
-        if PSBTSummary(combined).hasLooseContributions { console.note(PSBTSummary.looseContributionsText) }
+        if PSBTSummary.hasLooseContributions(combined) { console.note(PSBTSummary.looseContributionsText) }
     }
 
     private static func checkFree(_ out: String?, _ arguments: Arguments) throws(CommandError) {
@@ -115,7 +115,7 @@ extension PSBTCommands {
         var psbt = try TransactionFiles.psbt(at: arguments[Self.file])
         do throws(PSBTError) { try psbt.finalize() } catch {
             let failure = Self.failure(error, of: arguments[Self.file])
-            guard PSBTSummary(psbt).hasLooseContributions else { throw failure }
+            guard PSBTSummary.hasLooseContributions(psbt) else { throw failure }
             throw .missing("\(failure)\n\(PSBTSummary.looseContributionsText)")
         }
         try Self.deliver(psbt, by: arguments, on: console)

@@ -69,10 +69,18 @@ struct PSBTSummary {
 
     /// Whether nonces or partial signatures are there without the coin and the signers that they belong to, as in the files of an
     /// exchange's attempt without its `set.psbt`.
-    var hasLooseContributions: Bool {
-        self.inputs.contains { input in
-            input.signings.contains { $0.isBegun && (input.spent == nil || $0.aggregateKey == nil) }
+    var hasLooseContributions: Bool { self.inputs.contains { Self.areLoose($0.signings, coin: $0.spent) } }
+
+    /// The same of a PSBT of which nothing else is asked, so that no signature is verified for it.
+    static func hasLooseContributions(_ psbt: PSBT) -> Bool {
+        let context = PSBT.SpendingContext(psbt)
+        return psbt.inputs.indices.contains { index in
+            Self.areLoose(MuSig2Signing.all(of: psbt.inputs[index]), coin: try? context.spentOutput(ofInput: index))
         }
+    }
+
+    private static func areLoose(_ signings: [MuSig2Signing], coin: TransactionOutput?) -> Bool {
+        signings.contains { $0.isBegun && (coin == nil || $0.aggregateKey == nil) }
     }
 
     static let looseContributionsText =
