@@ -1,4 +1,5 @@
 import Bitcoin
+import CTestSupport
 import CryptoPrimitives
 import Foundation
 import Secp256k1
@@ -74,6 +75,28 @@ import Testing
         #expect(
             try folder.places(sinceAttempt: 0) == [.root(names: ["final.tx"]), .attempt(1), .attempt(3), .attempt(7), .attempt(12)])
         #expect(try folder.places(sinceAttempt: 7) == [.root(names: ["final.tx"]), .attempt(7), .attempt(12)])
+    }
+
+    /// All of them together would be more than a gigabyte.
+    @Test func `files as long as may be, one of each member, take the memory of one`() throws {
+        let members = Samples.keys(40)
+        let scene = try CosignGroup(count: 1)
+        let policy = try SignerGroup(members + scene.publicKeys)
+        let (transaction, coin) = CosignGroup.transaction(spending: policy.scriptPubKey)
+        _ = try scene.folder.write(PSBT(asking: policy, toSign: transaction, spending: [coin]).serialized(), to: "payment.psbt")
+        #expect(try scene.cosign(0, timeLimit: 1, "--no-wait").run().exitCode == ExitCode.missing.rawValue)
+        let exchange = try #require(try FileManager.default.contentsOfDirectory(atPath: scene.shared).first)
+        for member in members {
+            let path = "\(scene.shared)/\(exchange)/\(ExchangePath.evidence(member))"
+            try #require(FileManager.default.createFile(atPath: path, contents: nil))
+            try #require(truncate(path, off_t(Evidence.byteCountMax)) == 0)
+        }
+        var tool = scene.cosign(0, timeLimit: 1)
+        // In kilobytes. A sanitizer maps far more than it uses.
+        if chorale_test_is_sanitized() == 0 { tool.shellPrelude = "ulimit -v 1000000" }
+        let run = try tool.run()
+        #expect(run.exitCode == ExitCode.missing.rawValue && run.errors.contains("the time limit was reached"), "\(run.errors)")
+        for member in members { #expect(run.errors.contains("ignoring evidence-\(member).chorale")) }
     }
 
     @Test func `one look reads all attempts, however many somebody made`() throws {

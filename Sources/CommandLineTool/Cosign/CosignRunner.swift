@@ -114,7 +114,10 @@ struct CosignRunner {
         var hasSeen = false
         for place in try folder.places(sinceAttempt: machine.progress(now: now).attempt) {
             guard !Interruption.isRequested else { break }
-            for file in try folder.changes(in: place, upTo: { machine.wants($0) }) {
+            for name in try folder.names(in: place) {
+                guard !Interruption.isRequested else { return hasSeen }
+                // One file's bytes are gone before the next one's come.
+                guard let file = try folder.change(of: name, upTo: { machine.wants($0) }) else { continue }
                 hasSeen = true
                 machine.observe(file, now: now)
             }

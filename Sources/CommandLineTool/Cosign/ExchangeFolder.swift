@@ -87,40 +87,29 @@ struct ExchangeFolder {
         return [.root(names: names)] + numbers.filter { $0 >= self.firstAttempt }.sorted().map { .attempt($0) }
     }
 
-    /// The files in one place that are new or have changed since they were last read.
-    ///
-    /// - Parameter byteCountMax: how much of a file to read at most; `nil` for one that is not to be read now, and asked about again.
-    mutating func changes(
-        in place: Place, upTo byteCountMax: (_ name: String) -> Int? = { ExchangePath($0).map { _ in ExchangeFile.byteCountMax } }
-    ) throws(FileError) -> [ExchangeFile] {
+    /// The names in one place, as paths in this folder. What stands under them is read one after the other (`change`): together, files of
+    /// the allowed lengths may be more than any memory holds.
+    func names(in place: Place) throws(FileError) -> [String] {
         switch place {
-        case .attempt(let number): return try self.changes(inAttemptFolder: ExchangePath.attemptFolder(number), upTo: byteCountMax)
-        case .root(let names):
-            var files: [ExchangeFile] = []
-            for name in names {
-                if let file = try self.changedFile(name, upTo: byteCountMax) { files.append(file) }
+        case .root(let names): return names
+        case .attempt(let number):
+            let folder = ExchangePath.attemptFolder(number)
+            do throws(FileError) {
+                return try AtomicFile.names(in: "\(self.path)/\(folder)", countMax: Self.nameCountMax).map { "\(folder)/\($0)" }
+            } catch {
+                // A file, a link to nowhere, a folder closed to us: whoever put it there must not end our process.
+                guard error.isAboutOneNameOnly else { throw error }
+                return []
             }
-            return files
         }
     }
 
-    private mutating func changes(
-        inAttemptFolder folder: String, upTo byteCountMax: (_ name: String) -> Int?
-    ) throws(FileError) -> [ExchangeFile] {
-        let names: [String]
-        do throws(FileError) { names = try AtomicFile.names(in: "\(self.path)/\(folder)", countMax: Self.nameCountMax) } catch {
-            // A file, a link to nowhere, a folder closed to us: whoever put it there must not end our process.
-            guard error.isAboutOneNameOnly else { throw error }
-            return []
-        }
-        var files: [ExchangeFile] = []
-        for name in names {
-            if let file = try self.changedFile("\(folder)/\(name)", upTo: byteCountMax) { files.append(file) }
-        }
-        return files
-    }
-
-    private mutating func changedFile(_ name: String, upTo byteCountMax: (_ name: String) -> Int?) throws(FileError) -> ExchangeFile? {
+    /// The file of this name, if it is new or has changed since it was last read.
+    ///
+    /// - Parameter byteCountMax: how much of it to read at most; `nil` when it is not to be read now, and asked about again.
+    mutating func change(
+        of name: String, upTo byteCountMax: (_ name: String) -> Int? = { ExchangePath($0).map { _ in ExchangeFile.byteCountMax } }
+    ) throws(FileError) -> ExchangeFile? {
         guard let stamp = Self.stamp(of: "\(self.path)/\(name)"), self.stamps[name] != stamp, let limit = byteCountMax(name) else {
             return nil
         }

@@ -71,7 +71,11 @@ struct DemoPlay {
             let failed = Self.reap(&running)
             var files: [ExchangeFile] = []
             do throws(FileError) {
-                for place in try folder.places(sinceAttempt: 0) { files += try folder.changes(in: place) }
+                for place in try folder.places(sinceAttempt: 0) {
+                    for name in try folder.names(in: place) {
+                        if let file = try folder.change(of: name) { files.append(file) }
+                    }
+                }
             } catch { throw folder.failure(error) }
             if !files.isEmpty { line.finish() }
             for file in Self.inOrder(files, of: folder) { self.take(file, into: &seen) }
