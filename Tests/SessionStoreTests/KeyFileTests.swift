@@ -201,10 +201,41 @@ struct `A key file` {
         }
     }
 
-    @Test(arguments: ["", " a", "a ", "a\nb", "a\u{0}", "\u{202e}a", String(repeating: "a", count: 65), "a\r"])
-    func `has no label that cannot be shown on one line`(_ label: String) throws {
+    @Test(
+        arguments: [
+            "", " a", "a ", "a\nb", "a\u{0}", "\u{202e}a", String(repeating: "a", count: 65), "a\r", " \u{301}a", "\u{3000}a", "a\u{a0}",
+            // Accents, the emoji variation selector, a skin tone, an Indic vowel sign, an enclosing circle, half-width sound marks.
+            "\u{301}a", "\u{fe0f}", "\u{1f3fd}", "\u{93f}a", "\u{20dd}", "\u{ff9e}a",
+        ])
+    func `has no label that cannot be shown on one line, or that would join the space before it`(_ label: String) throws {
         #expect(throws: KeyFileError.invalidLabel) { try self.create(label: label) }
         #expect(try self.folder.names.isEmpty)
+    }
+
+    @Test(arguments: ["e\u{301}", "कि", "👍🏽", "❤️", "^ me", "ﾊﾟ", "a\u{301} b", "한", "\u{1112}\u{1161}\u{11ab}", "🇺🇦", "\u{212a}"])
+    func `of any label that is taken opens again, with the same label`(_ label: String) throws {
+        try self.create(label: label)
+        let file = try KeyFile(readingFrom: self.path)
+        #expect(file.header.label.map { Array($0.utf8) } == Array(label.utf8))
+        _ = try file.unlock(passphrase: Self.secret("correct horse"))
+    }
+
+    /// Those that begin with an accent or a modifier were written once, and nothing could read them.
+    @Test(arguments: ["\u{301}a", "\u{fe0f}", "\u{1f3fd}", "\u{93f}a", " \u{301}a", " a", "\u{3000}a"])
+    func `that was made with a label that is not taken any more opens all the same`(_ label: String) throws {
+        try self.create(label: "x")
+        let text = try String(decoding: bytes(of: self.path), as: UTF8.self)
+        let before = try #require(text.range(of: "label: x").map { String(text[..<$0.lowerBound]) })
+        let clear = Array(before.utf8) + Array("label: \(label)\n".utf8)
+        let secret = try Sample.secretKey("Ada").encoded().withUnsafeBytes { Array($0) } + Array(1...32)
+        let passphrase = try Self.secret("correct horse")
+        let sealed = try SealedSecret(
+            sealing: SecretBytes(count: 64) { $0.copyBytes(from: secret) }, passphrase: passphrase, associatedData: clear,
+            cost: .init(passes: 1, memoryKibibytes: 8))
+        try put(clear + Array("sealed: \(Hex.encode(sealed.bytes))\n".utf8), at: self.path)
+        let file = try KeyFile(readingFrom: self.path)
+        #expect(file.header.label.map { Array($0.utf8) } == Array(label.utf8))
+        #expect(try file.unlock(passphrase: passphrase).key.publicKey == Sample.signer("Ada"))
     }
 
     @Test func `in no folder, or of another kind, is a typed error`() throws {

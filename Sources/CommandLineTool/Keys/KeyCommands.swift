@@ -89,7 +89,7 @@ extension KeyCommands {
         case .file(.exists(let path)): .failed("\(path.printable) exists already, and keys are never overwritten: choose another name")
         case .file(.tooLarge(let path, _)), .damaged(let path, _): .failed(self.mistake(path) ?? "\(error)".printable)
         case .file(let error): Files.failure(error)
-        case .wrongPassphraseOrAltered, .sealing, .invalidLabel: .failed("\(error)".printable)
+        case .wrongPassphraseOrAltered, .sealing, .invalidLabel, .notReadableAgain: .failed("\(error)".printable)
         }
     }
 

@@ -37,7 +37,8 @@ public struct KeyFile: Equatable, Sendable {
 
     /// Seals both keys and writes the file, which must not exist yet; only its owner may read it. Takes the time that `cost` says.
     ///
-    /// - Parameter label: A name for people: 1 to 64 bytes of UTF-8 without control characters, no space at its ends.
+    /// - Parameter label: A name for people: 1 to 64 bytes of UTF-8 without control characters, no space at its ends, and no accent or
+    ///   modifier at its beginning.
     public static func create(
         at path: String, key: borrowing SecretKey, identity: borrowing Ed25519.SecretKey, network: Network, label: String? = nil,
         passphrase: borrowing SecretBytes, cost: SealedSecret.Cost = .moderate
@@ -57,8 +58,16 @@ public struct KeyFile: Equatable, Sendable {
         } catch {
             throw .sealing(path: path, error)
         }
+        let text = KeyFileText.encode(header, sealed)
+        // A key that nothing can read any more is lost with all that it guards, so that is found out before anybody uses it.
+        do throws(KeyFileError.Fault) {
+            let (readHeader, readSeal) = try KeyFileText.decode(text)
+            guard readHeader == header, readSeal == sealed else { throw .otherSpelling }
+        } catch {
+            throw .notReadableAgain(path: path, error)
+        }
         do throws(FileError) {
-            try AtomicFile.create(KeyFileText.encode(header, sealed), at: path, permissions: .ownerOnly)
+            try AtomicFile.create(text, at: path, permissions: .ownerOnly)
         } catch {
             throw .file(error)
         }

@@ -11,6 +11,8 @@ public enum KeyFileError: Error, Equatable, Sendable, CustomStringConvertible {
     /// No memory to work in, an empty passphrase, or a cost out of bounds.
     case sealing(path: String, SealedSecretError)
     case invalidLabel
+    /// What was about to be written could not have been read again: a mistake of this program. Nothing was written.
+    case notReadableAgain(path: String, Fault)
 
     /// Where a key file stops making sense.
     public enum Fault: Error, Equatable, Sendable, CustomStringConvertible {
@@ -46,8 +48,10 @@ public enum KeyFileError: Error, Equatable, Sendable, CustomStringConvertible {
             "\(path) did not open: the passphrase is wrong, or the file was altered; try the passphrase again, then a copy of the file"
         case .sealing(let path, let error): "\(path): \(error)"
         case .invalidLabel:
-            "a label is 1 to \(KeyFileText.labelByteCountMax) bytes of text without control characters or spaces at its ends; "
-                + "choose another one"
+            "a label is 1 to \(KeyFileText.labelByteCountMax) bytes of text without control characters, without spaces at its ends, and "
+                + "with no accent or modifier at its beginning; choose another one"
+        case .notReadableAgain(let path, let fault):
+            "\(path) was not made: it could not have been read again, for \(fault). That is a mistake of this program; leave out the label"
         }
     }
 }

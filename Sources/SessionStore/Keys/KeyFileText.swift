@@ -34,7 +34,7 @@ enum KeyFileText {
         let identityHex = try lines.value(of: "identity")
         guard let identity = try? Ed25519.PublicKey(parsing: Hex.decode(identityHex)) else { throw .unreadable(line: "identity") }
         let label = lines.nextIs("label") ? try lines.value(of: "label") : nil
-        if let label, !Self.isLabel(label) { throw .unreadable(line: "label") }
+        if let label, !Self.isReadable(label) { throw .unreadable(line: "label") }
         let sealedHex = try lines.value(of: "sealed")
         guard let sealed = try? SealedSecret(parsing: Hex.decode(sealedHex)) else { throw .unreadable(line: "sealed") }
 
@@ -44,9 +44,22 @@ enum KeyFileText {
         return (header, sealed)
     }
 
-    /// Whether people can read it on one line: no control characters, nothing that turns the direction of writing.
+    /// Whether a key can be called so: shown on one line, with no space at its ends, and beginning with what stands by itself.
     static func isLabel(_ label: String) -> Bool {
-        guard (1...Self.labelByteCountMax).contains(label.utf8.count), label.first != " ", label.last != " " else { return false }
+        guard Self.isReadable(label), let first = label.unicodeScalars.first, let last = label.unicodeScalars.last else { return false }
+        guard !first.properties.isWhitespace, !last.properties.isWhitespace else { return false }
+        // An accent or a modifier belongs to what stands before it, which would be the space of the line's name.
+        switch first.properties.generalCategory {
+        case .nonspacingMark, .spacingMark, .enclosingMark: return false
+        default: return !first.properties.isGraphemeExtend && !first.properties.isEmojiModifier
+        }
+    }
+
+    /// Whether people can read it on one line: no control characters, nothing that turns the direction of writing.
+    ///
+    /// All that is asked of a label that stands in a file: what one may be called has become less, and files do not change.
+    private static func isReadable(_ label: String) -> Bool {
+        guard (1...Self.labelByteCountMax).contains(label.utf8.count) else { return false }
         return label.unicodeScalars.allSatisfy { scalar in
             switch scalar.properties.generalCategory {
             case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .unassigned, .privateUse: false
@@ -56,18 +69,20 @@ enum KeyFileText {
     }
 
     /// The lines of a text, one after the other.
+    ///
+    /// Divided by bytes: of characters, a space with an accent behind it is another one than the space, and no line's name would end.
     private struct Lines {
-        private var rest: ArraySlice<Substring>
+        private var rest: ArraySlice<Substring.UTF8View>
 
-        init(_ text: String) { self.rest = text.split(separator: "\n", omittingEmptySubsequences: false)[...] }
+        init(_ text: String) { self.rest = text.utf8.split(separator: 0x0a, omittingEmptySubsequences: false)[...] }
 
-        mutating func next() -> String? { self.rest.popFirst().map(String.init) }
+        mutating func next() -> String? { self.rest.popFirst().map { String(Substring($0)) } }
 
-        func nextIs(_ name: String) -> Bool { self.rest.first?.hasPrefix("\(name): ") == true }
+        func nextIs(_ name: String) -> Bool { self.rest.first?.starts(with: "\(name): ".utf8) == true }
 
         mutating func value(of name: String) throws(KeyFileError.Fault) -> String {
-            guard self.nextIs(name), let line = self.next() else { throw .missing(line: name) }
-            return String(line.dropFirst(name.count + 2))
+            guard self.nextIs(name), let line = self.rest.popFirst() else { throw .missing(line: name) }
+            return String(Substring(line.dropFirst(name.utf8.count + 2)))
         }
     }
 }
