@@ -53,6 +53,86 @@ struct `A hash table and a stranger who is many peers` {
         #expect((12 << 20..<13 << 20).contains(held))
     }
 
+    private static func crowded(_ number: Int) throws -> Multiaddr { try Multiaddr(text: "/ip4/203.0.113.5/tcp/\(number + 1)") }
+
+    private static func put(_ key: String, byteCount: Int) -> KadMessage {
+        let (key, value) = (Array("/v/\(key)".utf8), Array("good".utf8) + [UInt8](repeating: 0x78, count: byteCount))
+        return KadMessage(.putValue, key: key, record: KadRecord(key: key, value: value))
+    }
+
+    @Test func `keeps values of others although one household makes up a peer for each of its own`() throws {
+        let node = SingleNode(seed: 3) { $0.valueStoreByteCountMax = 1 << 20 }
+        let own = Array("/v/own".utf8)
+        _ = node.machine.put(key: own, value: Array("good".utf8), now: .zero)
+        var kept = 0
+        for number in 0..<100 {
+            let address = try Self.crowded(number)
+            node.connect(Self.peer(number), from: address.description)
+            if node.ask([Self.put("crowd \(number)", byteCount: 30_000)], as: Self.peer(number), at: address) != nil { kept += 1 }
+        }
+        #expect(kept == 4)
+        node.connect(self.honest, from: "/ip4/198.51.100.9/tcp/1")
+        let other = try Multiaddr(text: "/ip4/198.51.100.9/tcp/1")
+        #expect(node.ask([Self.put("honest", byteCount: 100_000)], as: self.honest, at: other) != nil)
+        // However many households there are, what the node publishes itself stays.
+        for number in 0..<250 {
+            let address = try Multiaddr(text: "/ip4/9.9.\(number).9/tcp/1")
+            node.connect(Self.peer(1_000 + number), from: address.description)
+            _ = node.ask([Self.put("many \(number)", byteCount: 100_000)], as: Self.peer(1_000 + number), at: address)
+        }
+        #expect(node.machine.storedKeys.count > 8)
+        #expect(node.machine.storedKeys.contains(own))
+        // Nor does anybody take it over who sends it back.
+        let message = KadMessage(.putValue, key: own, record: KadRecord(key: own, value: Array("good".utf8)))
+        #expect(node.ask([message], as: self.honest, at: other) != nil)
+        for number in 300..<500 {
+            let address = try Multiaddr(text: "/ip4/9.8.\(number - 300).9/tcp/1")
+            node.connect(Self.peer(number), from: address.description)
+            _ = node.ask([Self.put("more \(number)", byteCount: 100_000)], as: Self.peer(number), at: address)
+        }
+        #expect(node.machine.storedKeys.contains(own))
+    }
+
+    @Test func `keeps so many bytes of providers' addresses, and counts those that peers tell of themselves`() throws {
+        let node = SingleNode(seed: 3) { $0.providerStoreByteCountMax = 400_000 }
+        func addresses(_ number: Int) throws -> [Multiaddr] {
+            let name = String(repeating: "a", count: 240)
+            return try (0..<8).map { try Multiaddr(text: "/dns4/\(name)\($0).example/tcp/\(number + 1)") }
+        }
+        let before = node.machine.heldByteCount
+        for number in 0..<400 {
+            let address = try Multiaddr(text: "/ip4/9.\(number / 200).\(number % 200).9/tcp/1")
+            let peer = Self.peer(number)
+            node.connect(peer, from: address.description)
+            let own = KadPeer(id: peer, addresses: try addresses(number).map(\.bytes), connection: .connected)
+            let message = KadMessage(.addProvider, key: Multihash.sha256(of: [UInt8(number / 40)]).bytes, providerPeers: [own])
+            _ = node.ask([message], as: peer, at: address)
+        }
+        #expect(node.machine.providerRecordCount > 50)
+        #expect(node.machine.heldByteCount - before < 800_000)
+        let held = node.machine.heldByteCount
+        for number in 0..<400 { node.machine.learn(try addresses(number), of: Self.peer(number)) }
+        #expect((800_000..<2_400_000).contains(node.machine.heldByteCount - held))
+    }
+
+    @Test func `finishes what others have begun although one household leaves unfinished all that there is room for`() throws {
+        let node = SingleNode(seed: 3)
+        let other = try Multiaddr(text: "/ip4/198.51.100.9/tcp/1")
+        node.connect(self.honest, from: other.description)
+        let put = FrameReader.frame(Self.put("key", byteCount: 1 << 19).bytes)
+        let stream = node.inbound(from: self.honest, at: other)
+        node.machine.handle(.received(stream, Array(put[..<400_000])), now: .zero)
+        // Later than the honest one, which is the oldest of all.
+        for number in 0..<100 {
+            let address = try Self.crowded(number)
+            node.connect(Self.peer(number), from: address.description)
+            let begun = node.inbound(from: Self.peer(number), at: address, now: .seconds(1))
+            node.machine.handle(.received(begun, Self.beginning(1 << 20)), now: .seconds(1))
+        }
+        node.machine.handle(.received(stream, Array(put[400_000...])), now: .seconds(2))
+        #expect(node.machine.storedValue(of: Array("/v/key".utf8), now: .seconds(2)) != nil)
+    }
+
     @Test func `finds a stream's place for a newcomer where one household has taken all`() throws {
         let node = SingleNode(seed: 3)
         let crowded = try Multiaddr(text: "/ip4/203.0.113.5/tcp/1")

@@ -38,6 +38,135 @@ struct `Services and a stranger who is many peers` {
         #expect(try ask(honest, from: "/ip4/198.51.100.9/tcp/1", 1_000).first == .reserved(honest, isRenewal: false))
     }
 
+    @Test func `a relay hears others although one household holds streams open and says nothing`() throws {
+        var server = RelayServer(try KnownIdentity.make(1), unixOffset: .seconds(1_700_000_000), addresses: [])
+        func open(_ number: UInt64, _ peer: PeerID, from address: String) throws -> StreamID {
+            let stream = StreamID(rawValue: number)
+            let info = try Self.connection(number, peer, from: address)
+            server.handle(.inbound(stream, info, protocolID: RelayClient.hopProtocolID), now: .milliseconds(Int64(number)))
+            return stream
+        }
+        func resets() -> [StreamID] {
+            var resets: [StreamID] = []
+            while let command = server.nextCommand() { if case .reset(let stream) = command { resets.append(stream) } }
+            while server.nextEvent() != nil {}
+            return resets
+        }
+        for number in 0..<512 as Range<UInt64> {
+            _ = try open(number, KnownIdentity.stranger(number / 8), from: "/ip4/203.0.113.5/tcp/\(1_000 + number)")
+        }
+        #expect(resets() == [])
+        // Its own next one finds no place; somebody else's takes the place of its oldest, and keeps it.
+        let surplus = try open(600, KnownIdentity.stranger(99), from: "/ip4/203.0.113.5/tcp/1")
+        #expect(resets() == [surplus])
+        let honest = try KnownIdentity.make(2).id
+        let stream = try open(700, honest, from: "/ip4/198.51.100.9/tcp/1")
+        #expect(resets() == [StreamID(rawValue: 0)])
+        for number in 1_000..<1_100 as Range<UInt64> {
+            _ = try open(number, KnownIdentity.stranger(number), from: "/ip4/203.0.113.5/tcp/1")
+        }
+        #expect(!resets().contains(stream))
+        server.handle(.received(stream, FrameReader.frame(ProtobufWriter.message { $0.unsigned(0, field: 1) })), now: .seconds(2))
+        #expect(server.isReserved(honest))
+    }
+
+    private struct Asked {
+        var machine: RequestResponse
+        var now = Duration.zero
+
+        init(_ change: (inout RequestResponse.Configuration) -> Void = { _ in }) {
+            var configuration = RequestResponse.Configuration(
+                protocolIDs: ["/test/1"], requestByteCountMax: 8 << 20, answerByteCountMax: 8 << 20)
+            change(&configuration)
+            self.machine = RequestResponse(configuration: configuration)
+        }
+
+        mutating func open(_ number: UInt64, _ peer: PeerID, from address: String) throws -> StreamID {
+            let stream = StreamID(rawValue: number)
+            let info = try `Services and a stranger who is many peers`.connection(number, peer, from: address)
+            self.machine.handle(.inbound(stream, info, protocolID: "/test/1"), now: self.now)
+            return stream
+        }
+
+        mutating func resets() -> [StreamID] {
+            var resets: [StreamID] = []
+            while let command = self.machine.nextCommand() { if case .reset(let stream) = command { resets.append(stream) } }
+            return resets
+        }
+
+        mutating func questions() -> [RequestResponse.Question] {
+            var questions: [RequestResponse.Question] = []
+            while let event = self.machine.nextEvent() { if case .asked(let question, _) = event { questions.append(question) } }
+            return questions
+        }
+    }
+
+    @Test func `questions of others are heard although one household has all places`() throws {
+        var asked = Asked()
+        for number in 0..<256 as Range<UInt64> {
+            _ = try asked.open(number, KnownIdentity.stranger(number / 8), from: "/ip4/203.0.113.5/tcp/\(1 + number)")
+        }
+        #expect(asked.resets() == [])
+        let surplus = try asked.open(300, KnownIdentity.stranger(99), from: "/ip4/203.0.113.5/tcp/9")
+        #expect(asked.resets() == [surplus])
+        let honest = try asked.open(400, KnownIdentity.make(2).id, from: "/ip4/198.51.100.9/tcp/1")
+        #expect(asked.resets() == [StreamID(rawValue: 0)])
+        asked.machine.handle(.received(honest, FrameReader.frame([1])), now: asked.now)
+        #expect(asked.questions().count == 1)
+    }
+
+    @Test func `questions that are half sent take so many bytes together, and the greatest household loses its own`() throws {
+        var asked = Asked()
+        let honest = try asked.open(0, KnownIdentity.make(2).id, from: "/ip4/198.51.100.9/tcp/1")
+        let question = FrameReader.frame([UInt8](repeating: 1, count: 1 << 20))
+        asked.machine.handle(.received(honest, Array(question.dropLast())), now: asked.now)
+        let beginning = Array(FrameReader.frame([UInt8](repeating: 0, count: 8 << 20)).prefix(7 << 20))
+        for number in 1..<100 as Range<UInt64> {
+            let stream = try asked.open(number, KnownIdentity.stranger(number / 8), from: "/ip4/203.0.113.5/tcp/\(1 + number)")
+            asked.machine.handle(.received(stream, beginning), now: asked.now)
+            #expect(asked.machine.heldByteCount < 34 << 20)
+        }
+        #expect(!asked.resets().contains(honest))
+        #expect(asked.machine.counters.refused == 95)
+        asked.machine.handle(.received(honest, Array(question.suffix(1))), now: asked.now)
+        #expect(asked.questions().count == 1)
+        // What is over is counted no more.
+        asked.now = .seconds(60)
+        asked.machine.tick(now: asked.now)
+        while asked.machine.nextCommand() != nil {}
+        while asked.machine.nextEvent() != nil {}
+        #expect(asked.machine.heldByteCount == 0)
+    }
+
+    @Test func `answers that nobody reads or ends are reset when their time is over, and others are left alone`() throws {
+        var asked = Asked()
+        let streams = try (0..<3).map { try asked.open($0, KnownIdentity.make(2).id, from: "/ip4/198.51.100.9/tcp/1") }
+        for stream in streams { asked.machine.handle(.received(stream, FrameReader.frame([1])), now: asked.now) }
+        // The first has ended its side and reads, the second does not read, the third does not end.
+        for stream in streams[..<2] { asked.machine.handle(.ended(stream), now: asked.now) }
+        for question in asked.questions() { try asked.machine.answer(question, with: [2], now: asked.now) }
+        for stream in [streams[0], streams[2]] { asked.machine.handle(.writable(stream), now: asked.now) }
+        #expect(asked.resets() == [])
+        asked.machine.tick(now: .seconds(10))
+        #expect(asked.resets().sorted() == Array(streams[1...]))
+        #expect(asked.machine.heldByteCount == 0)
+        #expect(asked.machine.deadline == nil)
+    }
+
+    @Test func `hole punches that peers ask for through one relay leave room for those of others`() throws {
+        var machine = DCUtR()
+        func ask(_ number: UInt64, relay: UInt8) throws -> Bool {
+            let address = "/p2p/\(try KnownIdentity.make(relay).id)/p2p-circuit"
+            let info = try Self.connection(number, KnownIdentity.stranger(number), from: address, isLimited: true)
+            machine.handle(.inbound(StreamID(rawValue: number), info, protocolID: DCUtR.protocolID), now: .zero)
+            var isRefused = false
+            while let event = machine.nextEvent() { if case .refused = event { isRefused = true } }
+            return !isRefused
+        }
+        #expect(try (0..<100).filter { try ask($0, relay: 1) }.count == 16)
+        #expect(try ask(200, relay: 2))
+    }
+
     @Test func `hole punches that peers of one relay begin are bounded together`() throws {
         var machine = DCUtR()
         func begun(_ numbers: Range<UInt64>, relay: UInt8, now: Duration) throws -> Int {

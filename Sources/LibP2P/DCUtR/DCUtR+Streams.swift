@@ -181,6 +181,7 @@ extension DCUtR {
                 .overDirectConnection
             } else if self.answers.count >= self.configuration.upgradesMax
                 || self.peers[info.peer]?.answerCount ?? 0 >= self.configuration.inboundPerPeerMax
+                || self.answers.values.count(where: { $0.relay == info.remoteAddress }) >= self.configuration.inboundPerRelayMax
                 || !self.inboundBudgets.spend(info.peer, now: now)
             {
                 .tooMany
@@ -193,7 +194,7 @@ extension DCUtR {
             return self.outbox.report(.refused(info.peer, refusal))
         }
         self.peers[info.peer, default: Peer()].answerCount += 1
-        self.answers[stream] = Answer(peer: info.peer)
+        self.answers[stream] = Answer(peer: info.peer, relay: info.remoteAddress)
         self.deadlines.set(.answer(stream), at: now + self.configuration.messageTimeout)
     }
 

@@ -30,6 +30,8 @@ public struct DCUtR: ProtocolMachine {
         /// Most upgrades of either side at a time, and most of one peer's asking.
         public var upgradesMax = 64
         public var inboundPerPeerMax = 2
+        /// Of those that peers ask for, most through one relay.
+        public var inboundPerRelayMax = 16
         /// How often one peer may ask: each time we dial where it says.
         public var inboundBurst = 6
         public var inboundInterval: Duration = .seconds(30)
@@ -84,6 +86,8 @@ public struct DCUtR: ProtocolMachine {
         }
 
         let peer: PeerID
+        /// The address through which it came.
+        let relay: Multiaddr
         var phase = Phase.waitingForConnect
         var reader = FrameReader(byteCountMax: HolePunchMessage.byteCountMax)
     }

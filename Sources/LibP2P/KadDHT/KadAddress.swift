@@ -36,6 +36,21 @@ package struct KadAddress: Hashable, Sendable {
         self.init(address, of: peer)
     }
 
+    /// Bytes of one peer's addresses that are kept: several times what peers with many of them have.
+    package static let byteCountOfPeerMax = 2_048
+
+    /// As many of a peer's addresses, the first ones, as are kept.
+    package static func fitting(_ addresses: some Sequence<KadAddress>) -> [KadAddress] {
+        var room = Self.byteCountOfPeerMax
+        return addresses.prefix { address in
+            room -= address.bytes.count
+            return room >= 0
+        }
+    }
+
+    /// About what it takes to keep an address: as bytes and in its parts.
+    package var heldByteCount: Int { 128 + 2 * self.bytes.count }
+
     /// Which network a connection comes from, for the limit on peers of one network: the first 16 bits of IPv4, as
     /// go-libp2p-kbucket groups them, and 32 of IPv6, which is what a registry gives one operator; a relay is one for itself, and all
     /// names are one, for a thousand of them may lead to one machine. Only public addresses belong to any.

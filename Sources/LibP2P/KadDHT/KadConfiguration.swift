@@ -45,6 +45,8 @@ extension KadDHT {
         public var valueStoreByteCountMax = 16 << 20
         /// Provider records kept for the network, about 500 bytes each.
         public var providerRecordCountMax = 20_000
+        /// Bytes of all provider records: each may have eight addresses, and few have as many.
+        public var providerStoreByteCountMax = 16 << 20
         /// Bytes of requests that are not whole yet, of all peers together: three of the longest.
         public var partialByteCountMax = 12 << 20
         /// Streams that one peer may have open to us. js-libp2p opens up to 32 of one protocol, go-libp2p one or two.

@@ -178,7 +178,7 @@ extension KadDHT {
             self.counters.corrections += 1
             self.request(message, frame: frame, to: peer, addresses: self.knownAddresses(of: peer), for: .none, now: now)
         }
-        if operation.stale.contains(self.peer) { _ = self.values.store(best, key: key, from: self.peer, isOwn: true, now: now) }
+        if operation.stale.contains(self.peer) { _ = self.values.store(best, key: key, for: .fetched, now: now) }
     }
 
     /// This node as it is told to a peer: with the addresses that reach as far, or all where none does.

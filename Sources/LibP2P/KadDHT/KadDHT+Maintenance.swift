@@ -98,7 +98,7 @@ extension KadDHT {
                     self.published[key] = nil
                     continue
                 }
-                _ = self.values.store(value, key: name, from: self.peer, isOwn: true, now: now)
+                _ = self.values.store(value, key: name, for: .own, now: now)
                 self.start(.put(key: name, value: value), owner: .publication(key), now: now)
             }
         }

@@ -7,7 +7,7 @@ extension KadDHT {
         if let failure = self.reasonAgainst(key: key, value: value, now: now) { return self.fail(failure) }
         let publication = KadPublication.Key.value(key)
         guard self.hasRoom(for: publication) else { return self.fail(.tooManyPublished(maximum: self.configuration.publishedCountMax)) }
-        _ = self.values.store(value, key: key, from: self.peer, isOwn: true, now: now)
+        _ = self.values.store(value, key: key, for: .own, now: now)
         self.publish(publication, value: value, now: now)
         return self.start(.put(key: key, value: value), owner: .user, now: now)
     }
@@ -69,7 +69,10 @@ extension KadDHT {
     }
 
     /// Stops keeping an own value alive; what others hold expires.
-    public mutating func withdraw(key: [UInt8]) { self.published[.value(key)] = nil }
+    public mutating func withdraw(key: [UInt8]) {
+        self.published[.value(key)] = nil
+        self.values.disown(key)
+    }
 
     /// Stops keeping an own provider record alive; what others hold expires.
     public mutating func stopProviding(_ multihash: [UInt8]) {

@@ -79,11 +79,17 @@ extension KadDHT {
         self.inbound[stream]?.partial = byteCount > 0 ? (byteCount, since) : nil
     }
 
-    /// Requests may be half sent, and not without end: the one that has taken longest goes. An honest peer is soon done with its own, so
-    /// who leaves many unfinished keeps nobody from asking.
+    /// Requests may be half sent, and not without end: the household that has most of that gives up its oldest. Who leaves many unfinished
+    /// keeps nobody else from asking.
     private mutating func giveUpPartials() {
         while self.partialByteCount > self.configuration.partialByteCountMax {
-            let partials = self.inbound.compactMap { stream, entry in entry.partial.map { (since: $0.since, stream: stream) } }
+            let shares: [[UInt8]: Int] = self.inbound.values.reduce(into: [:]) {
+                $0[$1.household, default: 0] += $1.partial?.byteCount ?? 0
+            }
+            let most = shares.values.max() ?? 0
+            let partials = self.inbound.compactMap { stream, entry in
+                shares[entry.household] == most ? entry.partial.map { (since: $0.since, stream: stream) } : nil
+            }
             guard let oldest = partials.min(by: { ($0.since, $0.stream) < ($1.since, $1.stream) }) else { return }
             self.giveUp(oldest.stream, .tooManyPartialBytes)
         }
@@ -101,7 +107,7 @@ extension KadDHT {
         switch message.type {
         case .findNode: answer = try self.answerFindNode(message, of: peer)
         case .getValue: answer = try self.answerGetValue(message, of: peer, now: now)
-        case .putValue: answer = try self.answerPutValue(message, of: peer, now: now)
+        case .putValue: answer = try self.answerPutValue(message, of: peer, in: self.inbound[stream]?.household ?? peer.bytes, now: now)
         case .getProviders: answer = try self.answerGetProviders(message, of: peer, now: now)
         case .addProvider:
             try self.takeProvider(message, of: peer, in: self.inbound[stream]?.household ?? peer.bytes, now: now)
@@ -189,7 +195,9 @@ extension KadDHT {
         return KadMessage(.getValue, key: message.key, record: record, closerPeers: self.closerPeers(to: message.key, for: peer))
     }
 
-    private mutating func answerPutValue(_ message: KadMessage, of peer: PeerID, now: Duration) throws(KadServerRefusal) -> KadMessage {
+    private mutating func answerPutValue(
+        _ message: KadMessage, of peer: PeerID, in household: [UInt8], now: Duration
+    ) throws(KadServerRefusal) -> KadMessage {
         guard !message.key.isEmpty else { throw KadServerRefusal(.missingKey) }
         guard let record = message.record else { throw KadServerRefusal(.missingRecord) }
         guard record.key == message.key else { throw KadServerRefusal(.wrongKey) }
@@ -206,7 +214,7 @@ extension KadDHT {
         {
             throw KadServerRefusal(.betterValueKnown)
         }
-        guard self.values.store(record.value, key: record.key, from: peer, isOwn: false, now: now) == .stored else {
+        guard self.values.store(record.value, key: record.key, for: .household(household), now: now) == .stored else {
             throw KadServerRefusal(.noRoom)
         }
         self.counters.valuesStored += 1

@@ -27,6 +27,7 @@ public struct KadDHT: ProtocolMachine {
     var connections: [PeerID: [ConnectionInfo]] = [:]
     /// Addresses that connected peers told of themselves.
     var learned: [PeerID: [KadAddress]] = [:]
+    private var learnedByteCount = 0
     var bootstrapPeers: [PeerID: [KadAddress]] = [:]
 
     var operations: [UInt64: KadOperation] = [:]
@@ -64,7 +65,8 @@ public struct KadDHT: ProtocolMachine {
         self.values = KadValueStore(
             ownKey: self.ownKey, byteCountMax: configuration.valueStoreByteCountMax, lifetime: configuration.valueLifetime)
         self.providers = KadProviderStore(
-            recordCountMax: configuration.providerRecordCountMax, lifetime: configuration.providerLifetime)
+            recordCountMax: configuration.providerRecordCountMax, byteCountMax: configuration.providerStoreByteCountMax,
+            lifetime: configuration.providerLifetime)
     }
 
     // MARK: What the node around it knows
@@ -104,8 +106,10 @@ public struct KadDHT: ProtocolMachine {
         guard self.connections[peer] != nil else { return }
         let scope = self.scope(of: peer)
         let known = addresses.lazy.compactMap { KadAddress($0, of: peer) }.filter { $0.scope >= scope }
-        let kept = Array(known.prefix(KadRoutingTable.addressCountMax))
+        let kept = KadAddress.fitting(known.prefix(KadRoutingTable.addressCountMax))
+        self.forgetLearned(of: peer)
         self.learned[peer] = kept
+        self.learnedByteCount += kept.reduce(0) { $0 + $1.heldByteCount }
         self.table.learn(kept, of: peer)
     }
 
@@ -181,7 +185,8 @@ public struct KadDHT: ProtocolMachine {
         let streams = self.partialByteCount + self.outbound.values.reduce(0) { $0 + $1.reader.heldByteCount }
         let operations = self.operations.values.reduce(0) { $0 + $1.heldByteCount }
         let published = self.published.values.reduce(0) { $0 + 128 + $1.byteCount }
-        return streams + operations + published + self.table.heldByteCount + self.values.byteCount + self.providers.heldByteCount
+        return streams + operations + published + self.learnedByteCount + self.table.heldByteCount + self.values.byteCount
+            + self.providers.heldByteCount
             + 256 * (self.inbound.count + self.outbound.count + self.requests.count + self.rates.count + self.connections.count)
     }
 
@@ -216,8 +221,12 @@ public struct KadDHT: ProtocolMachine {
         self.connections[info.peer]?.removeAll { $0.id == info.id }
         if self.connections[info.peer]?.isEmpty == true {
             self.connections[info.peer] = nil
-            self.learned[info.peer] = nil
+            self.forgetLearned(of: info.peer)
         }
+    }
+
+    private mutating func forgetLearned(of peer: PeerID) {
+        self.learnedByteCount -= self.learned.removeValue(forKey: peer)?.reduce(0) { $0 + $1.heldByteCount } ?? 0
     }
 
     /// A peer that serves the protocol, by its own word or by an answer.

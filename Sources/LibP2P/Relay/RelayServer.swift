@@ -161,14 +161,32 @@ public struct RelayServer: ProtocolMachine {
 
     mutating func admit(_ stream: StreamID, _ info: ConnectionInfo, now: Duration) {
         let count = self.hopCounts[info.peer] ?? 0
-        guard count < self.configuration.requestStreamsPerPeerMax, self.hops.count < self.configuration.requestStreamsMax else {
-            self.counters.refused += 1
-            self.outbox.send(.reset(stream))
-            return self.outbox.report(.refused(info.peer, .resourceLimitExceeded))
+        guard count < self.configuration.requestStreamsPerPeerMax, self.makeRoomForHop(of: info.household) else {
+            return self.turnAway(stream, info.peer)
         }
         self.hopCounts[info.peer] = count + 1
         self.hops[stream] = Hop(info: info, reader: ServiceFrameReader(byteCountMax: RelayMessage.receivedByteCountMax))
         self.deadlines.set(.hop(stream), at: now + self.configuration.timeout)
+    }
+
+    private mutating func turnAway(_ stream: StreamID, _ peer: PeerID) {
+        self.counters.refused += 1
+        self.outbox.send(.reset(stream))
+        self.outbox.report(.refused(peer, .resourceLimitExceeded))
+    }
+
+    /// When all places are taken, the household that has most of them gives up its oldest, unless the newcomer's has as many: who opens
+    /// streams and says nothing keeps nobody else from asking.
+    private mutating func makeRoomForHop(of household: [UInt8]) -> Bool {
+        guard self.hops.count >= self.configuration.requestStreamsMax else { return true }
+        let counts: [[UInt8]: Int] = self.hops.values.reduce(into: [:]) { $0[$1.info.household, default: 0] += 1 }
+        guard let most = counts.values.max(), most > counts[household, default: 0] + 1,
+            // Streams are numbered as they come.
+            let oldest = self.hops.filter({ counts[$0.value.info.household] == most }).min(by: { $0.key < $1.key })
+        else { return false }
+        self.forget(hop: oldest.key)
+        self.turnAway(oldest.key, oldest.value.info.peer)
+        return true
     }
 
     mutating func forget(hop stream: StreamID) {

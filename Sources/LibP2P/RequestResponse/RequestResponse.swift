@@ -27,8 +27,11 @@ public struct RequestResponse: ProtocolMachine {
         public var waitingPerPeerMax = 64
         /// Most requests of one peer that are under way at a time.
         public var parallelQuestionsPerPeerMax = 8
-        /// Most requests of all peers together that are under way at a time.
+        /// Most requests of all peers together that are under way at a time. Beyond it the household that has most of them loses its oldest.
         public var parallelQuestionsMax = 256
+        /// Most bytes of requests that have not come whole, of all peers together. Beyond it the household that has most of them loses its
+        /// oldest.
+        public var partialByteCountMax: Int
         /// Whether connections over a limited relay are used.
         public var usesLimitedConnections = false
         /// Whether requests are taken at all.
@@ -38,6 +41,7 @@ public struct RequestResponse: ProtocolMachine {
             self.protocolIDs = protocolIDs
             self.requestByteCountMax = requestByteCountMax
             self.answerByteCountMax = answerByteCountMax
+            self.partialByteCountMax = max(16_777_216, 4 * requestByteCountMax)
         }
     }
 
@@ -72,7 +76,18 @@ public struct RequestResponse: ProtocolMachine {
         }
 
         let question: Question
+        let household: [UInt8]
         var state: State
+        /// The peer has said all it has to say.
+        var hasEnded = false
+
+        var partialByteCount: Int { if case .reading(let reader) = self.state { reader.heldByteCount } else { 0 } }
+    }
+
+    /// A stream with our answer, which is over once both ends have said all.
+    private struct Answered: Sendable {
+        var hasEnded: Bool
+        var isWritten = false
     }
 
     private struct Peer: Sendable {
@@ -86,6 +101,8 @@ public struct RequestResponse: ProtocolMachine {
     private var requests: [UInt64: Outgoing] = [:]
     private var outgoing: [StreamID: Outgoing] = [:]
     private var incoming: [StreamID: Incoming] = [:]
+    private var partialByteCount = 0
+    private var answered: [StreamID: Answered] = [:]
     private var deadlines = ServiceDeadlines<StreamID>()
     private var outbox = ServiceOutbox<Event>()
     private var nextID: UInt64 = 0
@@ -99,10 +116,7 @@ public struct RequestResponse: ProtocolMachine {
     public mutating func nextEvent() -> Event? { self.outbox.nextEvent() }
 
     public var heldByteCount: Int {
-        let reading = self.incoming.values.reduce(0) { count, incoming in
-            if case .reading(let reader) = incoming.state { count + 128 + reader.heldByteCount } else { count + 128 }
-        }
-        return self.outbox.heldByteCount + reading
+        self.outbox.heldByteCount + self.partialByteCount + self.incoming.count * 128 + self.answered.count * 64
             + self.outgoing.values.reduce(0) { $0 + 128 + $1.body.count + $1.reader.heldByteCount }
             + self.requests.values.reduce(0) { $0 + 128 + $1.body.count }
             + self.peers.values.reduce(0) { $0 + $1.waiting.reduce(64) { $0 + 128 + $1.body.count } }
@@ -167,8 +181,11 @@ public struct RequestResponse: ProtocolMachine {
         guard case .asked? = self.incoming[question.stream]?.state else { return }
         self.outbox.send(.write(question.stream, FrameReader.frame(body)))
         self.outbox.send(.closeWrite(question.stream))
-        // Of the peer nothing is wanted any more; what it still sends is passed over.
+        // Of the peer nothing is wanted any more; what it still sends is passed over. Who neither reads nor ends it keeps no stream by that.
+        let hasEnded = self.incoming[question.stream]?.hasEnded ?? false
         self.forget(question.stream)
+        self.answered[question.stream] = Answered(hasEnded: hasEnded)
+        self.deadlines.set(question.stream, at: now + self.configuration.timeout)
     }
 
     /// Resets the stream of a question.
@@ -178,10 +195,10 @@ public struct RequestResponse: ProtocolMachine {
         self.outbox.send(.reset(question.stream))
     }
 
-    private mutating func admit(_ stream: StreamID, _ peer: PeerID, _ protocolID: String, now: Duration) {
+    private mutating func admit(_ stream: StreamID, _ info: ConnectionInfo, _ protocolID: String, now: Duration) {
+        let peer = info.peer
         let count = self.peers[peer]?.questions ?? 0
-        let isRoom = count < self.configuration.parallelQuestionsPerPeerMax && self.incoming.count < self.configuration.parallelQuestionsMax
-        guard isRoom else {
+        guard count < self.configuration.parallelQuestionsPerPeerMax, self.makeRoom(for: info.household) else {
             self.counters.refused += 1
             self.outbox.send(.reset(stream))
             let maximum = self.configuration.parallelQuestionsPerPeerMax
@@ -190,12 +207,40 @@ public struct RequestResponse: ProtocolMachine {
         self.peers[peer, default: Peer()].questions = count + 1
         let reader = ServiceFrameReader(byteCountMax: self.configuration.requestByteCountMax)
         let question = Question(peer: peer, protocolID: protocolID, stream: stream)
-        self.incoming[stream] = Incoming(question: question, state: .reading(reader))
+        self.incoming[stream] = Incoming(question: question, household: info.household, state: .reading(reader))
         self.deadlines.set(stream, at: now + self.configuration.timeout)
+    }
+
+    /// When all places are taken, the household that has most of them gives up its oldest, unless the newcomer's has as many.
+    private mutating func makeRoom(for household: [UInt8]) -> Bool {
+        guard self.incoming.count >= self.configuration.parallelQuestionsMax else { return true }
+        let counts: [[UInt8]: Int] = self.incoming.values.reduce(into: [:]) { $0[$1.household, default: 0] += 1 }
+        guard let most = counts.values.max(), most > counts[household, default: 0] + 1,
+            let oldest = self.oldest(where: { counts[$0.household] == most })
+        else { return false }
+        self.breakOff(oldest, .tooManyRequests(maximum: self.configuration.parallelQuestionsMax), resets: true)
+        return true
+    }
+
+    /// Requests may be half sent, and not without end: the household that has most of that gives up its oldest.
+    private mutating func giveUpPartials() {
+        while self.partialByteCount > self.configuration.partialByteCountMax {
+            let shares: [[UInt8]: Int] = self.incoming.values.reduce(into: [:]) { $0[$1.household, default: 0] += $1.partialByteCount }
+            guard let most = shares.values.max(),
+                let oldest = self.oldest(where: { $0.partialByteCount > 0 && shares[$0.household] == most })
+            else { return }
+            self.breakOff(oldest, .tooManyPartialBytes(maximum: self.configuration.partialByteCountMax), resets: true)
+        }
+    }
+
+    /// Streams are numbered as they come.
+    private func oldest(where isMeant: (Incoming) -> Bool) -> Incoming? {
+        self.incoming.values.filter(isMeant).min { $0.question.stream < $1.question.stream }
     }
 
     private mutating func forget(_ stream: StreamID) {
         guard let incoming = self.incoming.removeValue(forKey: stream) else { return }
+        self.partialByteCount -= incoming.partialByteCount
         self.deadlines.remove(stream)
         self.peers[incoming.question.peer]?.questions -= 1
         self.proceed(incoming.question.peer)
@@ -224,12 +269,15 @@ public struct RequestResponse: ProtocolMachine {
         case .failed(let request, let failure):
             guard let outgoing = self.requests.removeValue(forKey: request) else { return }
             self.conclude(outgoing, .failure(.stream(failure)))
-        case .inbound(let stream, let info, let protocolID): self.admit(stream, info.peer, protocolID, now: now)
+        case .inbound(let stream, let info, let protocolID): self.admit(stream, info, protocolID, now: now)
         case .received(let stream, let bytes):
             if self.outgoing[stream] != nil { self.takeAnswer(stream, bytes) } else { self.takeQuestion(stream, bytes) }
         case .ended(let stream): self.ended(stream, isReset: false)
         case .reset(let stream): self.ended(stream, isReset: true)
-        case .connected, .disconnected, .writable, .protocols: break
+        case .writable(let stream):
+            self.answered[stream]?.isWritten = true
+            self.forgetIfOver(stream)
+        case .connected, .disconnected, .protocols: break
         }
     }
 
@@ -238,6 +286,8 @@ public struct RequestResponse: ProtocolMachine {
             if let outgoing = self.outgoing.removeValue(forKey: stream) {
                 self.outbox.send(.reset(stream))
                 self.conclude(outgoing, .failure(.timedOut))
+            } else if self.answered.removeValue(forKey: stream) != nil {
+                self.outbox.send(.reset(stream))
             } else if let incoming = self.incoming[stream] {
                 if case .asked = incoming.state {
                     self.breakOff(incoming, .notAnswered, resets: true)
@@ -269,10 +319,12 @@ public struct RequestResponse: ProtocolMachine {
         guard case .reading(var reader) = incoming.state else { return self.breakOff(incoming, .bytesBehind, resets: true) }
         do throws(FrameReader.Failure) {
             guard let found = try reader.receive(bytes) else {
+                self.partialByteCount += reader.heldByteCount - incoming.partialByteCount
                 self.incoming[stream]?.state = .reading(reader)
-                return
+                return self.giveUpPartials()
             }
             guard found.rest.isEmpty else { return self.breakOff(incoming, .bytesBehind, resets: true) }
+            self.partialByteCount -= incoming.partialByteCount
             incoming.state = .asked
             self.incoming[stream] = incoming
             self.counters.asked += 1
@@ -282,13 +334,28 @@ public struct RequestResponse: ProtocolMachine {
         }
     }
 
+    private mutating func forgetIfOver(_ stream: StreamID) {
+        guard let answered = self.answered[stream], answered.hasEnded, answered.isWritten else { return }
+        self.answered[stream] = nil
+        self.deadlines.remove(stream)
+    }
+
     private mutating func ended(_ stream: StreamID, isReset: Bool) {
+        if var answered = self.answered[stream] {
+            answered.hasEnded = true
+            if isReset { answered.isWritten = true }
+            self.answered[stream] = answered
+            return self.forgetIfOver(stream)
+        }
         if let outgoing = self.outgoing.removeValue(forKey: stream) {
             self.deadlines.remove(stream)
             self.conclude(outgoing, .failure(.ended))
         } else if let incoming = self.incoming[stream] {
             // A peer that has asked has said all, so the end of its side is in order.
-            if case .asked = incoming.state, !isReset { return }
+            if case .asked = incoming.state, !isReset {
+                self.incoming[stream]?.hasEnded = true
+                return
+            }
             self.breakOff(incoming, .ended, resets: !isReset)
         }
     }

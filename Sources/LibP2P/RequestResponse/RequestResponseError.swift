@@ -14,6 +14,8 @@ public enum RequestResponseError: Error, Equatable, Sendable, CustomStringConver
     case tooManyWaiting(maximum: Int)
     /// The peer has as many requests under way as it may.
     case tooManyRequests(maximum: Int)
+    /// Too many requests have not come whole, and the peer's household has most of them.
+    case tooManyPartialBytes(maximum: Int)
     /// Our user did not answer in time.
     case notAnswered
 
@@ -27,6 +29,7 @@ public enum RequestResponseError: Error, Equatable, Sendable, CustomStringConver
         case .tooLong(let count, let limit): "the message has \(count) bytes, and the protocol allows \(limit)"
         case .tooManyWaiting(let maximum): "\(maximum) requests to this peer wait already; wait for some to be answered"
         case .tooManyRequests(let maximum): "the peer has \(maximum) requests under way and may have no more"
+        case .tooManyPartialBytes(let maximum): "requests that have not come whole take more than \(maximum) bytes"
         case .notAnswered: "the request was not answered in time, so its stream was reset"
         }
     }
