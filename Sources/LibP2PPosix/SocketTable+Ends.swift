@@ -25,7 +25,7 @@ extension SocketTable {
         }
         let isKnown = pipe.state != .draining
         self.destroy(pipe)
-        if isKnown { owner.endOfInput(pipe.id, now: self.now) }
+        if isKnown { owner.endOfInput(pipe.id, violation: nil, now: self.now) }
     }
 
     /// Gives a socket up at once.

@@ -48,9 +48,9 @@ extension SocketTable {
             }
         } catch {
             if pipe.isOutbound, pipe.state == .upgrading { return self.attemptFailed(pipe, .transport(error.description), &owner) }
-            return self.leave(pipe, &owner)
+            return self.leave(pipe, error, &owner)
         }
-        if pipe.webSocket?.isEndedByPeer ?? false { return self.leave(pipe, &owner) }
+        if pipe.webSocket?.isEndedByPeer ?? false { return self.leave(pipe, nil, &owner) }
         self.markDirty(pipe)
     }
 
@@ -61,8 +61,8 @@ extension SocketTable {
     }
 
     /// The WebSocket is over, by its peer's word or fault: a last frame goes out, and the owner hears of the end.
-    private func leave<Owner: PipeOwner & ~Copyable>(_ pipe: Pipe, _ owner: inout Owner) {
-        owner.endOfInput(pipe.id, now: self.now)
+    private func leave<Owner: PipeOwner & ~Copyable>(_ pipe: Pipe, _ violation: WebSocketError?, _ owner: inout Owner) {
+        owner.endOfInput(pipe.id, violation: violation, now: self.now)
         pipe.hasOutput = false
         pipe.closesAfterOutput = true
         if pipe.state == .upgrading { pipe.state = .open }
@@ -76,7 +76,7 @@ extension SocketTable {
         case .upgrading, .open:
             // It would be readable for ever.
             pipe.pauseInput()
-            owner.endOfInput(pipe.id, now: self.now)
+            owner.endOfInput(pipe.id, violation: nil, now: self.now)
         case .connecting, .gone: break
         }
     }

@@ -73,7 +73,7 @@ extension SocketTable {
             } catch {
                 if error.isInterrupted || error.isAboutOneConnection { continue }
                 if error.isWouldBlock { return }
-                if error.isOutOfDescriptors, self.refuseOne(on: listener) { continue }
+                if error.isOutOfDescriptors, self.refuseOne(on: listener, &owner) { continue }
                 return self.pauseAccepting()
             }
         }
@@ -99,12 +99,13 @@ extension SocketTable {
 
     /// Takes a connection with the descriptor kept for it and closes it, so that its peer knows, and the loop does not turn for ever
     /// around a connection that nobody can take.
-    private func refuseOne(on listener: Listener) -> Bool {
+    private func refuseOne<Owner: PipeOwner & ~Copyable>(on listener: Listener, _ owner: inout Owner) -> Bool {
         guard let reserve = self.reserve.take() else { return false }
         System.close(reserve)
         defer { self.reserve = System.openReserve() }
         guard let accepted = try? System.accept(listener.descriptor) else { return false }
         System.close(accepted.descriptor)
+        owner.refused(.noDescriptors, from: accepted.from.multiaddr(isWebSocket: listener.isWebSocket), now: self.now)
         return true
     }
 

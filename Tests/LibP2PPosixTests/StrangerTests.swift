@@ -36,6 +36,7 @@ extension `A node with real sockets` {
 
         @Test func `says goodbye when a WebSocket breaks the rules`() async throws {
             let (server, address) = try await listeningNode(on: "/ip4/127.0.0.1/tcp/0/ws")
+            let events = await server.events()
             let stranger = try BareSocket(connectedTo: address)
             try stranger.send(
                 "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -45,6 +46,10 @@ extension `A node with real sockets` {
             let said = stranger.readToEnd()
             #expect(String(decoding: said, as: UTF8.self).hasPrefix("HTTP/1.1 101 "))
             #expect(said.suffix(4) == [0x88, 2, 0x03, 0xea])
+            let error = try await first(in: events) { event in
+                if case .swarm(.handshakeFailed(_, let error)) = event { error } else { ConnectionError?.none }
+            }
+            #expect(error == .webSocket(.wrongMasking))
             await server.close()
         }
 

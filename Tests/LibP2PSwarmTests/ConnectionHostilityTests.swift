@@ -252,6 +252,21 @@ struct `A connection with a hostile other end` {
         #expect(pair.listener.takeEvents().inbound == nil)
     }
 
+    @Test func `takes a peer's streams while as many of its own wait for the peer's answer`() throws {
+        var limits = ConnectionLimits()
+        limits.negotiatingStreamCountMax = 10
+        var pair = try ConnectionPair(limits: limits)
+        pair.exchange()
+        for _ in 0..<10 { _ = try pair.listener.open(["/never/1"], now: .zero) }
+        // The peer does not answer these, and opens one of its own.
+        while pair.listener.hasOutput { _ = pair.listener.takeOutput(now: .zero) }
+        _ = (pair.listener.takeEvents(), try pair.dialer.open(["/echo/1.0.0"], now: .zero))
+        let there = pair.dialer.takeOutput(now: .zero)
+        pair.listener.receive(there, now: .zero) { $0 == "/echo/1.0.0" }
+        #expect(pair.listener.refusedNegotiations == 0)
+        #expect(pair.listener.takeEvents().inbound != nil)
+    }
+
     @Test func `asks a silent peer for a sign of life even if an earlier ping was never answered`() throws {
         var pair = try ConnectionPair()
         pair.exchange()
@@ -332,11 +347,11 @@ struct `A connection with a hostile other end` {
                 frames += [0, 1, 0, 1] + withUnsafeBytes(of: number.bigEndian) { Array($0) } + [0, 0, 0, 0]
             }
             pair.listener.receive(try pair.dialer.channel?.send(frames) ?? [], now: .zero) { _ in true }
-            #expect(pair.listener.streamCount <= 128)
-            #expect(pair.listener.heldByteCount < 100_000)
+            #expect(pair.listener.streamCount <= 256)
+            #expect(pair.listener.heldByteCount < 200_000)
             while !pair.listener.takeOutput(now: .zero).isEmpty {}
         }
         #expect(pair.listener.takeEvents().inbound == nil)
-        #expect(pair.listener.negotiationDeadlines.count <= 128)
+        #expect(pair.listener.negotiationDeadlines.count <= 256)
     }
 }

@@ -79,7 +79,7 @@ struct `Random lives of swarms` {
             #expect(node.swarm.links.isEmpty && node.swarm.streams.isEmpty && node.swarm.pendingDials.isEmpty, "replay: seed \(seed)")
             #expect(
                 node.swarm.ladders.isEmpty && node.swarm.attemptPeers.isEmpty && node.swarm.deadlines.count == 0, "replay: seed \(seed)")
-            #expect(node.swarm.heldByteCount == 0)
+            #expect(node.swarm.heldByteCount == node.swarm.addressBook.heldByteCount)
         }
     }
 }
@@ -99,8 +99,13 @@ struct `An address book` {
         #expect(book.addresses(of: peer, now: .seconds(899)) == [try self.address(3), try self.address(2), try self.address(1)])
         #expect(book.addresses(of: peer, now: .seconds(900)) == [try self.address(3), try self.address(2)])
         #expect(book.addresses(of: peer, now: .seconds(1_800)) == [try self.address(3)])
+        book.remove(try self.address(1), of: peer)
+        #expect(book.addresses(of: peer, now: .zero) == [try self.address(3), try self.address(2)])
+        // What the user gave is never forgotten: whoever else answers there for a while only puts it last.
         book.remove(try self.address(3), of: peer)
-        #expect(book.addresses(of: peer, now: .zero).count == 2)
+        #expect(book.addresses(of: peer, now: .zero) == [try self.address(2), try self.address(3)])
+        book.add([try self.address(3)], of: peer, from: .connected, now: .zero)
+        #expect(book.addresses(of: peer, now: .zero) == [try self.address(3), try self.address(2)])
         book.add([try self.address(4).appending(.p2p(KnownNode(2).id))], of: peer, from: .signed, now: .zero)
         #expect(book.addresses(of: peer, now: .zero).count == 2)
     }
@@ -114,6 +119,63 @@ struct `An address book` {
         #expect(book.addresses(of: node.id, now: .zero) == [try self.address(1)])
         #expect(book.add(PeerRecord(peerID: node.id, sequence: 3, addresses: [try self.address(3)]), now: .zero) == true)
         #expect(book.addresses(of: node.id, now: .zero) == [try self.address(3)])
+    }
+
+    @Test func `keeps what a peer told itself, whatever record of it others bring`() throws {
+        let node = try KnownNode(1)
+        var book = AddressBook()
+        func record(_ sequence: UInt64, _ number: Int) throws -> PeerRecord {
+            PeerRecord(peerID: node.id, sequence: sequence, addresses: [try self.address(number)])
+        }
+        book.add([try self.address(8)], of: node.id, from: .hearsay, now: .zero)
+        book.add([try self.address(9)], of: node.id, from: .identified, now: .zero)
+        #expect(book.add(try record(5, 1), now: .zero) == true)
+        // An old one says nothing, a newer one is one more place to try; the next takes its place and nothing else.
+        #expect(book.add(try record(4, 2), from: .exchanged, now: .zero) == false)
+        #expect(book.addresses(of: node.id, now: .zero) == [try self.address(1)])
+        #expect(book.add(try record(7, 3), from: .exchanged, now: .zero) == true)
+        #expect(book.addresses(of: node.id, now: .zero) == [try self.address(1), try self.address(3)])
+        #expect(book.add(try record(8, 4), from: .exchanged, now: .zero) == true)
+        #expect(book.addresses(of: node.id, now: .zero) == [try self.address(1), try self.address(4)])
+        // The peer's own word counts by its own number.
+        #expect(book.add(try record(6, 5), now: .zero) == true)
+        #expect(book.addresses(of: node.id, now: .zero) == [try self.address(5)])
+    }
+
+    @Test func `holds no more bytes than its bounds, however long the addresses are`() throws {
+        var book = AddressBook()
+        let long = try (0..<8).map { try Multiaddr(text: "/dns4/\(String(repeating: "a", count: 248))\($0).ex/tcp/1/ws") }
+        #expect(throws: MultiaddrError.self) { try Multiaddr(text: "/dns4/\(String(repeating: "a", count: 254))/tcp/1") }
+        let configured = try PeerID(parsing: [0, 1, 0])
+        book.add([try self.address(0)], of: configured, from: .configured, now: .zero)
+        for number in 0..<5_000 {
+            let peer = try PeerID(parsing: [0, 3, 1, UInt8(number >> 8), UInt8(number & 255)])
+            book.add(long, of: peer, from: .signed, now: .milliseconds(number))
+            #expect(book.heldByteCount <= AddressBook.byteCountMax)
+        }
+        #expect(book.addresses(of: configured, now: .zero).count == 1)
+        let last = try PeerID(parsing: [0, 3, 1, UInt8(4_999 >> 8), UInt8(4_999 & 255)])
+        let kept = book.addresses(of: last, now: .zero)
+        #expect((1..<8).contains(kept.count))
+        #expect(kept.reduce(0) { $0 + $1.bytes.count } <= AddressBook.addressByteCountMax)
+        for peer in [configured] + (0..<5_000).compactMap({ try? PeerID(parsing: [0, 3, 1, UInt8($0 >> 8), UInt8($0 & 255)]) }) {
+            book.removeAll(of: peer)
+        }
+        #expect(book.heldByteCount == 0)
+    }
+
+    @Test func `forgets peers of a household that has many before those of others`() throws {
+        var book = AddressBook()
+        let honest = try (1...100).map { try PeerID(parsing: [0, 2, 9, UInt8($0)]) }
+        for (number, peer) in honest.enumerated() {
+            book.add([try self.address(1)], of: peer, from: .signed, household: [UInt8(number)], now: .zero)
+        }
+        for number in 0..<10_000 {
+            let peer = try PeerID(parsing: [0, 3, 1, UInt8(number >> 8), UInt8(number & 255)])
+            book.add([try self.address(1)], of: peer, from: .signed, household: [1, 2, 3, 4], now: .seconds(1))
+        }
+        #expect(book.peerCount <= AddressBook.peerCountMax)
+        #expect(honest.allSatisfy { book.addresses(of: $0, now: .seconds(1)).count == 1 })
     }
 
     @Test func `holds no more peers and addresses than its bounds, and keeps what the user gave`() throws {

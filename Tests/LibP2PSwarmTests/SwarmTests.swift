@@ -25,7 +25,7 @@ struct `A swarm` {
         #expect(one.received[id] == bytes)
         #expect(one.events.last == .ended(id))
         #expect(one.swarm.streamCount == 0 && other.swarm.streamCount == 0)
-        #expect(one.swarm.heldByteCount == 0 && other.swarm.heldByteCount == 0)
+        #expect(one.swarm.heldByteCount == one.swarm.addressBook.heldByteCount && other.swarm.heldByteCount == 0)
     }
 
     @Test func `of three, each talks to both others`() throws {
@@ -244,6 +244,95 @@ struct `A swarm` {
         world.connect(2, to: 0)
         world.nodes[0].swarm.shutDown(now: world.now)
         world.run()
-        for node in world.nodes { #expect(node.swarm.links.isEmpty && node.swarm.peers.isEmpty && node.swarm.heldByteCount == 0) }
+        for node in world.nodes {
+            #expect(node.swarm.links.isEmpty && node.swarm.peers.isEmpty)
+            #expect(node.swarm.heldByteCount == node.swarm.addressBook.heldByteCount)
+        }
+    }
+
+    @Test func `ends a dial whose only handshake its owner closes, and goes on with the next address`() throws {
+        let world = try SwarmWorld(seed: 12, nodeCount: 2)
+        let (one, other) = (world.nodes[0], world.nodes[1])
+        for isLast in [true, false] {
+            // A pipe that stands, and a handshake that does not move.
+            one.swarm.dial(
+                other.id, at: isLast ? [other.address] : [other.address, try Multiaddr(text: "/ip4/192.0.2.1/tcp/1")], now: world.now)
+            var dials: [ConnectionID] = []
+            while let command = one.swarm.nextCommand() { if case .dial(let id, _) = command { dials.append(id) } }
+            let id = try #require(dials.first)
+            one.swarm.dialled(id, now: world.now)
+            one.swarm.close(id, now: world.now)
+            #expect(one.swarm.ladders[other.id] == nil || !isLast)
+            #expect(one.swarm.attemptPeers[id] == nil)
+            if !isLast { one.swarm.disconnect(other.id, now: world.now) }
+            #expect(one.swarm.ladders.isEmpty && one.swarm.attemptPeers.isEmpty)
+            one.swarm.backoffs = [:]
+        }
+    }
+
+    @Test func `passes over a connection on which its peer takes no more streams, and dials a new one`() throws {
+        let world = try SwarmWorld(seed: 13, nodeCount: 2)
+        let (one, other) = (world.nodes[0], world.nodes[1])
+        other.swarm.serve("/echo/1.0.0")
+        world.connect(0, to: 1)
+        let old = try #require(one.swarm.connections(to: other.id).first)
+        // Open streams go on, so the connection stays for a while.
+        let stream = try world.openStream(0, to: 1)
+        let link = try #require(one.swarm.links[old.id])
+        link.value.hasGoneAway = true
+        #expect(one.swarm.preferredConnection(to: other.id) == nil)
+        let known = one.swarm.dial(other.id, at: [other.address], now: world.now)
+        #expect(known == nil)
+        world.run(for: .seconds(1))
+        #expect(one.swarm.connections(to: other.id).count == 2)
+        #expect(one.swarm.preferredConnection(to: other.id)?.id != old.id)
+        #expect(one.swarm.connection(of: stream)?.id == old.id)
+        _ = try world.openStream(0, to: 1)
+    }
+
+    @Test func `counts what sessions have seen, of connections that stand and of those that are over`() throws {
+        var limits = SwarmLimits()
+        limits.connection.negotiatingStreamCountMax = 4
+        let world = try SwarmWorld(seed: 14, nodeCount: 2, limits: limits)
+        let (one, other) = (world.nodes[0], world.nodes[1])
+        world.connect(0, to: 1)
+        let link = try #require(one.swarm.links.values.first)
+        for _ in 0..<10 { _ = try link.value.connection.session.open(now: world.now) }
+        one.swarm.touch(link)
+        one.swarm.settle(now: world.now)
+        world.run(for: .seconds(1))
+        #expect(other.swarm.counters.refusedNegotiations == 0)
+        #expect(other.swarm.totalCounters.refusedNegotiations == 6)
+        one.swarm.disconnect(other.id, now: world.now)
+        world.run(for: .seconds(1))
+        #expect(other.swarm.counters.refusedNegotiations == 6)
+        #expect(other.swarm.totalCounters == other.swarm.counters)
+        #expect(one.swarm.counters.sessions.lateFrames == one.swarm.totalCounters.sessions.lateFrames)
+    }
+
+    @Test func `says why a pipe is over, or was not taken`() throws {
+        let world = try SwarmWorld(seed: 15, nodeCount: 1)
+        let node = world.nodes[0]
+        let address = try Multiaddr(text: "/ip4/192.0.2.1/tcp/1/ws")
+        let accepted = node.swarm.accepted(from: address, now: world.now)
+        let id = try #require(accepted)
+        node.swarm.endOfInput(id, violation: .textFrame, now: world.now)
+        node.swarm.refused(.noDescriptors, from: address, now: world.now)
+        world.pump()
+        #expect(node.events.handshakeFailures == [.webSocket(.textFrame)])
+        #expect(node.events.refusals == [.noDescriptors])
+        #expect(node.swarm.counters.brokenPipes == 1)
+        #expect(node.swarm.counters.refusedPipes == 1)
+    }
+
+    @Test func `keeps so many bytes of what a peer says that it speaks, and counts them`() throws {
+        let world = try SwarmWorld(seed: 16, nodeCount: 2)
+        let (one, other) = (world.nodes[0], world.nodes[1])
+        world.connect(0, to: 1)
+        let before = one.swarm.heldByteCount
+        one.swarm.learned((0..<200).map { "/\($0)" + String(repeating: "x", count: 400) }, of: other.id, now: world.now)
+        let kept = one.swarm.protocolIDs(of: other.id)
+        #expect(kept.count == 20)
+        #expect((8_000..<10_000).contains(one.swarm.heldByteCount - before))
     }
 }

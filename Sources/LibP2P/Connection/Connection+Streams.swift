@@ -118,12 +118,19 @@ extension Connection {
 
     private mutating func wasOpenedByPeer(_ id: YamuxStreamID, now: Duration) {
         // While it negotiates, a stream counts as one of the owner's: the session's limit of unaccepted ones is for those who wait.
-        guard self.negotiations.count < self.limits.negotiatingStreamCountMax else {
+        guard !self.negotiatesTooMany else {
             self.refusedNegotiations += 1
             return self.session.reset(id)
         }
         self.session.accept(id)
         self.negotiate(id, .listener(MultistreamListener()), now: now)
+    }
+
+    /// Our own streams take no place of the peer's.
+    private var negotiatesTooMany: Bool {
+        let maximum = self.limits.negotiatingStreamCountMax
+        guard self.negotiations.count >= maximum else { return false }
+        return self.negotiations.values.count { if case .listener = $0.side { true } else { false } } >= maximum
     }
 
     private mutating func negotiate(_ id: YamuxStreamID, _ side: StreamNegotiation.Side, now: Duration) {

@@ -146,7 +146,9 @@ extension Connection {
     public mutating func close(_ reason: ConnectionClosing = .requested) { self.end(.closedHere(reason)) }
 
     /// The pipe has ended: the other side sends no more, or it broke.
-    public mutating func pipeEnded() { self.end(.pipeEnded(at: self.step)) }
+    public mutating func pipeEnded(_ violation: WebSocketError? = nil) {
+        self.end(violation.map { .webSocket($0) } ?? .pipeEnded(at: self.step))
+    }
 
     /// Nothing is said to the other side where it can no longer be heard or trusted.
     mutating func end(_ reason: ConnectionError) {
@@ -157,7 +159,7 @@ extension Connection {
             self.session.close()
             self.channel?.stopReceiving()
         case .session: self.channel?.stopReceiving()
-        case .security, .handshake, .muxer, .timedOut, .pipeEnded, .encryption, .peerSilent:
+        case .security, .handshake, .muxer, .timedOut, .pipeEnded, .webSocket, .encryption, .peerSilent:
             self.session.connectionEnded()
             self.channel = nil
         }

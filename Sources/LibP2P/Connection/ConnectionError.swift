@@ -10,6 +10,8 @@ public enum ConnectionError: Error, Equatable, Sendable {
     case timedOut(at: ConnectionStep)
     /// The other side ended the pipe, or it broke.
     case pipeEnded(at: ConnectionStep)
+    /// The other side broke a rule of the WebSocket that is the pipe.
+    case webSocket(WebSocketError)
     /// Encrypted bytes were not what the other side sent.
     case encryption(NoiseError)
     /// The session above the encryption ended; see there whose doing it was.
@@ -42,6 +44,7 @@ extension ConnectionError: CustomStringConvertible {
         case .muxer(let error): "agreeing on the multiplexer: \(error)"
         case .timedOut(let step): "\(step) was not over in time"
         case .pipeEnded(let step): "the other side ended the connection during \(step)"
+        case .webSocket(let error): error.description
         case .encryption(let error): error.description
         case .session(let error): error.description
         case .idle: "the connection was not used for long"

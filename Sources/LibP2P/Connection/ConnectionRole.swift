@@ -42,8 +42,9 @@ public struct ConnectionLimits: Equatable, Sendable {
     public var keepAliveInterval: Duration? = .seconds(30)
     /// And if nothing comes for this long after, the connection ends.
     public var keepAliveTimeout = Duration.seconds(20)
-    /// How many streams of the peer may negotiate at the same time. Further ones are reset.
-    public var negotiatingStreamCountMax = 128
+    /// How many streams of the peer may negotiate at the same time. Further ones are reset. As many as a peer may open before it has an
+    /// answer (libp2p's yamux specification, "ACK backlog & backpressure").
+    public var negotiatingStreamCountMax = 256
     public var yamux = YamuxLimits()
 
     public init() {}

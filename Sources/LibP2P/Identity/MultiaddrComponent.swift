@@ -184,12 +184,16 @@ extension Multiaddr.Component {
 
     // MARK: Names
 
+    /// Most bytes of a name. Source: RFC 1035, section 2.3.4: 255 on the wire, which are 253 as text.
+    static let nameByteCountMax = 253
+
     /// A name that comes back from text as it went in, and that a terminal shows as it is.
     private init?(_ code: MultiaddrProtocol, name: String) {
         let isInOrder =
             code == .unix
             ? name.utf8.count > 1 && name.utf8.first == 0x2f && name.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7f }
-            : !name.isEmpty && name.utf8.allSatisfy { (0x21...0x7e).contains($0) && $0 != 0x2f }
+            : (1...Self.nameByteCountMax).contains(name.utf8.count)
+                && name.utf8.allSatisfy { (0x21...0x7e).contains($0) && $0 != 0x2f }
         guard isInOrder else { return nil }
         switch code {
         case .ip6zone: self = .ip6zone(name)

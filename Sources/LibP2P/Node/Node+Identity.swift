@@ -65,10 +65,12 @@ extension Node {
         guard self.swarm.isConnected(to: peer) else { return }
         if let addresses = found.record?.addresses ?? found.listenAddresses {
             let usable = self.usable(addresses, of: peer)
+            let household = self.swarm.connections(to: peer).first?.household
             if let record = found.record {
-                self.swarm.addressBook.add(PeerRecord(peerID: peer, sequence: record.sequence, addresses: usable), now: now)
+                let known = PeerRecord(peerID: peer, sequence: record.sequence, addresses: usable)
+                self.swarm.addressBook.add(known, household: household, now: now)
             } else {
-                self.swarm.addressBook.add(usable, of: peer, from: .identified, now: now)
+                self.swarm.addressBook.add(usable, of: peer, from: .identified, household: household, now: now)
             }
             if let kad = self.kad { self.swarm.update(kad, now: now) { $0.learn(usable, of: peer) } }
             // It has its own rule for which of them it dials.

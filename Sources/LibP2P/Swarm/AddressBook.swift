@@ -1,4 +1,4 @@
-/// Where peers can be reached, as far as it is known: bounded, with expiry, and what a peer signed itself comes first.
+/// Where peers can be reached, as far as it is known: bounded in number and bytes, with expiry, and what a peer signed itself comes first.
 public struct AddressBook: Sendable {
     /// How an address became known. What is worth more comes later.
     public enum Source: Int, Comparable, Sendable {
@@ -23,60 +23,110 @@ public struct AddressBook: Sendable {
         var source: Source
         /// `nil`: never.
         var expiry: Duration?
+        /// Somebody else answered there, and the user gave the address: it is tried last.
+        var isDoubted = false
+        let byteCount: Int
+
+        init(_ address: Multiaddr, _ source: Source, expiry: Duration?) {
+            self.address = address
+            self.source = source
+            self.expiry = expiry
+            self.byteCount = address.bytes.count
+        }
+
+        var rank: Int { self.isDoubted ? -1 : self.source.rawValue }
     }
 
     struct Peer: Sendable {
         var entries: [Entry] = []
+        /// Of the record that the peer gave us itself.
         var recordSequence: UInt64?
+        /// Of its record by others' hands.
+        var exchangedSequence: UInt64?
+        /// Behind which address it is, as ``ConnectionInfo/household`` says; `nil` while it was never connected.
+        var household: [UInt8]?
         /// When something was last said about the peer.
         var lastChange: Duration
 
         /// Whether we know of it only from others.
         var isUnmet: Bool { self.entries.allSatisfy { $0.source <= .exchanged } }
         var isConfigured: Bool { self.entries.contains { $0.source == .configured } }
+
+        /// About what it takes to keep it.
+        var heldByteCount: Int { self.entries.reduce(192) { $0 + 128 + 2 * $1.byteCount } }
     }
 
-    /// Peers that are remembered. Those that we know only from others go first, and the one of which nothing was heard for longest.
+    /// Peers that are remembered. Those that we know only from others go first; then those of the household that has most, and among them
+    /// the one of which nothing was heard for longest.
     public static let peerCountMax = 4_096
     /// Addresses of one peer. As many as one dial tries.
     public static let addressCountMax = 32
+    /// Bytes of one peer's addresses: those of a peer with very many take half of it.
+    public static let addressByteCountMax = KadAddress.byteCountOfPeerMax
+    /// Bytes that all peers together take here: those of all peers with eight addresses each.
+    public static let byteCountMax = 8 << 20
     /// How long an address holds that nobody confirms. As go-libp2p keeps what it heard of connected peers.
     public static let lifetime = Duration.seconds(1_800)
     /// How long an address holds that another peer told.
     public static let hearsayLifetime = Duration.seconds(600)
 
     private var peers: [PeerID: Peer] = [:]
+    /// About how many bytes the book takes.
+    public private(set) var heldByteCount = 0
 
     public init() {}
 
     public var peerCount: Int { self.peers.count }
 
+    private mutating func set(_ peer: PeerID, _ known: Peer?) {
+        self.heldByteCount += (known?.heldByteCount ?? 0) - (self.peers[peer]?.heldByteCount ?? 0)
+        self.peers[peer] = known
+    }
+
     /// Adds addresses of a peer. One that names another peer at its end is left out.
-    public mutating func add(_ addresses: some Sequence<Multiaddr>, of peer: PeerID, from source: Source, now: Duration) {
+    ///
+    /// - Parameter household: of a connected peer, as ``ConnectionInfo/household`` says.
+    public mutating func add(
+        _ addresses: some Sequence<Multiaddr>, of peer: PeerID, from source: Source, household: [UInt8]? = nil, now: Duration
+    ) {
         var known = self.peers[peer] ?? Peer(lastChange: now)
         known.lastChange = now
+        known.household = household ?? known.household
         let lifetime = source == .hearsay ? Self.hearsayLifetime : Self.lifetime
         let expiry = source == .configured ? nil : now + lifetime
         for address in addresses.lazy.prefix(Self.addressCountMax) where address.peerID == nil || address.peerID == peer {
-            Self.add(Entry(address: address.withoutPeerID, source: source, expiry: expiry), to: &known)
+            Self.add(Entry(address.withoutPeerID, source, expiry: expiry), to: &known)
         }
-        guard !known.entries.isEmpty else { return }
-        if self.peers[peer] == nil, !self.makeRoom(forUnmet: known.isUnmet, now: now) { return }
-        self.peers[peer] = known
+        guard !known.entries.isEmpty, self.makeRoom(for: peer, known, now: now) else { return }
+        self.set(peer, known)
     }
 
     /// Takes a peer's signed record, unless a newer one is known. The addresses of the older one are forgotten.
     ///
-    /// - Parameter source: `exchanged` where it came through another peer.
+    /// One that came through another peer (`exchanged`) takes the place only of what others said, so that nobody makes us forget what the
+    /// peer told us itself.
+    ///
     /// - Returns: whether it was new.
     @discardableResult
-    public mutating func add(_ record: PeerRecord, from source: Source = .signed, now: Duration) -> Bool {
-        let known = self.peers[record.peerID]?.recordSequence
-        guard known.map({ $0 <= record.sequence }) ?? true else { return false }
-        self.peers[record.peerID]?.entries.removeAll { $0.source <= .identified || $0.source == .signed }
-        self.add(record.addresses, of: record.peerID, from: source, now: now)
-        self.peers[record.peerID]?.recordSequence = record.sequence
-        return known != record.sequence
+    public mutating func add(
+        _ record: PeerRecord, from source: Source = .signed, household: [UInt8]? = nil, now: Duration
+    ) -> Bool {
+        let known = self.peers[record.peerID]
+        let isOthers = source <= .exchanged
+        let sequence = isOthers ? [known?.recordSequence, known?.exchangedSequence].compactMap { $0 }.max() : known?.recordSequence
+        guard sequence.map({ $0 <= record.sequence }) ?? true else { return false }
+        if var known {
+            known.entries.removeAll { isOthers ? $0.source <= .exchanged : $0.source <= .identified || $0.source == .signed }
+            self.set(record.peerID, known)
+        }
+        self.add(record.addresses, of: record.peerID, from: source, household: household, now: now)
+        if isOthers {
+            self.peers[record.peerID]?.exchangedSequence = record.sequence
+        } else {
+            self.peers[record.peerID]?.recordSequence = record.sequence
+        }
+        if self.peers[record.peerID]?.entries.isEmpty == true { self.set(record.peerID, nil) }
+        return sequence != record.sequence
     }
 
     private static func add(_ entry: Entry, to peer: inout Peer) {
@@ -85,57 +135,88 @@ public struct AddressBook: Sendable {
             peer.entries[index].source = max(peer.entries[index].source, entry.source)
             let expiry = peer.entries[index].expiry
             peer.entries[index].expiry = expiry.flatMap { old in entry.expiry.map { max(old, $0) } }
-        } else if peer.entries.count < Self.addressCountMax {
-            peer.entries.append(entry)
-        } else if let worst = peer.entries.indices.min(by: { peer.entries[$0].source < peer.entries[$1].source }),
-            peer.entries[worst].source <= entry.source
-        {
-            peer.entries[worst] = entry
+            if entry.source == .connected { peer.entries[index].isDoubted = false }
+            return
         }
+        // What the user gave is never left out for its length.
+        let room = entry.source == .configured ? .max : Self.addressByteCountMax - entry.byteCount
+        guard room >= 0 else { return }
+        var kept = peer.entries
+        while kept.count >= Self.addressCountMax || kept.reduce(0, { $0 + $1.byteCount }) > room {
+            guard let worst = kept.indices.min(by: { kept[$0].source < kept[$1].source }), kept[worst].source <= entry.source,
+                kept[worst].source < .configured
+            else { return }
+            // The newer ones of one kind: an older one may have been tried.
+            kept.remove(at: worst)
+        }
+        peer.entries = kept + [entry]
     }
 
     /// The addresses that still hold, the ones that the peer signed or the user gave first.
     public func addresses(of peer: PeerID, now: Duration) -> [Multiaddr] {
         guard let known = self.peers[peer] else { return [] }
         let live = known.entries.filter { entry in entry.expiry.map { $0 > now } ?? true }
-        return live.sorted { $0.source > $1.source }.map(\.address)
+        return live.sorted { $0.rank > $1.rank }.map(\.address)
     }
 
     /// The same for a dial, with what strangers say apart.
     func dialAddresses(of peer: PeerID, now: Duration) -> DialAddresses {
         let live = (self.peers[peer]?.entries ?? []).filter { entry in entry.expiry.map { $0 > now } ?? true }
-        let sorted = live.sorted { $0.source > $1.source }
+        let sorted = live.sorted { $0.rank > $1.rank }
         return DialAddresses(
             own: sorted.filter { $0.source > .hearsay }.map(\.address), hearsay: sorted.filter { $0.source == .hearsay }.map(\.address))
     }
 
-    /// An address led to somebody else.
+    /// An address led to somebody else. One that the user gave stays, and is tried last: whoever has it for a while does not take it away.
     public mutating func remove(_ address: Multiaddr, of peer: PeerID) {
-        self.peers[peer]?.entries.removeAll { $0.address == address.withoutPeerID }
-        if self.peers[peer]?.entries.isEmpty == true { self.peers[peer] = nil }
+        guard var known = self.peers[peer] else { return }
+        let address = address.withoutPeerID
+        known.entries.removeAll { $0.address == address && $0.source != .configured }
+        for index in known.entries.indices where known.entries[index].address == address { known.entries[index].isDoubted = true }
+        self.set(peer, known.entries.isEmpty ? nil : known)
     }
 
-    public mutating func removeAll(of peer: PeerID) { self.peers[peer] = nil }
+    public mutating func removeAll(of peer: PeerID) { self.set(peer, nil) }
+
+    /// Drops what has expired, and then peers that were quiet for long: unmet ones first, then those of whom a household has many, and never
+    /// one that the user gave. An unmet one takes no other's place, so that nobody can make us forget whom we know by naming many whom we
+    /// do not.
+    ///
+    /// - Returns: whether there is room for the peer as it is to be.
+    private mutating func makeRoom(for peer: PeerID, _ new: Peer, now: Duration) -> Bool {
+        guard !self.hasRoom(for: peer, new) else { return true }
+        let expired = self.peers.filter { _, known in !known.entries.contains { $0.expiry.map { $0 > now } ?? true } }.keys
+        for other in expired where other != peer { self.set(other, nil) }
+        guard !self.hasRoom(for: peer, new) else { return true }
+        var candidates = self.peers.filter { $0.key != peer && $0.value.isUnmet && !$0.value.isConfigured }.keys.sorted(by: self.isQuieter)
+        if !new.isUnmet { candidates += self.metPeers(without: peer) }
+        // An eighth at a time, so that a flood of new names does not cost a walk for each.
+        for other in candidates.prefix(Self.peerCountMax / 8) { self.set(other, nil) }
+        return self.hasRoom(for: peer, new) || new.isConfigured
+    }
+
+    private func hasRoom(for peer: PeerID, _ new: Peer) -> Bool {
+        let known = self.peers[peer]
+        let byteCount = self.heldByteCount - (known?.heldByteCount ?? 0) + new.heldByteCount
+        return (known != nil || self.peers.count < Self.peerCountMax) && byteCount <= Self.byteCountMax
+    }
+
+    /// Those that may go: first the quietest of the household that has most, and so on, until all households have as many.
+    private func metPeers(without peer: PeerID) -> [PeerID] {
+        let met = self.peers.filter { $0.key != peer && !$0.value.isUnmet && !$0.value.isConfigured }.keys.sorted(by: self.isQuieter)
+        var places: [[UInt8]: Int] = [:]
+        // How many of the same household were heard of later.
+        var ranked: [(peer: PeerID, place: Int, order: Int)] = []
+        for (order, peer) in met.reversed().enumerated() {
+            let household = self.peers[peer]?.household ?? peer.bytes
+            ranked.append((peer, places[household, default: 0], met.count - order))
+            places[household, default: 0] += 1
+        }
+        return ranked.sorted { $0.place == $1.place ? $0.order < $1.order : $0.place > $1.place }.map(\.peer)
+    }
 
     /// Of two that were quiet for as long the lower id goes first, so that a seed replays.
-    private static func isQuieter(_ left: (key: PeerID, value: Peer), _ right: (key: PeerID, value: Peer)) -> Bool {
-        (left.value.lastChange, left.key) < (right.value.lastChange, right.key)
-    }
-
-    /// Drops what has expired, and then peers that were quiet for long: unmet ones first, and never one that the user gave. An unmet one
-    /// takes no other's place, so that nobody can make us forget whom we know by naming many whom we do not.
-    ///
-    /// - Returns: whether there is room.
-    private mutating func makeRoom(forUnmet isUnmet: Bool, now: Duration) -> Bool {
-        guard self.peers.count >= Self.peerCountMax else { return true }
-        self.peers = self.peers.filter { _, peer in peer.entries.contains { $0.expiry.map { $0 > now } ?? true } }
-        guard self.peers.count >= Self.peerCountMax else { return true }
-        var candidates = self.peers.filter { $0.value.isUnmet }
-        if candidates.isEmpty, !isUnmet { candidates = self.peers.filter { !$0.value.isConfigured } }
-        // An eighth at a time, so that a flood of new names does not cost a walk for each.
-        for (peer, _) in candidates.sorted(by: Self.isQuieter).prefix(Self.peerCountMax / 8) {
-            self.peers[peer] = nil
-        }
-        return self.peers.count < Self.peerCountMax
+    private func isQuieter(_ left: PeerID, _ right: PeerID) -> Bool {
+        (self.peers[left]?.lastChange ?? .zero, left) < (self.peers[right]?.lastChange ?? .zero, right)
     }
 }

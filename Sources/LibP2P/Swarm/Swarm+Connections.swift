@@ -25,9 +25,9 @@ extension Swarm {
     ) -> ConnectionID? {
         defer { self.settle(now: now) }
         let pending = dial.flatMap { self.pendingDials.removeValue(forKey: $0) }
-        guard self.streams[stream]?.request == nil, self.streams[stream] != nil, dial == nil || pending != nil,
-            role == .dialer || self.refusalOfPipe(from: address, now: now) == nil
-        else {
+        let refusal = role == .dialer ? nil : self.refusalOfPipe(from: address, now: now)
+        if let refusal { self.refuse(refusal, from: address) }
+        guard self.streams[stream]?.request == nil, self.streams[stream] != nil, dial == nil || pending != nil, refusal == nil else {
             self.dropStream(stream, now: now)
             if let dial, let pending { self.attemptFailed(dial, of: peer, address: pending.raw.address, .pipe(.unreachable), now: now) }
             return nil
@@ -165,13 +165,16 @@ extension Swarm {
         switch event {
         case .established(let peer, _): self.established(link, peer, now: now)
         case .closed(let error): self.closed(link, error, now: now)
-        case .roundTrip, .canOpen, .wentAway: break
+        case .wentAway: link.value.hasGoneAway = true
+        case .roundTrip, .canOpen: break
         case .opened(let yamux, let protocolID): self.streamOpened(yamux, protocolID, of: link, now: now)
         case .failed(let yamux, let failure): self.streamFailed(yamux, failure, of: link)
         case .inbound(let yamux, let protocolID): self.streamInbound(yamux, protocolID, of: link, now: now)
         case .readable(let yamux): self.streamReadable(yamux, of: link, now: now)
         case .ended(let yamux): self.streamEnded(yamux, of: link, now: now)
-        case .reset(let yamux, _): self.streamLost(yamux, of: link, now: now)
+        case .reset(let yamux, let origin):
+            if origin == .session { self.counters.brokenStreams += 1 }
+            self.streamLost(yamux, of: link, now: now)
         case .finished(let yamux): self.streamFinished(yamux, of: link)
         case .writable(let yamux): self.streamWritable(yamux, of: link, now: now)
         case .peerStoppedReading: break  // What is written is refused, and the end follows when all was read.
@@ -196,7 +199,9 @@ extension Swarm {
         link.value.info = info
         link.value.connection.isKeptOpen = self.protectedPeers.contains(peer)
         self.peers[peer, default: SwarmPeer()].connections.append(link.value.id)
-        if link.value.isOutbound { self.addressBook.add([link.value.address], of: peer, from: .connected, now: now) }
+        if link.value.isOutbound {
+            self.addressBook.add([link.value.address], of: peer, from: .connected, household: info.household, now: now)
+        }
         self.endDial(of: peer, winner: info, now: now)
         self.events.append(.connected(info))
         self.tellMachines(.connected(info))
@@ -272,6 +277,7 @@ extension Swarm {
         if !link.value.isOutbound { self.countInbound(link.value.address, by: -1) }
         let isEstablished = link.value.connection.step == .established
         if isEstablished { self.establishedCount -= 1 }
+        self.counters.count(link)
         for stream in link.value.streams.values.sorted() { self.streamIsGone(stream, failure: .ended, now: now) }
         link.value.streams = [:]
         if let info = link.value.info {
@@ -302,6 +308,10 @@ extension Swarm {
     private mutating func handshakeFailed(_ link: Owned<SwarmLink>, _ error: ConnectionError, isEstablished: Bool, now: Duration) {
         self.inboundHandshakes.remove(link.value.id)
         if case .closedHere(let closing) = error, closing == .otherDialWon || closing == .requested {
+            // Of a dial that goes on it is one attempt that came to nothing.
+            if closing == .requested, let peer = self.attemptPeers[link.value.id], self.ladders[peer] != nil {
+                return self.attemptFailed(link.value.id, of: peer, address: link.value.address, .connection(error), now: now)
+            }
             self.attemptPeers[link.value.id] = nil
             return
         }
@@ -387,5 +397,13 @@ extension Swarm {
         self.counters.trimmedConnections += 1
         greatest.value.connection.close(.memory)
         self.touch(greatest)
+    }
+}
+
+extension SwarmCounters {
+    /// Adds what a connection's session has seen.
+    mutating func count(_ link: Owned<SwarmLink>) {
+        self.refusedNegotiations += link.value.connection.refusedNegotiations
+        self.sessions.add(link.value.connection.counters)
     }
 }

@@ -98,13 +98,20 @@ extension Swarm {
     /// Which protocols a peer serves is known: identify said so. Machines hear of it, and streams for these open without a question.
     public mutating func learned(_ protocolIDs: [String], of peer: PeerID, now: Duration) {
         guard self.peers[peer] != nil else { return }
-        self.peers[peer]?.protocolIDs = Set(protocolIDs.prefix(Self.protocolCountOfPeerMax))
+        var room = Self.protocolByteCountOfPeerMax
+        let kept = protocolIDs.prefix(Self.protocolCountOfPeerMax).prefix { name in
+            room -= name.utf8.count
+            return room >= 0
+        }
+        self.peers[peer]?.protocolIDs = Set(kept)
         self.tellMachines(.protocols(of: peer, protocolIDs))
         self.settle(now: now)
     }
 
     /// Protocols that are remembered of one peer. js-libp2p nodes with everything on speak about twenty.
     public static let protocolCountOfPeerMax = 128
+    /// Bytes of their names: 128 of twice the usual length.
+    public static let protocolByteCountOfPeerMax = 8_192
 
     /// What a peer is known to speak; empty while nothing is known.
     public func protocolIDs(of peer: PeerID) -> Set<String> { self.peers[peer]?.protocolIDs ?? [] }

@@ -23,8 +23,7 @@ extension Swarm {
     /// - Returns: the pipe's id; `nil` if it is to be closed at once.
     public mutating func accepted(from address: Multiaddr, now: Duration) -> ConnectionID? {
         if let refusal = self.refusalOfPipe(from: address, now: now) {
-            self.counters.refusedPipes += 1
-            self.events.append(.refused(refusal, peer: nil, address: address))
+            self.refuse(refusal, from: address)
             return nil
         }
         let id = self.newConnectionID()
@@ -32,6 +31,17 @@ extension Swarm {
             id, .listener, isOutbound: false, address: address, expecting: nil, isLimited: false, carrier: nil, now: now)
         self.settle(now: now)
         return isConnected ? id : nil
+    }
+
+    /// Somebody connected, and the shell could not take it.
+    public mutating func refused(_ refusal: SwarmRefusal, from address: Multiaddr, now: Duration) {
+        self.refuse(refusal, from: address)
+        self.settle(now: now)
+    }
+
+    mutating func refuse(_ refusal: SwarmRefusal, from address: Multiaddr) {
+        self.counters.refusedPipes += 1
+        self.events.append(.refused(refusal, peer: nil, address: address))
     }
 
     /// Bytes that came through a pipe, in order. They are decrypted where they lie.
@@ -57,14 +67,17 @@ extension Swarm {
     }
 
     /// The other end of a pipe sends no more, or the pipe broke: either way the connection is over.
-    public mutating func endOfInput(_ id: ConnectionID, now: Duration) {
+    ///
+    /// - Parameter violation: the rule of the pipe's own that the other end broke, if that is why.
+    public mutating func endOfInput(_ id: ConnectionID, violation: WebSocketError? = nil, now: Duration) {
+        if violation != nil { self.counters.brokenPipes += 1 }
         if self.pendingDials[id] != nil { return self.dialFailed(id, .refused, now: now) }
         guard let link = self.links[id] else { return }
         if link.value.closing != nil {
             self.commands.append(.close(id, afterOutput: false))
             self.forget(link)
         } else {
-            link.value.connection.pipeEnded()
+            link.value.connection.pipeEnded(violation)
             self.touch(link)
         }
         self.settle(now: now)

@@ -66,14 +66,22 @@ public struct SwarmLimits: Equatable, Sendable {
 
 /// What a swarm has seen that should be seldom.
 public struct SwarmCounters: Equatable, Sendable {
-    /// Inbound pipes that were refused before a byte was read.
+    /// Inbound pipes, circuits among them, that were refused before a byte was read.
     public internal(set) var refusedPipes = 0
+    /// Connections whose pipe broke a rule of its own.
+    public internal(set) var brokenPipes = 0
     /// Connections whose handshake failed, of either side.
     public internal(set) var failedHandshakes = 0
     /// Proved peers that were turned away.
     public internal(set) var refusedPeers = 0
     /// Streams that were turned away by a limit.
     public internal(set) var refusedStreams = 0
+    /// Streams of peers that were turned away because too many of one connection were agreeing on a protocol.
+    public internal(set) var refusedNegotiations = 0
+    /// Streams that sessions gave up: a limit was reached, or the peer broke a rule of the stream.
+    public internal(set) var brokenStreams = 0
+    /// What the sessions of connections that are over have seen; with those that stand: ``Swarm/totalCounters``.
+    public internal(set) var sessions = YamuxCounters()
     /// Streams that were reset because a machine wrote more than their readers took.
     public internal(set) var overfullStreams = 0
     /// Connections closed because too many were open, or too much memory was held.

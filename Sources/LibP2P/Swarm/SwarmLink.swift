@@ -19,6 +19,8 @@ struct SwarmLink: ~Copyable, Sendable {
     /// Why it ended, once it has and the others were told; last words may still be sent.
     var closing: ConnectionError?
     var streams: [YamuxStreamID: StreamID] = [:]
+    /// The peer takes no more streams on it.
+    var hasGoneAway = false
 
     /// What this connection was last counted with.
     var heldByteCount = 0
@@ -94,6 +96,9 @@ struct SwarmPeer: Sendable {
     var inboundStreamCounts: [String: Int] = [:]
     /// What the peer is known to speak (identify).
     var protocolIDs: Set<String> = []
+
+    /// About what it takes to keep what the peer said of itself.
+    var heldByteCount: Int { self.protocolIDs.reduce(0) { $0 + 64 + $1.utf8.count } }
 }
 
 /// After how long a peer that could not be reached may be dialled again.

@@ -11,6 +11,8 @@ public enum SwarmRefusal: Error, Hashable, Sendable, CustomStringConvertible {
     case tooManyHandshakes(maximum: Int)
     case tooManyStreams(ofProtocol: String, maximum: Int)
     case tooManyStreamsOfPeer(maximum: Int)
+    /// The process may open no further descriptor.
+    case noDescriptors
     /// We connected to ourselves.
     case ownIdentity
 
@@ -25,6 +27,7 @@ public enum SwarmRefusal: Error, Hashable, Sendable, CustomStringConvertible {
         case .tooManyHandshakes(let maximum): "\(maximum) connections are in their handshakes, which is the limit"
         case .tooManyStreams(let name, let maximum): "the peer has \(maximum) streams of \(name.prefix(128)), which is the limit"
         case .tooManyStreamsOfPeer(let maximum): "the peer has \(maximum) streams, which is the limit"
+        case .noDescriptors: "this process may open no more sockets; raise its limit of descriptors"
         case .ownIdentity: "the other side is this node itself"
         }
     }

@@ -70,6 +70,19 @@ public struct YamuxCounters: Equatable, Sendable {
     public internal(set) var unexpectedPongs = 0
     /// 1 once the peer has broken a rule; the session then ends.
     public internal(set) var violations = 0
+
+    /// Adds what another session has seen.
+    mutating func add(_ other: YamuxCounters) {
+        self.refusedStreams += other.refusedStreams
+        self.peerResets += other.peerResets
+        self.lateFrames += other.lateFrames
+        self.discardedByteCount += other.discardedByteCount
+        self.dataAfterEnd += other.dataAfterEnd
+        self.bufferOverflows += other.bufferOverflows
+        self.unansweredPings += other.unansweredPings
+        self.unexpectedPongs += other.unexpectedPongs
+        self.violations += other.violations
+    }
 }
 
 /// A number of things forgiven at once, which comes back with time.

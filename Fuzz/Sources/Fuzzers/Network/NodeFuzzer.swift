@@ -321,7 +321,8 @@ private final class NodePlay {
     private func check() {
         let limits = Self.limits
         let swarm = (
-            held: self.node.swarm.heldByteCount, connections: self.node.swarm.connectionCount, pending: self.node.swarm.pendingCount,
+            held: self.node.swarm.heldByteCount - self.node.swarm.addressBook.heldByteCount,
+            connections: self.node.swarm.connectionCount, pending: self.node.swarm.pendingCount,
             streams: self.node.swarm.streamCount, known: self.node.swarm.addressBook.peerCount
         )
         require(swarm.connections <= limits.connectionCountMax, "no more connections than may be")
@@ -329,6 +330,7 @@ private final class NodePlay {
         require(swarm.pending <= limits.dialCountMax + limits.inboundHandshakeCountMax + limits.connectionCountMax + 64, "few are pending")
         require(swarm.streams <= limits.connectionCountMax * 64, "no more streams than may be")
         require(swarm.known <= KnownPeers.identities.count + 8, "an address book has the peers that there are")
+        require(self.node.swarm.addressBook.heldByteCount <= AddressBook.byteCountMax, "an address book holds no more than it may")
         // Connections, what waits for streams, and the machines with their low limits.
         require(swarm.held <= limits.heldByteCountMax + swarm.streams * limits.pendingWriteByteCountMax + 1_048_576, "memory is bounded")
     }
