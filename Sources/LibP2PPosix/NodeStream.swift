@@ -36,7 +36,7 @@ public actor NodeStream {
             if self.hasEnded { return nil }
             if self.isGone { throw .reset }
             if Task.isCancelled { throw .cancelled }
-            precondition(self.reader == nil, "a stream is read by one task at a time")
+            guard self.reader == nil else { throw .busy }
             await withTaskCancellationHandler {
                 await withCheckedContinuation { self.reader = $0 }
             } onCancel: {
@@ -75,7 +75,7 @@ public actor NodeStream {
             case .closed: throw .closed
             case .noSuchStream: throw .reset
             }
-            precondition(self.writer == nil, "a stream is written by one task at a time")
+            guard self.writer == nil else { throw .busy }
             await withTaskCancellationHandler {
                 await withCheckedContinuation { self.writer = $0 }
             } onCancel: {
@@ -150,6 +150,8 @@ public enum NodeStreamError: Error, Equatable, Sendable, CustomStringConvertible
     case closed
     /// The task that waits was cancelled.
     case cancelled
+    /// Another task does the same with the stream. One that was cancelled does so until it has noticed.
+    case busy
     /// The peer sent more than was to be kept.
     case tooLong(maximum: Int)
 
@@ -158,6 +160,7 @@ public enum NodeStreamError: Error, Equatable, Sendable, CustomStringConvertible
         case .reset: "the stream was given up, or its connection is gone"
         case .closed: "the stream is closed for writing"
         case .cancelled: "the task was cancelled"
+        case .busy: "another task reads the stream, or writes to it"
         case .tooLong(let maximum): "the peer sent more than \(maximum) bytes"
         }
     }

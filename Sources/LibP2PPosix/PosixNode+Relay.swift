@@ -5,6 +5,7 @@ extension PosixNode {
     /// others the addresses through it meanwhile.
     ///
     /// - Parameter addresses: where the relay is, beside what is known.
+    /// - Returns: the place; at once where one stands already.
     @discardableResult
     public func reserve(at relay: PeerID, addresses: [Multiaddr] = []) async throws(NodeError) -> RelayReservation {
         guard self.node.relayClient != nil else { throw .notConfigured(.relayClient) }
@@ -12,6 +13,8 @@ extension PosixNode {
         options.isDirect = true
         _ = try await self.dial(relay, at: addresses, options: options)
         guard self.state == .open else { throw .closed }
+        // It renews itself, and says nothing of a renewal that is refused while the place still stands.
+        if let standing = self.node.reservations.first(where: { $0.relay == relay }) { return standing }
         self.node.reserve(at: relay, now: self.now)
         let result = await withCheckedContinuation { waiter in
             self.reservationWaiters.add(waiter, for: relay)

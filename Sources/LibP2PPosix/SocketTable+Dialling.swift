@@ -98,15 +98,17 @@ extension SocketTable {
     }
 
     private func connect(_ target: DialTarget, fromListenPort: Bool) throws(SystemError) -> (descriptor: Int32, isConnected: Bool) {
-        guard fromListenPort, let local = self.listenPortAddress(like: target) else { return try Self.connect(target, from: nil) }
-        do throws(SystemError) {
-            return try Self.connect(target, from: local)
-        } catch {
-            // The connection between just these two ports is there already: where no NAT is in the way, the other side's dial may come
-            // first. Both sides would then wait for the other one to begin, so the dial goes on from another port (as go-libp2p's does).
-            guard error.isAddressTaken else { throw error }
-            return try Self.connect(target, from: nil)
+        for local in fromListenPort ? self.listenPortAddresses(reaching: target) : [] {
+            do throws(SystemError) {
+                return try Self.connect(target, from: local)
+            } catch {
+                // The connection between just these two ports may be there already: where no NAT is in the way, the other side's dial may
+                // come first. Both sides would then wait for the other one to begin, so the dial goes on from another port (as go-libp2p's
+                // does). And an address that is gone, or has no way to the target, is no reason to give up.
+                continue
+            }
         }
+        return try Self.connect(target, from: nil)
     }
 
     private static func connect(
@@ -126,10 +128,16 @@ extension SocketTable {
         }
     }
 
-    /// The address on which we listen with the same transport, for the two sides of a NAT to meet.
-    private func listenPortAddress(like target: DialTarget) -> SocketAddress? {
-        self.listeners.values.filter { $0.isWebSocket == target.isWebSocket && $0.address.family == target.address.family }
-            .min { $0.number.rawValue < $1.number.rawValue }?.address
+    /// The addresses on which we listen with the same transport, for the two sides of a NAT to meet: those first that stand for all
+    /// interfaces, since the system then takes the one that leads there; then those that reach as far as the target is away.
+    func listenPortAddresses(reaching target: DialTarget) -> [SocketAddress] {
+        func scope(_ address: SocketAddress) -> KadAddressScope? { KadAddressScope(of: address.multiaddr(isWebSocket: false)) }
+        let wanted = scope(target.address)
+        let fitting = self.listeners.values.sorted { $0.number.rawValue < $1.number.rawValue }
+            .filter { $0.isWebSocket == target.isWebSocket && $0.address.family == target.address.family }.map { $0.address }
+        // From loopback nothing leads out. A private address may well be behind a NAT that leads everywhere.
+        return fitting.filter(\.isUnspecified)
+            + fitting.filter { !$0.isUnspecified && (scope($0) == .loopback) == (wanted == .loopback) }
     }
 
     /// The system has connected the socket, or knows that it cannot.

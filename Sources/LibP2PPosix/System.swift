@@ -26,8 +26,6 @@ struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
         [ECONNABORTED, EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH, EPERM].contains(self.code)
     }
     var isAddressInUse: Bool { self.code == EADDRINUSE }
-    /// No connection can be made between just these two addresses.
-    var isAddressTaken: Bool { self.code == EADDRINUSE || self.code == EADDRNOTAVAIL }
 
     var asDialFailure: RawDialFailure {
         switch self.code {

@@ -30,8 +30,7 @@ enum TXTLookup {
         // With the random port of the socket, what a forger off the path must guess.
         let id = SystemRandom.bytes(count: 2).reduce(UInt16(0)) { $0 << 8 | UInt16($1) }
         guard let question = DNSTextLookup.question(name, id: id) else { return nil }
-        let descriptor = socket(server.family, System.datagram, 0)
-        guard descriptor >= 0 else { return nil }
+        guard let descriptor = try? System.makeSocket(server.family, System.datagram) else { return nil }
         defer { System.close(descriptor) }
         // Connected: only the server's datagrams come in.
         guard (try? System.connect(descriptor, to: server)) == true else { return nil }
@@ -65,7 +64,13 @@ enum TXTLookup {
             let words = line.split { $0 == " " || $0 == "\t" }
             guard words.count >= 2, words[0] == "nameserver" else { return nil }
             if let address = IPv4Address(text: words[1]) { return .ip4(address) }
-            return IPv6Address(text: words[1]).map { .ip6($0, scope: 0) }
+            // A link-local one names its interface: fe80::1%eth0.
+            let parts = words[1].split(separator: "%", maxSplits: 1)
+            guard let address = parts.first.flatMap({ IPv6Address(text: $0) }) else { return nil }
+            guard parts.count > 1 else { return .ip6(address, scope: 0) }
+            let scope = if_nametoindex(String(parts[1]))
+            let number = scope != 0 ? scope : UInt32(parts[1]) ?? 0
+            return number != 0 ? .ip6(address, scope: number) : nil
         }
     }
 }

@@ -4,6 +4,14 @@ import Testing
 @testable import LibP2P
 @testable import LibP2PPosix
 
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#elseif canImport(Darwin)
+import Darwin
+#endif
+
 /// An answer as a name server writes it.
 private func answer(_ name: String, id: UInt16, texts: [[UInt8]]) throws -> [UInt8] {
     let question = try #require(DNSTextLookup.question(name, id: id))
@@ -114,6 +122,16 @@ struct `A dnsaddr` {
         let first = try #require(IPv4Address(text: "192.0.2.1"))
         let second = try #require(IPv6Address(text: "2001:db8::1"))
         #expect(TXTLookup.servers(in: file) == [.ip4(first), .ip6(second, scope: 0)])
+    }
+
+    @Test func `asks a server on a link by its interface's name or number`() throws {
+        let address = try #require(IPv6Address(text: "fe80::1"))
+        let interface = try #require(if_nameindex())
+        defer { if_freenameindex(interface) }
+        let (name, number) = (String(cString: try #require(interface.pointee.if_name)), interface.pointee.if_index)
+        #expect(TXTLookup.servers(in: "nameserver fe80::1%\(name)") == [.ip6(address, scope: number)])
+        #expect(TXTLookup.servers(in: "nameserver fe80::1%4093") == [.ip6(address, scope: 4_093)])
+        #expect(TXTLookup.servers(in: "nameserver fe80::1%nothing-here\nnameserver fe80::1%") == [.ip6(address, scope: 0)])
     }
 }
 

@@ -253,6 +253,44 @@ struct `A node with real sockets` {
         await server.close()
     }
 
+    @Test func `dials from a port that leads to the target`() async throws {
+        let (node, near) = try await listeningNode()
+        let far = try #require(try await node.listen(on: Multiaddr(text: "/ip4/0.0.0.0/tcp/0")).first)
+        func ports(_ address: Multiaddr) -> [UInt16] { address.components.compactMap { if case .tcp(let port) = $0 { port } else { nil } } }
+        // Loopback came first, and nothing leads out of it.
+        #expect(try await node.portsToDialFrom(to: "/ip4/9.9.9.9/tcp/1") == ports(far))
+        #expect(try await node.portsToDialFrom(to: "/ip4/127.0.0.1/tcp/1") == ports(far) + ports(near))
+        #expect(try await node.portsToDialFrom(to: "/ip6/2606:4700::1/tcp/1") == [])
+        await node.close()
+    }
+
+    @Test func `says that a stream is busy when two tasks read it, and goes on`() async throws {
+        let (server, address) = try await listeningNode()
+        let client = try newNode()
+        _ = try await within { try await client.dial(server.id, at: [address]) }
+        let stream = try await within { try await client.openStream(to: server.id, ["/echo/1.0.0"]) }
+        let first = Task { try await stream.read() }
+        // The first waits by then, or the other one does: one of them has to go.
+        let second = Task { try await stream.read() }
+        try await Task.sleep(for: .milliseconds(200))
+        try await stream.write([1])
+        var (results, busyCount) = ([[UInt8]?](), 0)
+        for task in [first, second] {
+            do { results.append(try await within { try await task.value }) } catch NodeStreamError.busy { busyCount += 1 }
+        }
+        #expect(results == [[1]])
+        #expect(busyCount == 1)
+        // One who was cancelled is in nobody's way for long.
+        let third = Task { try await stream.read() }
+        try await Task.sleep(for: .milliseconds(50))
+        third.cancel()
+        await #expect(throws: NodeStreamError.cancelled) { try await within { try await third.value } }
+        try await stream.write([2])
+        #expect(try await within { try await stream.read() } == [2])
+        await client.close()
+        await server.close()
+    }
+
     @Test func `dials from the port on which it listens`() async throws {
         let (server, address) = try await listeningNode()
         let (client, own) = try await listeningNode()
@@ -294,6 +332,13 @@ actor Counter {
 }
 
 extension PosixNode {
+    /// From which ports a hole punch would be tried, in order.
+    func portsToDialFrom(to text: String) throws -> [UInt16] {
+        let transport = try #require(TransportAddress(try Multiaddr(text: text)))
+        guard case .address(let host) = transport.host else { return [] }
+        let target = SocketAddress(host, port: transport.port)
+        return self.sockets.listenPortAddresses(reaching: DialTarget(address: target, isWebSocket: false, hostText: "")).map(\.port)
+    }
 
     /// As a crash or a cut cable does it: nothing is said on the way out.
     func breakPipes() { for pipe in Array(self.sockets.pipes.values) { self.sockets.destroy(pipe) } }

@@ -71,6 +71,14 @@ extension `A node with real sockets` {
             await nodes.close()
         }
 
+        @Test func `has its place told again at once, also when the relay refuses to renew it`() async throws {
+            let nodes = try await RelayedNodes { $0.relayServer?.requestsPerPeerBurst = 1 }
+            let first = try await within { try await nodes.other.reserve(at: nodes.relay.id, addresses: [nodes.relayAddress]) }
+            let second = try await within { try await nodes.other.reserve(at: nodes.relay.id) }
+            #expect(first == second)
+            await nodes.close()
+        }
+
         @Test func `becomes directly connected by itself where it is so configured`() async throws {
             let nodes = try await RelayedNodes { $0.holePunch?.isAutomatic = true }
             _ = try await within { try await nodes.other.reserve(at: nodes.relay.id, addresses: [nodes.relayAddress]) }
