@@ -1,3 +1,4 @@
+import CTestSupport
 import Testing
 
 @testable import LibP2P
@@ -72,7 +73,8 @@ extension `A node with real sockets` {
                 #expect(await server.pipeCount == 2_000)
                 if let before, let after = residentByteCount() {
                     print("2,000 silent connections: \((after - before) / 2_000) bytes each, test's own side included")
-                    #expect(after - before < 2_000 * 16_384)
+                    // A sanitizer keeps more beside each allocation than the allocation is.
+                    if chorale_test_is_sanitized() == 0 { #expect(after - before < 2_000 * 16_384) }
                 }
                 await server.close()
             }

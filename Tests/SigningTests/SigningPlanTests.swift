@@ -272,6 +272,7 @@ import Testing
         let path: SpendPath
         let aggregation: @Sendable () throws(SigningError) -> KeyAggregation
         let digest = Bytes32()
+        var threshold: Int { self.members.count }
         var onlySet: [PublicKey]? { self.members }
         func chooseSet(among present: Set<PublicKey>) -> [PublicKey]? { self.members }
         func spend(by signers: [PublicKey]?) -> (signers: [PublicKey], path: SpendPath) { (self.members, self.path) }

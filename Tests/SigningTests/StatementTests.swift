@@ -33,6 +33,10 @@ private func bodies() throws -> [Statement.Body] {
         .presence(incarnation: set.name.incarnation, beat: 7, sees: Array(repeating: 3, count: 16)), .set(scene.plan.signers),
         .nonces(set.name, set.nonces.map(\.bytes)),
         .partialSignatures(transcript: record.transcript, record.partialSignatures.map(\.bytes.bytes)),
+        .proposal(try #require(RequestTerms(election: .lastSigner, createdAt: 1_800_000_000, note: "Löhne, Mai"))),
+        .approval(serial: 7, set.name, set.nonces.map(\.bytes)), .approval(serial: .max, set.name, []),
+        .refusal(serial: 8, .withdrawn), .cancellation,
+        .begin(incarnation: set.name.incarnation, transcript: record.transcript),
     ]
 }
 
@@ -194,7 +198,11 @@ private func bodies() throws -> [Statement.Body] {
                 let error = #expect(throws: SigningError.self) { try wrong.partialSignatures() }
                 #expect(error == .musig(.invalid(.partialSignature, signer: nil), signer: speaker.signer.publicKey, input: 0))
                 #expect(error?.culprit == speaker.signer.publicKey)
-            case .presence, .set:
+            case .approval(_, let name, let items):
+                let set = try #require(try statement.nonceSet())
+                #expect(try set.name == name && set.nonces == items.map { try PublicNonce(parsing: $0) })
+                #expect(try statement.partialSignatures() == nil)
+            case .presence, .set, .proposal, .refusal, .cancellation, .begin:
                 #expect(try statement.nonceSet() == nil && statement.partialSignatures() == nil)
             }
         }

@@ -6,5 +6,5 @@ enum SimulateCommands {
             The nodes are those of the product, with real encryption and real bytes. Their clock, their randomness and the network \
             between them are simulated, and follow from a seed: whatever happens can be made to happen again.
             """,
-        commands: [SimulateNetworkCommand.command])
+        commands: [SimulateNetworkCommand.command, SimulateSigningCommand.command])
 }

@@ -10,7 +10,8 @@ internal import Darwin
 
 /// One line on standard error that says how far long work is: redrawn in place on a terminal, at most a line a second elsewhere.
 ///
-/// May be told from any thread. Work that is over in a moment shows nothing.
+/// May be told from any thread. Work that is over in a moment shows nothing, and neither does work that was asked to stop: what says so
+/// stays the last line, however long the process takes to end.
 final class ProgressLine: Sendable {
     private struct State {
         var lastShown: ContinuousClock.Instant
@@ -40,7 +41,7 @@ final class ProgressLine: Sendable {
     func update(_ text: () -> String) {
         self.state.withLock { state in
             let now = ContinuousClock.now
-            guard !state.isOver, now - state.lastShown >= self.interval else { return }
+            guard !state.isOver, !Interruption.isRequested, now - state.lastShown >= self.interval else { return }
             state.lastShown = now
             self.show(text(), in: &state)
         }
@@ -49,7 +50,7 @@ final class ProgressLine: Sendable {
     /// Shows the text now, whatever the time: something has changed that a person waits for.
     func announce(_ text: String) {
         self.state.withLock { state in
-            guard !state.isOver else { return }
+            guard !state.isOver, !Interruption.isRequested else { return }
             state.lastShown = .now
             self.show(text, in: &state)
         }

@@ -47,6 +47,8 @@ public struct Evidence: Hashable, Sendable {
         case malformedPartialSignatures
         /// A partial signature that does not verify for this input under the transcript that it names.
         case invalidPartialSignature(input: Int)
+        /// A coordinator that began this attempt twice, with different transcripts, in one life of its process.
+        case conflictingBegins(attempt: UInt32)
 
         public var description: String {
             switch self {
@@ -54,6 +56,7 @@ public struct Evidence: Hashable, Sendable {
             case .malformedNonces: "it signed nonces that are none"
             case .malformedPartialSignatures: "it signed partial signatures that are none"
             case .invalidPartialSignature(let input): "it signed a partial signature for input \(input) that does not verify"
+            case .conflictingBegins(let attempt): "it began attempt \(attempt) with two different transcripts"
             }
         }
     }
@@ -66,9 +69,11 @@ public struct Evidence: Hashable, Sendable {
         }
         let own = self.statements.filter { $0.request == plan.requestDigest && self.signers.contains($0.sender) }
         guard !own.isEmpty else { return .nothingProved("no statement of a signer is about this request") }
-        // What was signed for another attempt proves nothing about the one that is named here, which only the statements sign.
-        let ofAttempt = own.filter { $0.attempt == self.attempt }
+        // What was signed for another attempt proves nothing about the one that is named here, which only the statements sign. The
+        // nonces of an approval serve any.
+        let ofAttempt = own.filter { $0.attempt == self.attempt || $0.isApproval }
         return Self.conflict(of: ofAttempt, with: own) ?? Self.malformed(in: ofAttempt)
+            ?? Self.conflictingBegins(in: ofAttempt)
             ?? Self.badPartialSignature(in: ofAttempt, attempt: self.attempt, plan: plan)
             ?? .nothingProved("the statements do not contradict each other or the mathematics")
     }
@@ -77,11 +82,11 @@ public struct Evidence: Hashable, Sendable {
     private static func conflict(of statements: [Statement], with others: [Statement]) -> Verdict? {
         var seen: [PublicKey: [NonceName: [[UInt8]]]] = [:]
         for statement in statements {
-            guard case .nonces(let name, let nonces) = statement.body else { continue }
+            guard let (name, nonces) = statement.namedNonces else { continue }
             seen[statement.sender, default: [:]][name] = nonces
         }
         for statement in others {
-            guard case .nonces(let name, let nonces) = statement.body else { continue }
+            guard let (name, nonces) = statement.namedNonces else { continue }
             if let own = seen[statement.sender]?[name], own != nonces {
                 return .proved(signer: statement.sender, .conflictingNonces(name))
             }
@@ -93,12 +98,32 @@ public struct Evidence: Hashable, Sendable {
     /// evidence chooses which inputs stand in it.
     private static func malformed(in statements: [Statement]) -> Verdict? {
         for statement in statements {
-            if (try? statement.nonceSet()) == nil, case .nonces = statement.body {
+            if (try? statement.nonceSet()) == nil, statement.namedNonces != nil {
                 return .proved(signer: statement.sender, .malformedNonces)
             }
             if (try? statement.partialSignatures()) == nil, case .partialSignatures = statement.body {
                 return .proved(signer: statement.sender, .malformedPartialSignatures)
             }
+        }
+        return nil
+    }
+
+    /// Two begins of one attempt by one life of a coordinator. A restarted one has another incarnation, and may not know any more what
+    /// it began.
+    private static func conflictingBegins(in statements: [Statement]) -> Verdict? {
+        struct Begin: Hashable {
+            let coordinator: PublicKey
+            let attempt: UInt32
+            let incarnation: [UInt8]
+        }
+        var seen: [Begin: Bytes32] = [:]
+        for statement in statements {
+            guard case .begin(let incarnation, let transcript) = statement.body else { continue }
+            let begin = Begin(coordinator: statement.sender, attempt: statement.attempt, incarnation: incarnation)
+            if let other = seen[begin], other != transcript {
+                return .proved(signer: statement.sender, .conflictingBegins(attempt: statement.attempt))
+            }
+            seen[begin] = transcript
         }
         return nil
     }

@@ -155,7 +155,7 @@ enum StatementPSBT {
                 }
                 if input.sighashType != .default { psbt.inputs[input.index].sighashType = UInt32(input.sighashType.rawValue) }
                 if let leaf = input.leaf { psbt.inputs[input.index].tapLeafScripts[leaf.controlBlock] = TapLeaf(script: leaf.script) }
-            case .nonces, .partialSignatures, .presence: break
+            case .nonces, .partialSignatures, .presence, .proposal, .approval, .refusal, .cancellation, .begin: break
             }
         }
         return psbt

@@ -95,7 +95,7 @@ public struct Enrolment: Hashable, Sendable {
 }
 
 /// Why a signed message is not what it claims to be.
-public enum StatementError: Error, Equatable, Sendable, CustomStringConvertible {
+public enum StatementError: Error, Hashable, Sendable, CustomStringConvertible {
     /// Not the bytes of a statement, with what stood in the way.
     case malformed(String)
     /// A version or kind that this program does not know: a newer Chorale wrote it.
@@ -104,6 +104,8 @@ public enum StatementError: Error, Equatable, Sendable, CustomStringConvertible 
     case badEnrolment(signer: PublicKey)
     /// The message is not signed by the identity of its sender.
     case badSignature(sender: PublicKey)
+    /// It is signed under an enrolment that is not known here, or not any more.
+    case unknownEnrolment(signer: PublicKey, version: UInt32)
     /// More bytes than any statement has.
     case tooLarge(byteCount: Int, limit: Int)
 
@@ -113,6 +115,8 @@ public enum StatementError: Error, Equatable, Sendable, CustomStringConvertible 
         case .unknownFormat: "written by another version of Chorale: update this one"
         case .badEnrolment(let signer): "the identity in it is not enrolled by signer \(signer)"
         case .badSignature(let sender): "it is not signed by the identity of signer \(sender)"
+        case .unknownEnrolment(let signer, let version):
+            "version \(version) of signer \(signer)'s enrolment is not the one that counts here"
         case .tooLarge(let byteCount, let limit): "\(byteCount) bytes, and the limit is \(limit)"
         }
     }

@@ -14,6 +14,9 @@ public protocol SpendingPolicy: Sendable {
     /// All signers, in the policy's order.
     var members: [PublicKey] { get }
 
+    /// How many signers a set has at least.
+    var threshold: Int { get }
+
     /// The one set that can sign, where all signers are needed; `nil` where it depends on who is present.
     var onlySet: [PublicKey]? { get }
 
@@ -93,6 +96,8 @@ public struct SignerGroup: SpendingPolicy {
     }
 
     public var members: [PublicKey] { self.keys.publicKeys }
+
+    public var threshold: Int { self.members.count }
 
     public var onlySet: [PublicKey]? { self.members }
 

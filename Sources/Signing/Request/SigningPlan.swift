@@ -164,6 +164,13 @@ public struct SigningPlan: Sendable {
         do { return try cache.taprootSighash(input: input, type: type, leaf: leaf) } catch { throw .sighash(error) }
     }
 
+    /// The request's transaction with the set's signatures, one for each signed input.
+    func transaction(with signatures: [SchnorrSignature]) -> Transaction {
+        var transaction = self.request.transaction
+        for (input, signature) in zip(self.inputs, signatures) { transaction.inputs[input.index].witness = input.witness(signature) }
+        return transaction
+    }
+
     /// T1: tagged hash `chorale/transcript` of everything that the set's partial signatures rest on: T0, the attempt's number, each
     /// input's path, the set, and all nonce sets with their names, in the signers' order.
     public func transcript(attempt: UInt32, nonceSets: [NonceSet]) -> Bytes32 {

@@ -90,16 +90,8 @@ public struct SigningRequest: Hashable, Sendable {
 
     /// T0: tagged hash `chorale/request` of the canonical request.
     public var digest: Bytes32 {
-        var writer = ByteWriter()
-        writer.writeVariableBytes(self.transaction.serializedWithoutWitness())
-        for prevout in self.prevouts { writer.write(prevout.serialized()) }
-        for type in self.sighashTypes { writer.writeUInt8(type.rawValue) }
-        writer.write(self.policyDigest)
-        writer.writeVariableBytes(self.proposer?.bytes ?? [])
-        writer.writeUInt64(self.expiry)
-        writer.write(self.id)
         var hash = Self.tag
-        hash.update(writer.bytes)
+        hash.update(self.serialized())
         return hash.finalize()
     }
 
@@ -114,5 +106,53 @@ public struct SigningRequest: Hashable, Sendable {
             sum += output.amount
         }
         return sum
+    }
+}
+
+// MARK: - Encoding
+
+extension SigningRequest {
+    /// Largest request that is read, in bytes: a transaction and its coins.
+    public static let byteCountMax = 8 << 20
+
+    /// What T0 covers, and what travels: the transaction without witnesses and with its length, each coin, each sighash type, policy
+    /// digest, proposer, expiry, id.
+    public func serialized() -> [UInt8] {
+        var writer = ByteWriter()
+        writer.writeVariableBytes(self.transaction.serializedWithoutWitness())
+        for prevout in self.prevouts { writer.write(prevout.serialized()) }
+        for type in self.sighashTypes { writer.writeUInt8(type.rawValue) }
+        writer.write(self.policyDigest)
+        writer.writeVariableBytes(self.proposer?.bytes ?? [])
+        writer.writeUInt64(self.expiry)
+        writer.write(self.id)
+        return writer.bytes
+    }
+
+    /// Reads `serialized()`'s bytes, and checks the request as `init` does.
+    ///
+    /// - Throws: `malformed` with what is wrong, `tooLarge`.
+    public init(parsing bytes: [UInt8]) throws(StatementError) {
+        guard bytes.count <= Self.byteCountMax else { throw .tooLarge(byteCount: bytes.count, limit: Self.byteCountMax) }
+        do {
+            var reader = ByteReader(bytes)
+            self = try Self.read(&reader)
+            try reader.finish()
+        } catch let error as StatementError { throw error } catch { throw .malformed("request: \(error)") }
+    }
+
+    private static func read(_ reader: inout ByteReader) throws -> SigningRequest {
+        let transaction = try Transaction(parsingWithoutWitness: reader.readVariableBytes("transaction"))
+        guard transaction.inputs.count <= Self.inputCountMax else { throw StatementError.malformed("too many inputs") }
+        let prevouts = try transaction.inputs.map { _ in
+            TransactionOutput(amount: try reader.readUInt64("amount"), scriptPubKey: Script(try reader.readVariableBytes("script")))
+        }
+        let types = try transaction.inputs.map { _ in try SighashType(parsing: UInt32(reader.readUInt8("sighash type"))) }
+        let policyDigest = try reader.readBytes32("policy digest")
+        let proposer = try reader.readVariableBytes("proposer")
+        return try SigningRequest(
+            transaction: transaction, prevouts: prevouts, sighashTypes: types, policyDigest: policyDigest,
+            proposer: proposer.isEmpty ? nil : PublicKey(parsing: proposer), expiry: reader.readUInt64("expiry"),
+            id: reader.readBytes32("id"))
     }
 }

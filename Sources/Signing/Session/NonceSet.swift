@@ -46,7 +46,7 @@ public struct NonceName: Hashable, Sendable, CustomStringConvertible {
 public struct NonceSet: Hashable, Sendable {
     /// T0 of the request that they are for.
     public let request: Bytes32
-    /// Number of the attempt that they are for, from 1.
+    /// Number of the attempt that they are for, from 1; 0 where they serve the one attempt that takes them, whichever it is.
     public let attempt: UInt32
     public let name: NonceName
     public let nonces: [PublicNonce]

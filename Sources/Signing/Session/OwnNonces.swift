@@ -11,28 +11,44 @@ struct OwnNonces: ~Copyable {
     /// The last input's nonce first, so that taking the last gives the inputs in order.
     private var secrets: OwnedList<SecretNonce>
 
-    /// Makes one for each signed input.
+    /// What is known of an input when its nonce is made. All of it is mixed in, and binds the nonce.
+    struct Target {
+        let index: Int
+        var keys: KeyAggregation?
+        var message: Bytes32?
+    }
+
+    /// Makes one for each signed input of a plan.
     ///
     /// - Throws: `musig` with what stood in the way, a full arena for one. Those that were made by then are wiped.
     init(for key: borrowing SecretKey, _ plan: SigningPlan, attempt: UInt32, name: NonceName) throws(SigningError) {
-        var reversed = OwnedList<SecretNonce>(capacity: plan.inputs.count)
+        let targets = plan.inputs.map { Target(index: $0.index, keys: $0.keys, message: $0.message) }
+        try self.init(for: key, request: plan.requestDigest, targets, attempt: attempt, name: name)
+    }
+
+    /// Makes one for each target.
+    ///
+    /// - Parameter attempt: 0 where they serve whichever attempt takes them.
+    init(
+        for key: borrowing SecretKey, request: Bytes32, _ targets: [Target], attempt: UInt32, name: NonceName
+    ) throws(SigningError) {
+        var reversed = OwnedList<SecretNonce>(capacity: targets.count)
         var publicNonces: [PublicNonce] = []
-        for input in plan.inputs.reversed() {
-            let extra = Self.binding(plan.requestDigest, attempt, input: input.index, name)
-            let secret = try Self.make(for: key, input, extra)
+        for target in targets.reversed() {
+            let secret = try Self.make(for: key, target, Self.binding(request, attempt, input: target.index, name))
             publicNonces.append(secret.publicNonce)
             reversed.append(secret)
         }
         self.signer = key.publicKey
-        self.set = NonceSet(request: plan.requestDigest, attempt: attempt, name: name, nonces: publicNonces.reversed())
+        self.set = NonceSet(request: request, attempt: attempt, name: name, nonces: publicNonces.reversed())
         self.secrets = reversed
     }
 
     private static func make(
-        for key: borrowing SecretKey, _ input: SigningPlan.Input, _ extra: Bytes32
+        for key: borrowing SecretKey, _ target: Target, _ extra: Bytes32
     ) throws(SigningError) -> SecretNonce {
-        do { return try SecretNonce(for: key, keys: input.keys, message: input.message, extraInput: extra) } catch {
-            throw .musig(error, signer: key.publicKey, input: input.index)
+        do { return try SecretNonce(for: key, keys: target.keys, message: target.message, extraInput: extra) } catch {
+            throw .musig(error, signer: key.publicKey, input: target.index)
         }
     }
 
@@ -50,8 +66,10 @@ struct OwnNonces: ~Copyable {
 
     private static let tag = SHA256.tagged("chorale/nonce")
 
-    /// Signs every input under the transcript. The nonces are gone afterwards, whatever happens.
-    consuming func sign(with key: borrowing SecretKey, _ plan: SigningPlan, _ transcript: Transcript) throws(SigningError) -> BurnRecord {
+    /// Signs every input under the transcript of an attempt. The nonces are gone afterwards, whatever happens.
+    consuming func sign(
+        with key: borrowing SecretKey, _ plan: SigningPlan, attempt: UInt32, _ transcript: Transcript
+    ) throws(SigningError) -> BurnRecord {
         var partials: [PartialSignature] = []
         for (input, context) in zip(plan.inputs, transcript.contexts) {
             guard let secret = self.secrets.popLast() else { throw .noOwnNonces(signer: self.signer) }
@@ -60,7 +78,7 @@ struct OwnNonces: ~Copyable {
             }
         }
         return BurnRecord(
-            request: plan.requestDigest, attempt: self.set.attempt, signer: self.signer, transcript: transcript.digest,
+            request: plan.requestDigest, attempt: attempt, signer: self.signer, transcript: transcript.digest,
             contributions: Array(zip(self.set.nonces, partials)))
     }
 }

@@ -89,6 +89,30 @@ extension SigningSession {
         }
     }
 
+    /// Takes a local signer's nonces that were made before the set was known, and now serve this attempt.
+    ///
+    /// - Throws: `notASigner`, `closed`, `differentRequest`, `wrongCount`, `noOwnNonces` once the transcript is fixed. They are wiped
+    ///   then.
+    mutating func adopt(_ own: consuming OwnNonces) throws(SigningError) {
+        let (signer, set) = (own.signer, own.set)
+        try self.requireMember(signer)
+        guard set.request == self.plan.requestDigest else { throw .differentRequest(signer: signer) }
+        guard set.nonces.count == self.plan.inputs.count else {
+            throw .wrongCount(.publicNonce, signer: signer, expected: self.plan.inputs.count, actual: set.nonces.count)
+        }
+        switch self.state {
+        case .closed: throw .closed
+        case .signing, .complete: throw .noOwnNonces(signer: signer)
+        case .gathering(var sets):
+            guard !self.localSigners.contains(signer) else { throw .noOwnNonces(signer: signer) }
+            self.ownSecrets.append(own)
+            self.localSigners.insert(signer)
+            self.names.note(set.name, set.digest, of: signer)
+            sets[signer] = set
+            self.state = .gathering(sets)
+        }
+    }
+
     /// Takes the public nonces of another signer, or of a local one back from the wire.
     ///
     /// Of one incarnation the highest counter stands, in whatever order the sets come.
@@ -98,7 +122,7 @@ extension SigningSession {
     public mutating func add(_ set: NonceSet, from signer: PublicKey) throws(SigningError) -> Outcome {
         try self.requireMember(signer)
         guard set.request == self.plan.requestDigest else { throw .differentRequest(signer: signer) }
-        guard set.attempt == self.attempt else {
+        guard set.attempt == self.attempt || set.attempt == 0 else {
             throw .differentAttempt(signer: signer, expected: self.attempt, actual: set.attempt)
         }
         guard set.nonces.count == self.plan.inputs.count else {
@@ -176,7 +200,7 @@ extension SigningSession {
         var transcript = try self.fixedTranscript()
         if let decision = transcript.decisions[signer] { return decision }
         guard let own = self.ownSecrets.remove(where: { $0.signer == signer }) else { throw .noOwnNonces(signer: signer) }
-        let record = try own.sign(with: key, self.plan, transcript)
+        let record = try own.sign(with: key, self.plan, attempt: self.attempt, transcript)
         transcript.decisions[signer] = record
         self.state = .signing(transcript)
         return record
@@ -337,20 +361,17 @@ extension SigningSession {
         switch self.state {
         case .gathering: return nil
         case .closed: throw .closed
-        case .complete(_, let signatures): return self.transaction(with: signatures)
+        case .complete(_, let signatures): return self.plan.transaction(with: signatures)
         case .signing(let transcript):
             guard let signatures = try transcript.signatures(of: self.plan) else { return nil }
             self.state = .complete(transcript, signatures)
-            return self.transaction(with: signatures)
+            return self.plan.transaction(with: signatures)
         }
     }
 
-    private func transaction(with signatures: [SchnorrSignature]) -> Transaction {
-        var transaction = self.plan.request.transaction
-        for (input, signature) in zip(self.plan.inputs, signatures) {
-            transaction.inputs[input.index].witness = input.witness(signature)
-        }
-        return transaction
+    /// The signatures of a complete session, one for each signed input.
+    public var signatures: [SchnorrSignature]? {
+        if case .complete(_, let signatures) = self.state { signatures } else { nil }
     }
 
     /// What is needed to find who is to blame, off this value; `nil` before the transcript is fixed.

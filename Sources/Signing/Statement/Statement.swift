@@ -18,6 +18,17 @@ public struct Statement: Hashable, Sendable {
         case nonces(NonceName, [[UInt8]])
         /// Round 2: the transcript T1, and 32 bytes for each signed input.
         case partialSignatures(transcript: Bytes32, [[UInt8]])
+        /// "I ask for this": T0 says what, the terms say how. Attempt 0, as all that follows but `begin`.
+        case proposal(RequestTerms)
+        /// "I agree, and these nonces serve one attempt, whichever takes them": round 1, in the signer's `serial`-th decision. There
+        /// are none from a signer that cannot keep any.
+        case approval(serial: UInt32, NonceName, [[UInt8]])
+        /// "I do not, or no longer, agree", in the signer's `serial`-th decision.
+        case refusal(serial: UInt32, RefusalReason)
+        /// "I do not ask for it any more", by the proposer.
+        case cancellation
+        /// "This attempt rests on T1", by a coordinator in the life `incarnation` of its process.
+        case begin(incarnation: [UInt8], transcript: Bytes32)
 
         /// The number of its kind in the encoding.
         var kind: UInt8 {
@@ -26,6 +37,11 @@ public struct Statement: Hashable, Sendable {
             case .set: 2
             case .nonces: 3
             case .partialSignatures: 4
+            case .proposal: 5
+            case .approval: 6
+            case .refusal: 7
+            case .cancellation: 8
+            case .begin: 9
             }
         }
     }
@@ -36,7 +52,7 @@ public struct Statement: Hashable, Sendable {
     public let attempt: UInt32
     public let enrolment: Enrolment
     public let body: Body
-    private let signature: Ed25519.Signature
+    let signature: Ed25519.Signature
 
     /// The signer that says it.
     public var sender: PublicKey { self.enrolment.signer }
@@ -56,6 +72,22 @@ public struct Statement: Hashable, Sendable {
         self.attempt = attempt
         self.enrolment = enrolment
         self.signature = identity.sign(Self.digest(Self.content(body, request, attempt, enrolment)).bytes)
+    }
+
+    /// What somebody else said; the signature is verified.
+    ///
+    /// - Throws: `badSignature`.
+    init(
+        _ body: Body, request: Bytes32, attempt: UInt32, enrolment: Enrolment, signature: Ed25519.Signature
+    ) throws(StatementError) {
+        self.body = body
+        self.request = request
+        self.attempt = attempt
+        self.enrolment = enrolment
+        self.signature = signature
+        guard signature.isValid(for: Self.digest(Self.content(body, request, attempt, enrolment)).bytes, by: enrolment.identity) else {
+            throw .badSignature(sender: enrolment.signer)
+        }
     }
 
     private static func digest(_ content: [UInt8]) -> Bytes32 {
@@ -83,23 +115,7 @@ extension Statement {
         writer.write(request)
         writer.writeUInt32(attempt)
         writer.writeUInt8(body.kind)
-        switch body {
-        case .presence(let incarnation, let beat, let other):
-            writer.writeVariableBytes(incarnation)
-            writer.writeUInt64(beat)
-            writer.writeVariableBytes(other ?? [])
-        case .set(let keys):
-            writer.writeCompactSize(keys.count)
-            for key in keys { writer.write(key.bytes) }
-        case .nonces(let name, let nonces):
-            name.write(to: &writer)
-            writer.writeCompactSize(nonces.count)
-            for nonce in nonces { writer.writeVariableBytes(nonce) }
-        case .partialSignatures(let transcript, let partials):
-            writer.write(transcript)
-            writer.writeCompactSize(partials.count)
-            for partial in partials { writer.writeVariableBytes(partial) }
-        }
+        body.write(to: &writer)
         return writer.bytes
     }
 
@@ -109,65 +125,39 @@ extension Statement {
         do {
             var reader = ByteReader(bytes)
             guard try reader.readUInt8("format version") == Self.formatVersion else { throw StatementError.unknownFormat }
-            self.enrolment = try Enrolment(parsing: reader.readBytes(Enrolment.byteCount, "enrolment"))
-            self.request = try reader.readBytes32("request")
-            self.attempt = try reader.readUInt32("attempt")
-            self.body = try Self.readBody(&reader)
-            self.signature = try Ed25519.Signature(parsing: reader.readBytes(Ed25519.Signature.byteCount, "signature"))
+            let enrolment = try Enrolment(parsing: reader.readBytes(Enrolment.byteCount, "enrolment"))
+            let request = try reader.readBytes32("request")
+            let attempt = try reader.readUInt32("attempt")
+            let body = try Body(&reader)
+            let signature = try Ed25519.Signature(parsing: reader.readBytes(Ed25519.Signature.byteCount, "signature"))
             try reader.finish()
+            try self.init(body, request: request, attempt: attempt, enrolment: enrolment, signature: signature)
         } catch let error as StatementError { throw error } catch { throw .malformed("\(error)") }
-        let content = Self.content(self.body, self.request, self.attempt, self.enrolment)
-        guard self.signature.isValid(for: Self.digest(content).bytes, by: self.enrolment.identity) else {
-            throw .badSignature(sender: self.enrolment.signer)
-        }
-    }
-
-    private static func readBody(_ reader: inout ByteReader) throws -> Body {
-        switch try reader.readUInt8("kind") {
-        case 1:
-            let incarnation = try reader.readVariableBytes("incarnation")
-            let beat = try reader.readUInt64("beat")
-            let other = try reader.readVariableBytes("incarnation of another process")
-            guard incarnation.count == NonceName.incarnationByteCount, [0, NonceName.incarnationByteCount].contains(other.count) else {
-                throw StatementError.malformed("incarnation of another length")
-            }
-            return .presence(incarnation: incarnation, beat: beat, sees: other.isEmpty ? nil : other)
-        case 2:
-            var keys: [PublicKey] = []
-            for _ in 0..<(try Self.readCount(&reader, itemByteCount: PublicKey.byteCount)) {
-                keys.append(try PublicKey(parsing: reader.readBytes(PublicKey.byteCount, "signer key")))
-            }
-            return .set(keys)
-        case 3:
-            let incarnation = try reader.readBytes(NonceName.incarnationByteCount, "incarnation")
-            let name = NonceName(known: incarnation, counter: try reader.readUInt32("counter"))
-            return .nonces(name, try Self.readItems(&reader))
-        case 4:
-            let transcript = try reader.readBytes32("transcript")
-            return .partialSignatures(transcript: transcript, try Self.readItems(&reader))
-        default: throw StatementError.unknownFormat
-        }
-    }
-
-    private static func readItems(_ reader: inout ByteReader) throws -> [[UInt8]] {
-        try (0..<Self.readCount(&reader, itemByteCount: 1)).map { _ in try reader.readVariableBytes("contribution") }
-    }
-
-    private static func readCount(_ reader: inout ByteReader, itemByteCount: Int) throws -> Int {
-        let count = try reader.readCount("count", minimumByteCount: itemByteCount)
-        guard count <= Self.itemCountMax else { throw StatementError.malformed("\(count) items, and the limit is \(Self.itemCountMax)") }
-        return count
     }
 }
 
 // MARK: - Meaning
 
 extension Statement {
-    /// The named nonces, when this is round 1 and every nonce is valid.
+    /// Whether it agrees to the request: then its nonces, if any, serve the attempt that takes them.
+    var isApproval: Bool {
+        if case .approval = self.body { true } else { false }
+    }
+
+    /// Round 1 as it was signed: the name and the bytes of the nonces, valid or not.
+    public var namedNonces: (name: NonceName, items: [[UInt8]])? {
+        switch self.body {
+        case .nonces(let name, let items), .approval(_, let name, let items): (name, items)
+        case .presence, .set, .partialSignatures, .proposal, .refusal, .cancellation, .begin: nil
+        }
+    }
+
+    /// The named nonces, when this is round 1 and every nonce is valid. Those of an approval have attempt 0: they serve the one that
+    /// takes them.
     ///
     /// - Throws: `musig` naming the sender and the input (counted among the signed ones) for a nonce that is none.
     public func nonceSet() throws(SigningError) -> NonceSet? {
-        guard case .nonces(let name, let items) = self.body else { return nil }
+        guard let (name, items) = self.namedNonces else { return nil }
         var nonces: [PublicNonce] = []
         for (place, bytes) in items.enumerated() {
             do { nonces.append(try PublicNonce(parsing: bytes)) } catch {

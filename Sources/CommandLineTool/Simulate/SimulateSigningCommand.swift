@@ -1,0 +1,130 @@
+import CryptoPrimitives
+import SimulationKit
+
+#if canImport(Glibc)
+internal import Glibc
+#elseif canImport(Musl)
+internal import Musl
+#elseif canImport(Darwin)
+internal import Darwin
+#endif
+
+/// `chorale simulate signing`: members sign together while messages are lost, machines crash and some of them cheat.
+enum SimulateSigningCommand {
+    private static let seeds = Argument.option(
+        "seeds", "N", default: 1_000, help: "how many signings", parse: Parsing.integer(1...1_000_000_000))
+    private static let firstSeed = Argument.option(
+        "first-seed", "S", default: 1, help: "the first one's seed; the others follow", parse: Parsing.integer(0...Int.max))
+    private static let jobs = Argument.optional(
+        "jobs", "J", help: "how many run at the same time (default: one on each core)", parse: Parsing.integer(1...1_024))
+    private static let members = Argument.option(
+        "members", "M", default: 15, help: "most members of a group", parse: Parsing.integer(2...100))
+
+    static let command = Command(
+        "signing", summary: "have members sign together while machines crash and some cheat, and check what must hold",
+        discussion: """
+            Each seed makes a group of members, all of whom or any k of whom sign, a request, and what happens to it: messages are lost, \
+            late, repeated and out of order; the network is cut; machines crash, also while their journal writes, and lose their disks; \
+            clocks are wrong; people think, and refuse; members send wrong, malformed and contradicting contributions, flood, slander \
+            and keep silent.
+
+            It is checked that no nonce serves two transcripts; that nothing is released before its decision is durable; that nobody \
+            honest is blamed; that whatever completes verifies and is the same for all; that a request completes once enough honest \
+            members agreed and can talk; that nobody signs who did not agree; and that nobody says more than a bound. What does not \
+            hold is told with the seed that replays it, and the exit code is then 1.
+            """,
+        items: [.argument(seeds), .argument(firstSeed), .argument(jobs), .argument(members), .argument(.json)],
+        examples: [
+            Command.Example("a thousand signings", "chorale simulate signing"),
+            Command.Example("one again, by its seed", "chorale simulate signing --seeds 1 --first-seed 4711"),
+            Command.Example("a million on two cores", "chorale simulate signing --seeds 1000000 --jobs 2"),
+        ]
+    ) { (arguments, console) async throws(CommandError) in
+        let first = arguments[Self.firstSeed]
+        guard first <= Int.max - arguments[Self.seeds] else {
+            throw arguments.refused(.inconsistent("there are not so many seeds after --first-seed: choose a smaller one"))
+        }
+        let jobs = min(arguments[Self.jobs] ?? max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))), arguments[Self.seeds])
+        do throws(SecretMemoryError) {
+            // The keys are secret to nobody; so their memory need not be locked.
+            try SecretArena.configure(SecretArena.Configuration(lockPolicy: .allowUnlocked))
+        } catch { throw .failed("there is no room for the members' keys: \(error)") }
+        let start = ContinuousClock.now
+        let report = try await Self.run(first: UInt64(first), count: arguments[Self.seeds], memberMax: arguments[Self.members], jobs: jobs)
+        let seconds = (ContinuousClock.now - start) / .seconds(1)
+        if arguments[.json] {
+            try console.print(Self.json(report, seconds: seconds))
+        } else {
+            try console.print(Self.lines(report, seconds: seconds))
+        }
+        for (seed, violation) in report.violations.prefix(20) {
+            let group = arguments[Self.members] == 15 ? "" : " --members \(arguments[Self.members])"
+            console.note("seed \(seed): \(violation); again: chorale simulate signing --seeds 1 --first-seed \(seed)\(group)")
+        }
+        guard report.violations.isEmpty else {
+            let seeds = Set(report.violations.map(\.seed)).count
+            throw .failed("what must hold of a signing did not, in \(Amounts.count(seeds, "signing"))")
+        }
+    }
+
+    /// Signings that one task runs before it tells how far it is.
+    private static let pieceCount = 16
+
+    private static func run(first: UInt64, count: Int, memberMax: Int, jobs: Int) async throws(CommandError) -> SigningReport {
+        let line = ProgressLine()
+        defer { line.finish() }
+        let outcome = await withTaskGroup(of: Result<SigningReport, any Error>.self) { group -> Result<SigningReport, any Error> in
+            var started = 0
+            var all = SigningReport()
+            func startNext() {
+                guard started < count else { return }
+                let piece = started..<min(started + Self.pieceCount, count)
+                started = piece.upperBound
+                group.addTask {
+                    Result {
+                        var report = SigningReport()
+                        for offset in piece {
+                            report.add(try SigningReport.run(SigningScenario(seed: first + UInt64(offset), memberCounts: 2...memberMax)))
+                        }
+                        return report
+                    }
+                }
+            }
+            for _ in 0..<jobs { startNext() }
+            for await result in group {
+                switch result {
+                case .success(let report): all.add(report)
+                case .failure: return result
+                }
+                line.update("Signings", done: all.seeds, of: count)
+                startNext()
+            }
+            return .success(all)
+        }
+        do { return try outcome.get() } catch { throw .failed("a signing cannot be simulated: \(error)") }
+    }
+
+    private static func json(_ report: SigningReport, seconds: Double) -> JSONValue {
+        let violations = report.violations.map { found in
+            JSONValue.object(["seed": .unsigned(found.seed), "violation": .string(found.violation.description)])
+        }
+        return .object([
+            "seeds": .integer(report.seeds), "completed": .integer(report.completed), "aborted": .integer(report.aborted),
+            "expired": .integer(report.expired), "violations": .array(violations), "virtual_seconds": .number(report.virtualSeconds),
+            "wall_seconds": .number(seconds), "coverage": .array(report.coverage.sorted().map(JSONValue.string)),
+        ])
+    }
+
+    private static func lines(_ report: SigningReport, seconds: Double) -> [String] {
+        let rate = seconds > 0 ? Int(Double(report.seeds) / seconds) : 0
+        let messages = report.seeds > 0 ? report.messageCount / report.seeds : 0
+        return [
+            "signings      \(Amounts.grouped(report.seeds)): \(Amounts.grouped(report.completed)) complete, "
+                + "\(Amounts.grouped(report.aborted)) ended by a refusal or a fault, \(Amounts.grouped(report.expired)) by time",
+            "violations    \(Amounts.grouped(report.violations.count))",
+            "messages      \(Amounts.grouped(messages)) a signing, in the mean",
+            "coverage      \(report.coverage.count) states, transitions, events, faults and refusals were reached",
+            "rate          \(Amounts.grouped(rate)) a second; \(Int(report.virtualSeconds).description) s of virtual time in \(Int(seconds.rounded())) s",
+        ]
+    }
+}

@@ -1,0 +1,252 @@
+internal import Bitcoin
+internal import CryptoPrimitives
+internal import MuSig2
+internal import Secp256k1
+
+// A coordinator's part: who can sign, with which nonces, and what came of it.
+
+extension Coordination {
+    /// Goes on with what this process coordinates: finishes, and begins what can begin.
+    mutating func coordinate(now: Moment, key: borrowing SecretKey, identity: borrowing Ed25519.SecretKey) {
+        for number in self.attempts.keys.sorted() { self.finish(number, now: now) }
+        guard !self.state.isOver else { return }
+        guard self.isPossible() else { return }
+        for turn in self.turnsToCoordinate {
+            if self.beginAttempt(in: turn, now: now, key: key, identity: identity) { break }
+            self.askForNonces(in: turn, now: now)
+        }
+    }
+
+    /// Whether the members that neither refused nor are proved to be at fault can sign; else the request ends.
+    private mutating func isPossible() -> Bool {
+        let refused = self.policy.members.filter { self.desk[$0]?.refusal != nil }
+        let left = Set(self.policy.members).subtracting(self.excluded).subtracting(refused)
+        guard self.policy.chooseSet(among: left) == nil else { return true }
+        let faulty = self.policy.members.filter(self.excluded.contains)
+        self.end(.aborted(faulty.isEmpty ? .refused(refused) : .fault(faulty)))
+        return false
+    }
+
+    /// The turns that are ours and in which somebody waits for us, the latest first.
+    private var turnsToCoordinate: [UInt32] {
+        let turns = Set(self.policy.members.compactMap { self.desk[$0]?.turn }).filter { $0 > 0 && self.coordinator(of: $0) == self.signer }
+        return turns.sorted(by: >)
+    }
+
+    /// The attempts begun here that may still complete, the oldest first.
+    private func live(in turn: UInt32) -> [(number: UInt32, attempt: CoordinatedAttempt)] {
+        self.attempts.filter { $0.value.begin != nil && !$0.value.hasFailed && $0.value.turn == turn }
+            .sorted { $0.key < $1.key }.map { (number: $0.key, attempt: $0.value) }
+    }
+
+    /// Whether a member's unused nonces can serve an attempt of this turn now. After ROAST: not while it owes an answer.
+    private func isEligible(_ member: PublicKey, in turn: UInt32) -> Bool {
+        guard let seat = self.desk[member] else { return false }
+        return seat.turn == turn && seat.hasApproved && seat.refusal == nil && seat.owes == nil && !seat.approvals.isEmpty
+            && !self.excluded.contains(member)
+    }
+
+    /// Whether another attempt may begin: the first one of a turn, or one beside those that are stuck.
+    private func mayBegin(in turn: UInt32, now: Moment) -> Bool {
+        let live = self.live(in: turn)
+        guard let newest = live.last else { return true }
+        return self.policy.onlySet == nil && now.uptime >= newest.attempt.beganAt + self.stuckAfter
+            && live.count <= self.policy.members.count - self.policy.threshold
+    }
+
+    private mutating func beginAttempt(
+        in turn: UInt32, now: Moment, key: borrowing SecretKey, identity: borrowing Ed25519.SecretKey
+    ) -> Bool {
+        guard self.mayBegin(in: turn, now: now) else { return false }
+        let eligible = self.policy.members.filter { self.isEligible($0, in: turn) }
+        let reliable = Set(eligible.filter { self.desk[$0]?.doubts == 0 })
+        guard let chosen = self.policy.chooseSet(among: reliable) ?? self.policy.chooseSet(among: Set(eligible)) else { return false }
+        guard let number = self.nextNumber(in: turn, for: chosen), let plan = try? self.plan(of: chosen) else { return false }
+        let approvals = plan.signers.compactMap { self.desk[$0]?.approvals.last }
+        guard approvals.count == plan.signers.count else { return false }
+        let sets = approvals.compactMap { try? $0.nonceSet() }
+        guard sets.count == approvals.count, let attempt = try? self.attempt(number: number, plan: plan, approvals, now: now) else {
+            return false
+        }
+
+        let transcript = plan.transcript(attempt: number, nonceSets: sets)
+        let begin = self.say(.begin(incarnation: self.incarnation, transcript: transcript), attempt: number, identity: identity)
+        attempt.begin = begin
+        attempt.turn = turn
+        self.highestBegun = number
+        for signer in plan.signers {
+            self.desk[signer]?.approvals.removeLast()
+            self.desk[signer]?.owes = number
+        }
+        self.attempts[number] = attempt
+        self.tell(.attemptBegan(attempt: number, signers: plan.signers))
+        if let own = approvals.first(where: { $0.sender == self.signer }) {
+            guard self.signOwn(attempt, number: number, own, key: key) else {
+                self.fail(attempt, number)
+                return true
+            }
+        } else {
+            do { try attempt.session.fixTranscript() } catch { self.fail(attempt, number) }
+        }
+        for signer in plan.signers where signer != self.signer {
+            self.links[signer]?.outbox.remove { $0 == .renewal }
+            self.put(.begin(number), .begin(begin, approvals: approvals), to: signer, now: now)
+        }
+        return true
+    }
+
+    /// The lowest number of ours in the turn that none of the set has signed and we have not begun.
+    private func nextNumber(in turn: UInt32, for set: [PublicKey]) -> UInt32? {
+        let size = UInt32(self.priority.count)
+        let used = max(set.map { self.desk[$0]?.highest ?? 0 }.max() ?? 0, self.highestBegun, self.highestSigned)
+        guard used >= turn else { return turn }
+        let number = turn + ((used - turn) / size + 1) * size
+        return number <= Self.attemptMax && number - turn <= size * Self.attemptsOfTurnMax ? number : nil
+    }
+
+    /// Asks for fresh nonces of those who agreed, where what is here does not make a set and nothing is under way that may complete.
+    private mutating func askForNonces(in turn: UInt32, now: Moment) {
+        let live = self.live(in: turn)
+        guard live.allSatisfy({ now.uptime >= $0.attempt.beganAt + self.stuckAfter }), self.mayBegin(in: turn, now: now) else { return }
+        for member in self.policy.members {
+            guard let seat = self.desk[member], seat.turn == turn, seat.hasApproved, seat.refusal == nil, seat.owes == nil,
+                seat.approvals.isEmpty, !self.excluded.contains(member)
+            else { continue }
+            if member == self.signer {
+                if self.offered == nil { self.wantsOffer = true }
+            } else {
+                self.put(.renewal, .renewal(turn: turn), to: member, now: now)
+            }
+        }
+    }
+
+    /// It leads nowhere any more: nobody owes an answer to it.
+    mutating func fail(_ attempt: CoordinatedAttempt, _ number: UInt32) {
+        attempt.hasFailed = true
+        attempt.session.close()
+        for member in self.policy.members where self.desk[member]?.owes == number { self.desk[member]?.owes = nil }
+        for member in self.others { self.links[member]?.outbox.remove { $0 == .begin(number) } }
+        if !self.recording.contains(number) { self.attempts[number] = nil }
+    }
+
+    // MARK: What came
+
+    /// A member's approval, for its turn.
+    mutating func seat(_ approval: Statement, of member: PublicKey, turn: UInt32, highest: UInt32) {
+        guard case .approval(let serial, let name, _) = approval.body, var seat = self.desk[member],
+            seat.refusal == nil ? serial >= seat.serial : serial > seat.serial
+        else { return }
+        let isNew = !seat.hasApproved
+        seat.serial = serial
+        seat.refusal = nil
+        seat.hasApproved = true
+        seat.rise(turn: turn, highest: highest)
+        if !seat.approvals.contains(approval), !self.wasTaken(approval) {
+            // Nonces of a former life of its process are gone.
+            seat.approvals.removeAll { $0.namedNonces?.name.incarnation != name.incarnation }
+            seat.approvals.append(approval)
+            if seat.approvals.count > Seat.approvalCountMax { seat.approvals.removeFirst() }
+        }
+        self.desk[member] = seat
+        self.links[member]?.outbox.remove { $0 == .renewal }
+        self.failAttempts(withNoncesOf: member, replacedBy: name)
+        if isNew { self.tell(.joined(member)) }
+    }
+
+    /// Whether an attempt of ours took these nonces already.
+    private func wasTaken(_ approval: Statement) -> Bool { self.attempts.values.contains { $0.approvals.contains(approval) } }
+
+    /// Attempts that wait for a member whose nonces in them are gone: it would not offer others, unasked, if it could still answer.
+    private mutating func failAttempts(withNoncesOf member: PublicKey, replacedBy name: NonceName) {
+        for number in self.attempts.keys.sorted() {
+            guard let attempt = self.attempts[number], attempt.begin != nil, !attempt.hasFailed, attempt.partials[member] == nil,
+                let used = attempt.approvals.first(where: { $0.sender == member })?.namedNonces?.name, used != name,
+                !self.recording.contains(number) || member != self.signer
+            else { continue }
+            self.fail(attempt, number)
+        }
+    }
+
+    /// A member's partial signatures, its word on them verified.
+    @discardableResult
+    mutating func take(partialSignatures statement: Statement) -> CoordinationReception {
+        let (number, member) = (statement.attempt, statement.sender)
+        guard case .partialSignatures(let transcript, _) = statement.body else { return .ignored }
+        guard let attempt = self.attempts[number], attempt.begin != nil, !attempt.hasFailed else { return .ignored }
+        guard attempt.plan.signers.contains(member) else { return .refused(.notEntitled("partial signatures of an attempt without it")) }
+        guard transcript == attempt.session.transcriptDigest else { return .refused(.inconsistent("it signed another transcript")) }
+        let partials: [PartialSignature]
+        do {
+            guard let parsed = try statement.partialSignatures() else { return .ignored }
+            partials = parsed
+        } catch {
+            self.accuse(member, attempt, number, statement)
+            return .accepted
+        }
+        if member != self.signer {
+            do {
+                switch try attempt.session.add(SignatureShares(transcript: transcript, partialSignatures: partials), from: member) {
+                case .repeated: return .repeated
+                case .added, .waiting, .replaced, .ignored: break
+                }
+            } catch { return .refused(.inconsistent("\(error)")) }
+        }
+        attempt.partials[member] = statement
+        if self.desk[member]?.owes == number { self.desk[member]?.owes = nil }
+        self.desk[member]?.rise(turn: 0, highest: number)
+        self.tell(.partialSignaturesReceived(attempt: number, from: member))
+        return .accepted
+    }
+
+    /// Adds up what came, once all of it is here.
+    private mutating func finish(_ number: UInt32, now: Moment) {
+        guard let attempt = self.attempts[number], attempt.begin != nil, !attempt.hasFailed else { return }
+        do {
+            guard let transaction = try attempt.session.tryFinalize(), let signatures = attempt.session.signatures else { return }
+            self.complete(transaction, CompletedSignatures(signers: attempt.plan.signers, signatures: signatures), now: now)
+            // Whoever put it together tells everybody; the others tell whoever shows that it does not know.
+            for member in self.others { self.links[member]?.isToBeToldOfCompletion = true }
+        } catch {
+            var blamed: Set<PublicKey> = []
+            for (_, signer) in attempt.session.inquiry?.faultsOneByOne() ?? [] where blamed.insert(signer).inserted {
+                if let partials = attempt.partials[signer] { self.accuse(signer, attempt, number, partials) }
+            }
+            self.fail(attempt, number)
+        }
+    }
+
+    /// Composes the proof of a fault in an attempt, and lets everybody have it.
+    private mutating func accuse(_ member: PublicKey, _ attempt: CoordinatedAttempt, _ number: UInt32, _ statement: Statement) {
+        let evidence = Evidence(plan: attempt.plan, attempt: number, statements: attempt.approvals + [statement])
+        if !self.judge(evidence) {
+            // Nothing is proved, and still it led nowhere: another is chosen first.
+            self.desk[member]?.doubts += 1
+        }
+        self.fail(attempt, number)
+    }
+
+    /// The request's end: the signatures verify.
+    mutating func complete(_ transaction: Transaction, _ completion: CompletedSignatures, now: Moment) {
+        guard self.completion == nil else { return }
+        // Asked before nonces and attempts go.
+        let rank = self.priority.firstIndex(of: self.signer) ?? 0
+        let coordinator = self.priority.firstIndex(of: self.currentCoordinator) ?? 0
+        let distance = (rank - coordinator + self.priority.count) % self.priority.count
+        self.wipe()
+        self.completion = completion
+        self.transaction = transaction
+        self.state = .complete
+        self.broadcastAt = now.uptime + self.timing.broadcastTimeout * distance
+        self.tell(.complete(transaction, completion))
+    }
+
+    /// Verifies what somebody says is the end.
+    ///
+    /// - Returns: the transaction, or `nil` when the signatures are not those of a set of the policy.
+    mutating func verified(_ completion: CompletedSignatures) -> Transaction? {
+        guard let plan = try? self.plan(of: completion.signers), plan.inputs.count == completion.signatures.count else { return nil }
+        for (input, signature) in zip(plan.inputs, completion.signatures)
+        where !signature.isValid(for: input.message, by: input.keys.xOnlyKey) { return nil }
+        return plan.transaction(with: completion.signatures)
+    }
+}

@@ -1,0 +1,336 @@
+internal import Bitcoin
+public import CryptoPrimitives
+internal import MuSig2
+internal import Secp256k1
+
+// What others say.
+
+extension Coordination {
+    /// The request that a message is about; `nil` for bytes that are no message.
+    public static func request(of message: [UInt8]) -> Bytes32? { (try? CoordinationMessage.Head(parsing: message))?.request }
+
+    /// Whether a message proposes a request, and which: what a machine is made from.
+    ///
+    /// - Returns: `nil` for any other message.
+    /// - Throws: what is wrong with it.
+    public static func proposal(
+        in message: [UInt8], roster: Roster
+    ) throws(StatementError) -> (request: SigningRequest, proposal: Statement)? {
+        let head = try CoordinationMessage.Head(parsing: message)
+        guard head.isProposal, case .proposal(let request, let statement) = try head.content(roster) else { return nil }
+        return (request, statement)
+    }
+
+    /// Takes a message.
+    ///
+    /// - Parameter identity: whose the channel is that it came through, as the channel has proved.
+    public mutating func receive(_ message: [UInt8], from identity: Ed25519.PublicKey, now: Moment) -> CoordinationReception {
+        guard let sender = self.roster.signer(speakingThrough: identity), sender != self.signer, var link = self.links[sender] else {
+            return .refused(.stranger)
+        }
+        let head: CoordinationMessage.Head
+        do { head = try .init(parsing: message) } catch { return .refused(.malformed(error)) }
+        guard head.request == self.requestDigest else { return .refused(.anotherRequest) }
+
+        if let acknowledged = head.acknowledged, acknowledged.series == .init(incarnation: self.incarnation, epoch: link.outbox.epoch) {
+            link.outbox.acknowledge(acknowledged.sequences)
+        }
+        let verdict = link.window.judge(head.series, head.sequence)
+        self.links[sender] = link
+        switch verdict {
+        case .stale: return .ignored
+        case .gap, .tooManyIncarnations: return .refused(.sequenceGap)
+        case .repeated:
+            self.acknowledge(head.sequence, of: sender, now: now)
+            return .repeated
+        case .new: break
+        }
+        if head.isOnlyAcknowledgement { return .accepted }
+
+        let content: CoordinationMessage.Content
+        do { content = try head.content(self.roster) } catch .unknownEnrolment(let signer, _) {
+            self.askForEnrolment(of: signer, from: sender)
+            return .ignored
+        } catch {
+            return .refused(.malformed(error))
+        }
+        if case .new(startsAnew: true) = verdict, link.window.series != nil { self.noteRestart(of: sender, now: now) }
+        self.links[sender]?.window.note(head.series, head.sequence)
+        if head.sequence != 0 { self.acknowledge(head.sequence, of: sender, now: now) }
+        return self.take(content, from: sender, now: now)
+    }
+
+    private mutating func acknowledge(_ sequence: UInt64, of sender: PublicKey, now: Moment) {
+        guard var link = self.links[sender] else { return }
+        if !link.unacknowledged.contains(sequence), link.unacknowledged.count < CoordinationMessage.Acknowledgement.countMax {
+            link.unacknowledged.append(sequence)
+        }
+        link.acknowledgeAt = link.acknowledgeAt ?? now.uptime + self.timing.acknowledgementDelay
+        self.links[sender] = link
+    }
+
+    /// A member's process was started anew: it has forgotten what we told it, and its nonces are gone.
+    private mutating func noteRestart(of sender: PublicKey, now: Moment) {
+        self.links[sender]?.outbox.receiverStartedAnew(now: now.uptime)
+        self.links[sender]?.unacknowledged = []
+        self.links[sender]?.acknowledgeAt = nil
+        self.links[sender]?.isToBeToldOfCompletion = self.completion != nil
+        self.desk[sender]?.approvals = []
+        self.desk[sender]?.turn = 0
+        self.tell(.restarted(sender))
+        if sender == self.currentCoordinator {
+            self.approvalTold = nil
+            if self.offered == nil { self.wantsOffer = true }
+        }
+        self.hasSaidEnd = false
+        for number in self.attempts.keys.sorted() {
+            guard let attempt = self.attempts[number], attempt.begin != nil, !attempt.hasFailed, attempt.partials[sender] == nil,
+                attempt.plan.signers.contains(sender)
+            else { continue }
+            self.fail(attempt, number)
+        }
+    }
+
+    private mutating func askForEnrolment(of signer: PublicKey, from sender: PublicKey) {
+        guard let place = self.roster.place(of: signer) else { return }
+        self.sendOnce(.enrolmentsWanted([UInt16(truncatingIfNeeded: place)]), to: sender)
+    }
+
+    private mutating func take(_ content: CoordinationMessage.Content, from sender: PublicKey, now: Moment) -> CoordinationReception {
+        switch content {
+        case .acknowledgement: return .accepted
+        case .proposal(_, let statement): return self.take(proposal: statement)
+        case .approval(let turn, let highest, let statement):
+            return self.take(approval: statement, turn: turn, highest: highest, from: sender)
+        case .begin(let statement, let approvals): return self.take(begin: statement, approvals, from: sender)
+        case .partialSignatures(let statement):
+            guard statement.sender == sender else { return .refused(.notEntitled("another's partial signatures")) }
+            guard case .partialSignatures = statement.body else { return .refused(.inconsistent("no partial signatures")) }
+            if self.completion != nil { self.remindOfCompletion(sender) }
+            return self.take(partialSignatures: statement)
+        case .complete(let completion): return self.take(completion: completion, now: now)
+        case .refusal(let statement): return self.take(refusal: statement, from: sender)
+        case .cancellation(let statement):
+            guard statement.sender == self.request.proposer, case .cancellation = statement.body, statement.sender == sender else {
+                return .refused(.notEntitled("only the proposer cancels"))
+            }
+            self.end(.aborted(.cancelled))
+            return .accepted
+        case .standing(let standing): return self.take(standing, from: sender)
+        case .renewal(let turn):
+            guard self.coordinator(of: max(turn, 1)) == sender else { return .refused(.notEntitled("it does not coordinate that turn")) }
+            // Unused nonces are as good as fresh ones.
+            if turn == self.turn {
+                if self.offered == nil { self.wantsOffer = true } else { self.approvalTold = nil }
+            }
+            return .accepted
+        case .evidence(let bytes): return self.take(evidence: bytes, from: sender)
+        case .enrolments(let enrolments):
+            for enrolment in enrolments { self.learn(enrolment) }
+            return .accepted
+        case .enrolmentsWanted(let places):
+            let known = places.prefix(CoordinationMessage.Content.enrolmentCountMax).compactMap { place in
+                self.roster.member(at: Int(place)).flatMap { self.roster.enrolment(of: $0) }
+            }
+            if !known.isEmpty { self.sendOnce(.enrolments(known), to: sender) }
+            return .accepted
+        }
+    }
+
+    /// A newer enrolment: what its signer said under the old one is void.
+    public mutating func learn(_ enrolment: Enrolment) {
+        guard case .taken = self.roster.learn(enrolment) else { return }
+        self.desk[enrolment.signer]?.approvals = []
+    }
+
+    private mutating func take(proposal statement: Statement) -> CoordinationReception {
+        guard statement.sender == self.request.proposer else { return .refused(.notEntitled("another's proposal")) }
+        // Other terms under one request change the order of turns at most; the first ones stay.
+        return statement == self.proposal ? .repeated : .ignored
+    }
+
+    private mutating func take(approval statement: Statement, turn: UInt32, highest: UInt32, from sender: PublicKey)
+        -> CoordinationReception
+    {
+        guard statement.sender == sender else { return .refused(.notEntitled("another's approval")) }
+        guard case .approval(let serial, let name, let nonces) = statement.body, statement.attempt == 0 else {
+            return .refused(.inconsistent("no approval"))
+        }
+        guard nonces.isEmpty || nonces.count == self.signedInputs.count else {
+            return .refused(.inconsistent("\(nonces.count) nonces for \(self.signedInputs.count) inputs"))
+        }
+        guard turn <= Self.attemptMax, highest <= Self.attemptMax else { return .refused(.inconsistent("a turn beyond all bounds")) }
+        if self.completion != nil {
+            self.remindOfCompletion(sender)
+            return .accepted
+        }
+        guard !self.state.isOver else { return .ignored }
+        guard self.note(statement, named: name, of: sender) else { return .accepted }
+        guard let seat = self.desk[sender], serial >= seat.serial else { return .ignored }
+        if turn > 0, self.coordinator(of: turn) == self.signer {
+            self.seat(statement, of: sender, turn: turn, highest: highest)
+        } else {
+            self.desk[sender]?.turn = max(seat.turn, turn)
+        }
+        if turn < self.turn { self.sendStanding(to: sender) }
+        return .accepted
+    }
+
+    /// Keeps what stands under a name. A second content under it, or nonces that are none, prove a fault.
+    private mutating func note(_ statement: Statement, named name: NonceName, of sender: PublicKey) -> Bool {
+        if let other = self.names[sender]?[name] {
+            guard other.namedNonces?.items != statement.namedNonces?.items else { return true }
+            self.accuse(sender, with: [other, statement])
+            return false
+        }
+        if (try? statement.nonceSet()) == nil {
+            self.accuse(sender, with: [statement])
+            return false
+        }
+        if (self.names[sender]?.count ?? 0) >= NonceNameBook.nameCountMax { self.names[sender] = [:] }
+        self.names[sender, default: [:]][name] = statement
+        return true
+    }
+
+    private mutating func take(begin statement: Statement, _ approvals: [Statement], from sender: PublicKey) -> CoordinationReception {
+        guard case .begin(let incarnation, let transcript) = statement.body, statement.attempt > 0, statement.attempt <= Self.attemptMax
+        else {
+            return .refused(.inconsistent("no begin"))
+        }
+        guard statement.sender == sender, self.coordinator(of: statement.attempt) == sender else {
+            return .refused(.notEntitled("it does not coordinate attempt \(statement.attempt)"))
+        }
+        if self.completion != nil {
+            self.remindOfCompletion(sender)
+            return .accepted
+        }
+        guard !self.state.isOver else { return .ignored }
+        for other in self.seenBegins where other.sender == sender && other.attempt == statement.attempt && other != statement {
+            if case .begin(incarnation, let first) = other.body, first != transcript {
+                self.accuse(sender, with: [other, statement])
+                return .accepted
+            }
+        }
+        if !self.seenBegins.contains(statement) {
+            self.seenBegins.append(statement)
+            if self.seenBegins.count > Self.seenBeginCountMax { self.seenBegins.removeFirst() }
+        }
+        self.begins[sender] = (statement, approvals)
+        return .accepted
+    }
+
+    private static let seenBeginCountMax = 64
+
+    private mutating func take(completion: CompletedSignatures, now: Moment) -> CoordinationReception {
+        guard self.completion == nil else { return .repeated }
+        guard let transaction = self.verified(completion) else { return .refused(.inconsistent("signatures that do not verify")) }
+        self.complete(transaction, completion, now: now)
+        return .accepted
+    }
+
+    private mutating func take(refusal statement: Statement, from sender: PublicKey) -> CoordinationReception {
+        guard statement.sender == sender, case .refusal(let serial, let reason) = statement.body else {
+            return .refused(.notEntitled("another's refusal"))
+        }
+        if self.completion != nil {
+            self.remindOfCompletion(sender)
+            return .accepted
+        }
+        guard let seat = self.desk[sender], serial > seat.serial || (serial == seat.serial && !seat.hasApproved) else { return .ignored }
+        self.desk[sender]?.serial = serial
+        self.desk[sender]?.refusal = reason
+        self.desk[sender]?.approvals = []
+        self.tell(.refused(sender, reason))
+        return .accepted
+    }
+
+    private mutating func take(_ standing: CoordinationMessage.Standing, from sender: PublicKey) -> CoordinationReception {
+        guard standing.turn <= Self.attemptMax, standing.highest <= Self.attemptMax else {
+            return .refused(.inconsistent("a turn beyond all bounds"))
+        }
+        if self.completion != nil {
+            self.remindOfCompletion(sender)
+            return .accepted
+        }
+        guard !self.state.isOver else { return .ignored }
+        self.desk[sender]?.rise(turn: standing.turn, highest: standing.highest)
+        if standing.hasApproved, sender == self.currentCoordinator { self.known.insert(sender) }
+        if sender == self.currentCoordinator {
+            self.known.formUnion(standing.approvers.compactMap { self.roster.member(at: Int($0)) })
+        }
+        let isBehind = standing.turn < self.turn
+        if standing.asks || isBehind { self.sendStanding(to: sender) }
+        return .accepted
+    }
+
+    /// A member that does not know yet is told again.
+    private mutating func remindOfCompletion(_ member: PublicKey) {
+        guard let link = self.links[member], !link.outbox.holds(.completion) else { return }
+        self.links[member]?.isToBeToldOfCompletion = true
+    }
+
+    // MARK: Evidence
+
+    /// Proof against a member by its own statements alone, whatever the attempt.
+    private mutating func accuse(_ member: PublicKey, with statements: [Statement]) {
+        // Any set that it belongs to: what the statements contradict is each other.
+        let set = [member] + self.policy.members.filter { $0 != member }.prefix(self.policy.threshold - 1)
+        guard let plan = try? self.plan(of: set) else { return }
+        let attempt = statements.map(\.attempt).max() ?? 0
+        _ = self.judge(Evidence(plan: plan, attempt: attempt, statements: statements))
+    }
+
+    /// Judges evidence. What it proves excludes the signer, and everybody hears of it.
+    ///
+    /// - Returns: whether it proves anything.
+    mutating func judge(_ evidence: Evidence) -> Bool {
+        guard evidence.request.digest == self.requestDigest, case .proved(let signer, let fault) = evidence.verdict(),
+            self.policy.members.contains(signer)
+        else { return false }
+        guard self.excluded.insert(signer).inserted else { return true }
+        self.evidence.append(evidence)
+        // Nobody waits for it any more.
+        for number in self.attempts.keys.sorted() {
+            guard let attempt = self.attempts[number], attempt.begin != nil, !attempt.hasFailed, attempt.partials[signer] == nil,
+                attempt.plan.signers.contains(signer)
+            else { continue }
+            self.fail(attempt, number)
+        }
+        self.tell(.fault(signer: signer, fault, evidence))
+        if let now = self.lastMoment {
+            for member in self.others where member != signer { self.tellEvidence(evidence, to: member, now: now) }
+        }
+        return true
+    }
+
+    mutating func tellEvidence(_ evidence: Evidence, to member: PublicKey, now: Moment) {
+        let bytes = evidence.serialized()
+        guard bytes.count <= CoordinationMessage.evidenceByteCountMax, let place = self.evidence.firstIndex(of: evidence) else { return }
+        self.put(.evidence(place), .evidence(bytes), to: member, now: now)
+    }
+
+    private mutating func take(evidence bytes: [UInt8], from sender: PublicKey) -> CoordinationReception {
+        guard !self.state.isOver else { return .ignored }
+        guard let count = self.links[sender]?.evidenceCount, count < Self.evidenceCountMax else { return .ignored }
+        self.links[sender]?.evidenceCount += 1
+        let evidence: Evidence
+        do { evidence = try Evidence(parsing: bytes) } catch { return .refused(.malformed(error)) }
+        return self.judge(evidence) ? .accepted : .refused(.inconsistent("evidence that proves nothing"))
+    }
+}
+
+// MARK: - For people
+
+extension Coordination {
+    /// What the request waits for, as far as this process knows.
+    public var progress: CoordinationProgress {
+        var approved = self.known
+        for member in self.policy.members where self.desk[member]?.hasApproved ?? false { approved.insert(member) }
+        if self.decision.statement == .approved { approved.insert(self.signer) }
+        let newest = self.attempts.filter { $0.value.begin != nil && !$0.value.hasFailed }.max { $0.key < $1.key }?.value
+        return CoordinationProgress(
+            state: self.state, turn: self.turn, coordinator: self.currentCoordinator,
+            approved: self.policy.members.filter(approved.contains), refused: self.policy.members.filter { self.desk[$0]?.refusal != nil },
+            awaited: newest?.session.missingPartialSignatures ?? [], signedAttempts: self.records.keys.sorted())
+    }
+}

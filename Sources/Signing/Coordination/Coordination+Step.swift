@@ -1,0 +1,202 @@
+public import CryptoPrimitives
+internal import MuSig2
+public import Secp256k1
+
+// What follows from what is known: the actions of one step.
+
+extension Coordination {
+    /// Decides what to do now.
+    ///
+    /// - Parameters:
+    ///   - key: this signer's key.
+    ///   - identity: the identity that speaks for it.
+    public mutating func step(
+        now: Moment, key: borrowing SecretKey, identity: borrowing Ed25519.SecretKey
+    ) -> [CoordinationAction] {
+        self.lastMoment = now
+        if self.isFirstStep { self.begin(now: now) }
+        if !self.state.isOver, self.request.isExpired(at: now.time) { self.end(.expired) }
+        self.release(now: now, identity: identity)
+        if !self.state.isOver {
+            self.takeTurns(now: now)
+            // What this process coordinates may want nonces of its own: then once more.
+            for _ in 0..<2 {
+                self.offer(now: now, key: key, identity: identity)
+                self.answerBegins(now: now, key: key, identity: identity)
+                self.coordinate(now: now, key: key, identity: identity)
+                guard self.wantsOffer, self.offered == nil, self.offerAt == nil else { break }
+            }
+        }
+        self.sayWhatStands(now: now, identity: identity)
+        self.broadcast(now: now)
+        self.flush(now: now)
+        defer { self.actions = [] }
+        return self.actions
+    }
+
+    /// When `step` is due at the latest, if nothing comes before: by the clock that never goes back. `nil` when nothing is left to do.
+    public var nextStepAt: Duration? {
+        guard let now = self.lastMoment else { return .zero }
+        var times: [Duration] = []
+        for member in self.others {
+            guard let link = self.links[member] else { continue }
+            if let due = link.outbox.nextDueAt { times.append(due) }
+            if let due = link.acknowledgeAt { times.append(due) }
+        }
+        if let broadcastAt { times.append(broadcastAt) }
+        guard !self.state.isOver else { return times.min() }
+        if self.request.expiry != 0 {
+            // Past it by a second: a request is expired after its second, not in it.
+            let left = self.request.expiry >= now.time ? self.request.expiry - now.time + 1 : 0
+            times.append(now.uptime + .seconds(Int64(clamping: min(left, 1 << 40))))
+        }
+        if self.decision.statement == .approved {
+            if let deadline = self.turnDeadline { times.append(deadline) }
+            if let probeAt { times.append(probeAt) }
+            if let offerAt { times.append(offerAt) }
+        }
+        for attempt in self.attempts.values where attempt.begin != nil && !attempt.hasFailed {
+            let due = attempt.beganAt + self.stuckAfter
+            if due > now.uptime { times.append(due) }
+        }
+        return times.min()
+    }
+
+    /// What happens once, when the machine begins.
+    private mutating func begin(now: Moment) {
+        self.isFirstStep = false
+        self.turnBeganAt = now.uptime
+        if self.signer == self.request.proposer {
+            for member in self.others { self.put(.proposal, .proposal(self.request, self.proposal), to: member, now: now) }
+        }
+        guard self.resumes else { return }
+        for member in self.others {
+            self.put(.greeting, .standing(self.standing(asks: true)), to: member, now: now)
+        }
+    }
+
+    /// Where we stand, as others are told.
+    func standing(asks: Bool) -> CoordinationMessage.Standing {
+        let approvers = self.policy.members.enumerated().filter { self.desk[$1]?.hasApproved ?? false }.map {
+            UInt16(truncatingIfNeeded: $0.offset)
+        }
+        return .init(
+            turn: self.turn, highest: self.highestSigned, hasApproved: self.decision.statement == .approved, asks: asks,
+            approvers: approvers)
+    }
+
+    /// Tells everybody what concerns everybody: a refusal, a cancellation, the end.
+    private mutating func sayWhatStands(now: Moment, identity: borrowing Ed25519.SecretKey) {
+        if let completion {
+            if !self.hasSaidEnd {
+                self.hasSaidEnd = true
+                for member in self.others { self.links[member]?.outbox.remove { !$0.outlivesEnd } }
+            }
+            for member in self.others where self.links[member]?.isToBeToldOfCompletion ?? false {
+                self.links[member]?.isToBeToldOfCompletion = false
+                self.put(.completion, .complete(completion), to: member, now: now)
+            }
+            return
+        }
+        guard self.state.isOver, !self.hasSaidEnd else { return }
+        self.hasSaidEnd = true
+        for member in self.others { self.links[member]?.outbox.remove { !$0.outlivesEnd } }
+        if case .refused(let reason) = self.decision.statement {
+            let statement = self.say(.refusal(serial: self.decision.serial, reason), identity: identity)
+            self.tellAll(.decision, .refusal(statement), now: now)
+        } else if self.isCancelledByUs {
+            self.tellAll(.cancellation, .cancellation(self.say(.cancellation, identity: identity)), now: now)
+        }
+    }
+
+    /// Has a member told of this until it acknowledges it.
+    mutating func put(_ matter: Outbox.Matter, _ content: CoordinationMessage.Content, to member: PublicKey, now: Moment) {
+        let interval = self.retryInterval
+        self.links[member]?.outbox.put(matter, content, now: now.uptime, interval: interval)
+    }
+
+    /// Tells a member where we stand, once: it is behind, or asked. The same again only after a while, or one that says it over and over
+    /// would have us answer as often.
+    mutating func sendStanding(to member: PublicKey) {
+        let standing = self.standing(asks: false)
+        let now = self.lastMoment?.uptime ?? .zero
+        if let last = self.links[member]?.standingSent, last.standing == standing, now - last.at < self.retryInterval { return }
+        self.links[member]?.standingSent = (standing, now)
+        self.sendOnce(.standing(standing), to: member)
+    }
+
+    /// Tells a member this once, whether it arrives or not.
+    mutating func sendOnce(_ content: CoordinationMessage.Content, to member: PublicKey) {
+        guard self.links[member]?.once.count ?? 0 < Self.onceCountMax else { return }
+        self.links[member]?.once.append(content)
+    }
+
+    /// Most messages for a member between two steps that are sent once.
+    private static let onceCountMax = 32
+
+    mutating func tellAll(_ matter: Outbox.Matter, _ content: CoordinationMessage.Content, now: Moment) {
+        for member in self.others { self.put(matter, content, to: member, now: now) }
+    }
+
+    func say(_ body: Statement.Body, attempt: UInt32 = 0, identity: borrowing Ed25519.SecretKey) -> Statement {
+        Statement(body, request: self.requestDigest, attempt: attempt, enrolment: self.enrolment, identity: identity)
+    }
+
+    /// Sends what is due, with acknowledgements.
+    private mutating func flush(now: Moment) {
+        for member in self.others {
+            guard var link = self.links[member] else { continue }
+            var due = link.outbox.takeDue(now: now.uptime).map { (sequence: $0.sequence, content: $0.content) }
+            due += link.once.map { (0, $0) }
+            link.once = []
+            let mustAcknowledge = link.acknowledgeAt.map { $0 <= now.uptime } ?? false
+            if due.isEmpty, mustAcknowledge { due = [(0, .acknowledgement)] }
+            for (sequence, content) in due {
+                var acknowledged: CoordinationMessage.Acknowledgement?
+                if let series = link.window.series, !link.unacknowledged.isEmpty {
+                    let part = link.unacknowledged.prefix(CoordinationMessage.Acknowledgement.countMax)
+                    acknowledged = .init(series: series, sequences: Array(part))
+                    link.unacknowledged.removeFirst(part.count)
+                    if link.unacknowledged.isEmpty { link.acknowledgeAt = nil }
+                }
+                let message = CoordinationMessage(
+                    request: self.requestDigest, series: .init(incarnation: self.incarnation, epoch: link.outbox.epoch), sequence: sequence,
+                    acknowledged: acknowledged, content: content)
+                self.actions.append(.send(message.serialized(self.roster), to: member))
+            }
+            self.links[member] = link
+        }
+    }
+
+    /// After completion, whose turn it is to broadcast: the coordinator's at once, then the others' in the order of turns.
+    private mutating func broadcast(now: Moment) {
+        guard let broadcastAt, now.uptime >= broadcastAt, let transaction else { return }
+        self.broadcastAt = nil
+        if !self.isBroadcastSeen { self.tell(.shouldBroadcast(transaction)) }
+    }
+
+    /// The transaction was seen on the network or in a block: nobody has to broadcast it any more.
+    public mutating func noteBroadcast() {
+        self.isBroadcastSeen = true
+        self.broadcastAt = nil
+    }
+
+    /// A member can be reached again: what it has to be told is told now.
+    public mutating func noteConnected(_ member: PublicKey, now: Moment) {
+        let interval = self.retryInterval
+        self.links[member]?.outbox.sendAgain(now: now.uptime, interval: interval)
+    }
+
+    /// Time after which what was not acknowledged is told again.
+    var retryInterval: Duration { max(.seconds(1), self.timing.roundTrip * 2 + self.timing.acknowledgementDelay) }
+}
+
+extension Outbox.Matter {
+    /// Whether it is still told once a request is over for us.
+    fileprivate var outlivesEnd: Bool {
+        switch self {
+        case .proposal, .decision, .cancellation, .completion, .evidence, .partialSignatures: true
+        case .approval, .turn, .greeting, .probe, .begin, .renewal: false
+        }
+    }
+}

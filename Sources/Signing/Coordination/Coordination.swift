@@ -1,0 +1,340 @@
+public import Bitcoin
+public import CryptoPrimitives
+internal import MuSig2
+public import Secp256k1
+
+/// One signer's part in one request over a network: from the proposal to one valid signature, or to a clear word on what stands in the
+/// way.
+///
+///     proposed ──approve──▶ approved ──begin──▶ signing ──the signatures verify──▶ complete
+///        │ reject             │ withdraw          └─ fault or time: next attempt
+///        ▼                    ▼                  any ──▶ expired, aborted, endedMayStillComplete
+///
+/// A value without clock, file, socket, task or lock. What arrived goes in (`receive`, `recorded`, the person's word), `step` says what
+/// to do: messages for members, records for the journal, events. Call `step` after every input, and when `nextStepAt` comes.
+///
+/// Members take turns at coordinating. The coordinator of a turn collects approvals with nonces, begins attempts, and adds up what comes
+/// back; it can delay and no more, for everybody checks what it says, and moves on to the next one when it takes too long. Attempt a
+/// belongs to the member at place (a − 1) mod n of the order of turns, which may begin a, a + n, a + 2n…: beside each other, with
+/// different nonces, where a policy has more than one set (after ROAST, eprint 2022/550).
+///
+/// Everything that must hold towards a third one is a signed `Statement`. Decisions to sign are made durable before anything leaves.
+/// Secret nonces live in here and nowhere else: after a restart the same request goes on with fresh ones.
+public struct Coordination: ~Copyable {
+    // What is asked
+    public let request: SigningRequest
+    /// T0.
+    public let requestDigest: Bytes32
+    public let policy: any SpendingPolicy
+    public let terms: RequestTerms
+    /// The proposer's word, to be shown to who has not heard it.
+    let proposal: Statement
+    /// The inputs that the policy's signers sign.
+    let signedInputs: [Int]
+
+    // Who we are
+    public let signer: PublicKey
+    let enrolment: Enrolment
+    /// Of this process; another one after `discardNonces`.
+    var incarnation: [UInt8]
+    /// All that are used for naming nonces: counts over incarnations.
+    var nonceCounter: UInt32 = 0
+
+    // Who the others are
+    var roster: Roster
+    /// The order of turns.
+    public let priority: [PublicKey]
+    public var timing: CoordinationTiming
+
+    // Where we stand
+    public internal(set) var state: CoordinationState = .proposed
+    /// Our own decision, in order: the last one counts.
+    var decision: (serial: UInt32, statement: Decision)
+    enum Decision: Equatable { case none, approved, refused(RefusalReason) }
+    /// The turn we are in, which is also the number of its first attempt.
+    public internal(set) var turn: UInt32 = 1
+    var turnBeganAt: Duration?
+    /// When we last signed in this turn, and how often that prolonged it.
+    var signedAt: Duration?
+    var prolongations = 0
+    /// When the coordinator is next asked whether it is there.
+    var probeAt: Duration?
+    /// Whether this is a later life of our process: the others are asked where things stand.
+    let resumes: Bool
+    var isFirstStep = true
+    /// Whether the others were told how the request ended for us.
+    var hasSaidEnd = false
+    var isCancelledByUs = false
+    var lastMoment: Moment?
+    /// Decisions about attempts, ours only; those of former lives too.
+    var records: [UInt32: BurnRecord]
+    /// Partial signatures that were released, as they were signed.
+    var released: [UInt32: Statement] = [:]
+    /// Decisions that are on their way to the journal, and those that are durable and not released yet.
+    var recording: Set<UInt32> = []
+    var toRelease: [BurnRecord] = []
+    /// Nonces that no attempt has taken yet, and the approval that offers them.
+    var offers = OwnedList<OwnNonces>()
+    var offered: Statement?
+    /// What the coordinator was told of it.
+    var approvalTold: (statement: Statement, turn: UInt32)?
+    /// Whether others need fresh nonces of us.
+    var wantsOffer = true
+    /// After nonces could not be made, when to try again.
+    var offerAt: Duration?
+    /// The newest begin of each member that waits to be looked at.
+    var begins: [PublicKey: (statement: Statement, approvals: [Statement])] = [:]
+    /// Begins that were looked at, the newest last, to tell a second, different one from a repeat.
+    var seenBegins: [Statement] = []
+
+    // What others said
+    var desk: [PublicKey: Seat] = [:]
+    /// Every named nonce set that came, to find two under one name.
+    var names: [PublicKey: [NonceName: Statement]] = [:]
+    /// Members of whom the coordinator said that they approved: to be shown, and believed no further.
+    var known: Set<PublicKey> = []
+    var excluded: Set<PublicKey> = []
+    /// Evidence that was judged already, ours too.
+    var evidence: [Evidence] = []
+    var attempts: [UInt32: CoordinatedAttempt] = [:]
+    var highestBegun: UInt32 = 0
+    public internal(set) var completion: CompletedSignatures?
+    public internal(set) var transaction: Transaction?
+    /// When it is our turn to broadcast, if nobody saw the transaction by then.
+    var broadcastAt: Duration?
+    var isBroadcastSeen = false
+    /// Plans by set: the same set comes again and again.
+    var plans: [[PublicKey]: SigningPlan] = [:]
+
+    // The channels
+    var links: [PublicKey: Link] = [:]
+    var actions: [CoordinationAction] = []
+
+    /// What a coordinator knows of a member.
+    struct Seat {
+        /// The turn that it last said it is in.
+        var turn: UInt32 = 0
+        /// The highest attempt that it said it signed.
+        var highest: UInt32 = 0
+        /// The highest decision of it.
+        var serial: UInt32 = 0
+        var refusal: RefusalReason?
+        var hasApproved = false
+        /// Approvals whose nonces no attempt has taken.
+        var approvals: [Statement] = []
+        /// The attempt of ours to which it owes an answer.
+        var owes: UInt32?
+        /// How often it let an attempt down, without anything being proved.
+        var doubts = 0
+
+        mutating func rise(turn: UInt32, highest: UInt32) {
+            self.turn = max(self.turn, turn)
+            self.highest = max(self.highest, highest)
+        }
+
+        /// Most unused approvals of one member: for parallel attempts.
+        static let approvalCountMax = 4
+    }
+
+    /// An attempt that this process coordinates, signs in, or both.
+    final class CoordinatedAttempt {
+        let plan: SigningPlan
+        var session: SigningSession
+        let approvals: [Statement]
+        /// The begin of it, where this process coordinates it.
+        var begin: Statement?
+        let beganAt: Duration
+        /// It can lead nowhere any more.
+        var hasFailed = false
+        /// The turn in which it was begun here.
+        var turn: UInt32 = 0
+        /// What came for it as its coordinator, as it was signed.
+        var partials: [PublicKey: Statement] = [:]
+
+        init(plan: SigningPlan, number: UInt32, approvals: [Statement], now: Duration) {
+            self.plan = plan
+            self.session = SigningSession(plan: plan, attempt: number)
+            self.approvals = approvals
+            self.beganAt = now
+        }
+    }
+
+    /// The channel to a member.
+    struct Link: Sendable {
+        var outbox = Outbox()
+        var window = ReplayWindow()
+        /// What came and is not acknowledged yet, and by when it should be.
+        var unacknowledged: [UInt64] = []
+        var acknowledgeAt: Duration?
+        /// Messages without a number, sent once.
+        var once: [CoordinationMessage.Content] = []
+        /// Where we stand, as it was told last without a number.
+        var standingSent: (standing: CoordinationMessage.Standing, at: Duration)?
+        /// Pieces of evidence of it that were judged.
+        var evidenceCount = 0
+        /// Whether it has shown that it may not know how the request ended.
+        var isToBeToldOfCompletion = false
+    }
+
+    /// Most attempts at a request.
+    public static let attemptMax: UInt32 = 1_000_000
+    /// Most pieces of evidence that are judged for one member.
+    static let evidenceCountMax = 8
+
+    /// Takes part in a request, from its proposal or again after a restart.
+    ///
+    /// - Parameters:
+    ///   - proposal: the proposer's signed word on the request.
+    ///   - policy: the signer's own registered policy, under which it signs.
+    ///   - roster: the policy's members and their enrolments.
+    ///   - incarnation: 16 fresh random bytes, never used before.
+    ///   - records: this signer's decisions about the request from its journal.
+    ///   - resumes: whether a former life of this process took part already.
+    /// - Throws: `notASigner`; `transaction` for a proposal that is not this request's, or a policy that it does not name;
+    ///   `scriptDoesNotMatch` when no coin is the policy's; `tooLarge`.
+    public init(
+        request: SigningRequest, proposal: Statement, policy: any SpendingPolicy, roster: Roster, enrolment: Enrolment,
+        incarnation: [UInt8], records: [BurnRecord] = [], resumes: Bool = false, timing: CoordinationTiming = CoordinationTiming()
+    ) throws(SigningError) {
+        precondition(incarnation.count == NonceName.incarnationByteCount, "an incarnation has 16 bytes")
+        let digest = request.digest
+        guard policy.members.contains(enrolment.signer) else { throw .notASigner(enrolment.signer) }
+        guard case .proposal(let terms) = proposal.body, proposal.request == digest, proposal.sender == request.proposer else {
+            throw .transaction("its proposal is not signed by its proposer")
+        }
+        guard policy.members.contains(proposal.sender) else { throw .notASigner(proposal.sender) }
+        guard request.policyDigest == policy.digest else { throw .transaction("it is proposed under another policy") }
+        let script = policy.scriptPubKey
+        let signedInputs = request.prevouts.indices.filter { request.prevouts[$0].scriptPubKey == script }
+        guard !signedInputs.isEmpty else { throw .scriptDoesNotMatch(input: 0) }
+        guard policy.members.count <= SigningPlan.signerCountMax else {
+            throw .tooLarge(what: "signers", actual: policy.members.count, limit: SigningPlan.signerCountMax)
+        }
+        guard policy.members.count * signedInputs.count <= SigningPlan.nonceCountMax else {
+            let count = policy.members.count * signedInputs.count
+            throw .tooLarge(what: "signers × inputs", actual: count, limit: SigningPlan.nonceCountMax)
+        }
+        self.request = request
+        self.requestDigest = digest
+        self.policy = policy
+        self.terms = terms
+        self.proposal = proposal
+        self.signedInputs = signedInputs
+        self.signer = enrolment.signer
+        self.enrolment = enrolment
+        self.incarnation = incarnation
+        self.roster = roster
+        self.priority = terms.election.priority(of: policy.members, request: digest)
+        self.timing = timing
+        self.resumes = resumes
+        self.decision = (0, .none)
+        self.records = Dictionary(
+            records.filter { $0.signer == enrolment.signer && $0.request == digest }.map { ($0.attempt, $0) },
+            uniquingKeysWith: { first, _ in first })
+        _ = self.roster.learn(enrolment)
+        _ = self.roster.learn(proposal.enrolment)
+        for member in policy.members where member != enrolment.signer { self.links[member] = Link() }
+        for member in policy.members { self.desk[member] = Seat() }
+    }
+
+    /// The proposer's word on a request, to begin with.
+    public static func propose(
+        _ request: SigningRequest, terms: RequestTerms, enrolment: Enrolment, identity: borrowing Ed25519.SecretKey
+    ) -> Statement {
+        Statement(.proposal(terms), request: request.digest, attempt: 0, enrolment: enrolment, identity: identity)
+    }
+
+    /// The highest attempt that this signer decided.
+    var highestSigned: UInt32 { self.records.keys.max() ?? 0 }
+
+    /// All other members, in the policy's order: what is done for each is done in this order.
+    var others: [PublicKey] { self.policy.members.filter { $0 != self.signer } }
+
+    /// Who coordinates an attempt or turn.
+    func coordinator(of number: UInt32) -> PublicKey { self.priority[Int((number - 1) % UInt32(self.priority.count))] }
+
+    /// Who coordinates now, as far as this process knows.
+    public var currentCoordinator: PublicKey { self.coordinator(of: self.turn) }
+
+    mutating func tell(_ event: CoordinationEvent) { self.actions.append(.tell(event)) }
+}
+
+// MARK: - The person's word
+
+extension Coordination {
+    /// The signer agrees. The caller has made it durable, with a serial above all before.
+    public mutating func approve(serial: UInt32) {
+        guard !self.state.isOver, serial > self.decision.serial || self.decision.statement == .approved else { return }
+        self.decision = (serial, .approved)
+        if self.state == .proposed { self.state = self.records.isEmpty ? .approved : .signing }
+    }
+
+    /// The signer does not, or no longer, agree. Its unused nonces are wiped.
+    ///
+    /// What was released before stays out: the state then says that others may still finish.
+    public mutating func refuse(_ reason: RefusalReason, serial: UInt32) {
+        guard !self.state.isOver, serial > self.decision.serial else { return }
+        self.decision = (serial, .refused(reason))
+        self.end(reason == .rejected ? .rejected : .withdrawn)
+    }
+
+    /// The proposer does not ask for it any more.
+    ///
+    /// - Precondition: this signer is the proposer.
+    public mutating func cancel() {
+        precondition(self.signer == self.request.proposer, "the proposer cancels")
+        guard !self.state.isOver else { return }
+        self.isCancelledByUs = true
+        self.end(.aborted(.cancelled))
+    }
+
+    /// Ends our part; how depends on whether partial signatures are out.
+    mutating func end(_ state: CoordinationState) {
+        guard !self.state.isOver else { return }
+        self.wipe()
+        if self.records.isEmpty {
+            self.state = state
+        } else {
+            switch state {
+            case .rejected, .withdrawn: self.state = .endedMayStillComplete(.withdrawn)
+            case .expired: self.state = .endedMayStillComplete(.expired)
+            case .aborted(let reason): self.state = .endedMayStillComplete(.aborted(reason))
+            case .proposed, .approved, .signing, .complete, .endedMayStillComplete: self.state = state
+            }
+        }
+        self.tell(.ended(self.state))
+    }
+
+    /// Wipes all secret nonces, those of attempts under way too.
+    mutating func wipe() {
+        self.offers = OwnedList()
+        self.offered = nil
+        self.begins = [:]
+        self.recording = []
+        self.toRelease = []
+        for attempt in self.attempts.values { attempt.session.close() }
+        self.attempts = [:]
+    }
+
+    /// The machine's clocks went apart, as those of a resumed snapshot do: wipes all secret nonces. The request goes on with others,
+    /// in a new incarnation, as after a restart.
+    public mutating func discardNonces(incarnation: [UInt8]) {
+        precondition(incarnation.count == NonceName.incarnationByteCount, "an incarnation has 16 bytes")
+        self.wipe()
+        self.incarnation = incarnation
+        for member in self.others { self.links[member]?.outbox.remove { $0.goesWithNonces } }
+        for member in self.policy.members { self.desk[member]?.owes = nil }
+        self.desk[self.signer]?.approvals = []
+        self.wantsOffer = true
+    }
+}
+
+extension Outbox.Matter {
+    /// Whether it makes no sense any more once the nonces of our process are gone.
+    fileprivate var goesWithNonces: Bool {
+        switch self {
+        case .approval, .begin, .renewal: true
+        case .proposal, .decision, .cancellation, .turn, .completion, .greeting, .probe, .partialSignatures, .evidence: false
+        }
+    }
+}

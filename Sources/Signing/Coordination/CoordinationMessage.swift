@@ -1,0 +1,313 @@
+internal import Bitcoin
+package import CryptoPrimitives
+internal import MuSig2
+public import Secp256k1
+
+/// What members of a request say to each other, each pair over a channel that shows who is at its other end.
+///
+///     version 1 | T0 32 | series: incarnation of the sender's process 16, epoch 4 | sequence 8
+///     | count, then 8 for each sequence acknowledged | the series that they are of 20, where there are any | kind 1 | content
+///
+/// What must hold towards a third one is a `Statement` in it. The rest is between the two, and lying there delays at most.
+package struct CoordinationMessage: Hashable, Sendable {
+    package let request: Bytes32
+    package let series: Series
+    /// Rising from 1 for what is sent again until it is acknowledged; 0 for what is not.
+    package let sequence: UInt64
+    package let acknowledged: Acknowledgement?
+    package let content: Content
+
+    /// A row of numbers from 1. Each life of the sender's process begins one, and each life of the receiver's that it hears of.
+    package struct Series: Hashable, Sendable {
+        package let incarnation: [UInt8]
+        package var epoch: UInt32 = 0
+
+        func write(to writer: inout ByteWriter) {
+            writer.write(self.incarnation)
+            writer.writeUInt32(self.epoch)
+        }
+
+        package init(incarnation: [UInt8], epoch: UInt32 = 0) {
+            self.incarnation = incarnation
+            self.epoch = epoch
+        }
+
+        init(_ reader: inout ByteReader) throws(ByteDecodingError) {
+            self.incarnation = try reader.readBytes(NonceName.incarnationByteCount, "incarnation")
+            self.epoch = try reader.readUInt32("epoch")
+        }
+    }
+
+    /// Messages that arrived, by the numbers and the series of who sent them.
+    package struct Acknowledgement: Hashable, Sendable {
+        package var series: Series
+        package var sequences: [UInt64]
+
+        /// Most numbers in one message: more than can be under way.
+        static let countMax = 128
+    }
+
+    package enum Content: Hashable, Sendable {
+        /// Nothing but what the message acknowledges.
+        case acknowledgement
+        /// The request, and the proposer's word on it.
+        case proposal(SigningRequest, Statement)
+        /// To whoever coordinates `turn`: an approval, and the highest attempt that its signer signed.
+        case approval(turn: UInt32, highest: UInt32, Statement)
+        /// An attempt begins: the coordinator's word on T1, and what it rests on, in the set's order.
+        case begin(Statement, approvals: [Statement])
+        case partialSignatures(Statement)
+        /// The end: the signature of each signed input, in order, and the set whose key they verify against.
+        case complete(CompletedSignatures)
+        case refusal(Statement)
+        case cancellation(Statement)
+        case standing(Standing)
+        /// The coordinator lacks unused nonces of the receiver, at this turn.
+        case renewal(turn: UInt32)
+        case evidence([UInt8])
+        case enrolments([Enrolment])
+        /// Enrolments that the sender lacks, by the members' places.
+        case enrolmentsWanted([UInt16])
+    }
+
+    /// Where a member stands. Unsigned: a lie here costs time, and no more than its sender's word counts.
+    package struct Standing: Hashable, Sendable {
+        package var turn: UInt32
+        /// The highest attempt that it signed.
+        package var highest: UInt32
+        /// Whether it has approved.
+        package var hasApproved: Bool
+        /// Whether an answer is asked for: its process has started.
+        package var asks: Bool
+        /// Places of the members whose approvals it has as a coordinator, rising.
+        package var approvers: [UInt16] = []
+    }
+
+    package init(request: Bytes32, series: Series, sequence: UInt64, acknowledged: Acknowledgement?, content: Content) {
+        self.request = request
+        self.series = series
+        self.sequence = sequence
+        self.acknowledged = acknowledged
+        self.content = content
+    }
+
+    /// Largest message that is read, in bytes.
+    static let byteCountMax = 8 << 20
+    /// Largest evidence in a message, in bytes.
+    static let evidenceByteCountMax = (8 << 20) - 4_096
+}
+
+/// The signatures that complete a request, one for each input that the set signs, in the inputs' order.
+public struct CompletedSignatures: Hashable, Sendable {
+    /// The set, in the order of aggregation.
+    public let signers: [PublicKey]
+    public let signatures: [SchnorrSignature]
+
+    public init(signers: [PublicKey], signatures: [SchnorrSignature]) {
+        self.signers = signers
+        self.signatures = signatures
+    }
+}
+
+// MARK: - Encoding
+
+extension CoordinationMessage {
+    private static let formatVersion: UInt8 = 1
+
+    package func serialized(_ roster: Roster) -> [UInt8] {
+        var writer = ByteWriter()
+        writer.writeUInt8(Self.formatVersion)
+        writer.write(self.request)
+        self.series.write(to: &writer)
+        writer.writeUInt64(self.sequence)
+        writer.writeCompactSize(self.acknowledged?.sequences.count ?? 0)
+        if let acknowledged {
+            for sequence in acknowledged.sequences { writer.writeUInt64(sequence) }
+            acknowledged.series.write(to: &writer)
+        }
+        self.content.write(to: &writer, roster)
+        return writer.bytes
+    }
+
+    /// A message's head: what is looked at before any signature is verified.
+    package struct Head {
+        package let request: Bytes32
+        package let series: Series
+        package let sequence: UInt64
+        package let acknowledged: Acknowledgement?
+        fileprivate let rest: ArraySlice<UInt8>
+
+        package init(parsing bytes: [UInt8]) throws(StatementError) {
+            guard bytes.count <= CoordinationMessage.byteCountMax else {
+                throw .tooLarge(byteCount: bytes.count, limit: CoordinationMessage.byteCountMax)
+            }
+            do {
+                var reader = ByteReader(bytes)
+                guard try reader.readUInt8("format version") == CoordinationMessage.formatVersion else {
+                    throw StatementError.unknownFormat
+                }
+                self.request = try reader.readBytes32("request")
+                self.series = try Series(&reader)
+                self.sequence = try reader.readUInt64("sequence")
+                let count = try reader.readCount("acknowledged", minimumByteCount: 8)
+                guard count <= Acknowledgement.countMax else { throw StatementError.malformed("\(count) acknowledgements") }
+                let sequences = try (0..<count).map { _ in try reader.readUInt64("acknowledged sequence") }
+                self.acknowledged =
+                    sequences.isEmpty ? nil : Acknowledgement(series: try Series(&reader), sequences: sequences)
+                self.rest = reader.readRemaining()
+            } catch let error as StatementError { throw error } catch { throw .malformed("\(error)") }
+        }
+
+        /// Whether nothing follows but the acknowledgement.
+        var isOnlyAcknowledgement: Bool { self.rest.elementsEqual([Content.acknowledgement.kind]) }
+
+        /// Whether a proposal follows.
+        var isProposal: Bool { self.rest.first == Content.proposalKind }
+
+        /// Reads what follows, and verifies the statements in it.
+        package func content(_ roster: Roster) throws(StatementError) -> Content {
+            do {
+                var reader = ByteReader(self.rest)
+                let content = try Content(&reader, request: self.request, roster)
+                try reader.finish()
+                return content
+            } catch let error as StatementError { throw error } catch { throw .malformed("\(error)") }
+        }
+    }
+}
+
+extension CoordinationMessage.Content {
+    var kind: UInt8 {
+        switch self {
+        case .acknowledgement: 1
+        case .proposal: 2
+        case .approval: 3
+        case .begin: 4
+        case .partialSignatures: 5
+        case .complete: 6
+        case .refusal: 7
+        case .cancellation: 8
+        case .standing: 9
+        case .renewal: 10
+        case .evidence: 11
+        case .enrolments: 12
+        case .enrolmentsWanted: 13
+        }
+    }
+
+    fileprivate func write(to writer: inout ByteWriter, _ roster: Roster) {
+        writer.writeUInt8(self.kind)
+        switch self {
+        case .acknowledgement: break
+        case .proposal(let request, let statement):
+            writer.writeVariableBytes(request.serialized())
+            // Whole: it may be the first that the receiver hears of the proposer's enrolment.
+            writer.writeVariableBytes(statement.serialized())
+        case .approval(let turn, let highest, let statement):
+            writer.writeUInt32(turn)
+            writer.writeUInt32(highest)
+            statement.write(compactTo: &writer, roster)
+        case .begin(let statement, let approvals):
+            statement.write(compactTo: &writer, roster)
+            writer.writeCompactSize(approvals.count)
+            for approval in approvals { approval.write(compactTo: &writer, roster) }
+        case .partialSignatures(let statement), .refusal(let statement), .cancellation(let statement):
+            statement.write(compactTo: &writer, roster)
+        case .complete(let completed):
+            Self.writePlaces(completed.signers.compactMap { roster.place(of: $0) }.map { UInt16(truncatingIfNeeded: $0) }, to: &writer)
+            writer.writeCompactSize(completed.signatures.count)
+            for signature in completed.signatures { writer.write(signature.bytes) }
+        case .standing(let standing):
+            writer.writeUInt32(standing.turn)
+            writer.writeUInt32(standing.highest)
+            writer.writeUInt8((standing.hasApproved ? 1 : 0) | (standing.asks ? 2 : 0))
+            Self.writePlaces(standing.approvers, to: &writer)
+        case .renewal(let turn): writer.writeUInt32(turn)
+        case .evidence(let bytes): writer.writeVariableBytes(bytes)
+        case .enrolments(let enrolments):
+            writer.writeCompactSize(enrolments.count)
+            for enrolment in enrolments { writer.write(enrolment.serialized()) }
+        case .enrolmentsWanted(let places): Self.writePlaces(places, to: &writer)
+        }
+    }
+
+    private static func writePlaces(_ places: [UInt16], to writer: inout ByteWriter) {
+        writer.writeCompactSize(places.count)
+        for place in places { writer.writeUInt16(place) }
+    }
+
+    fileprivate init(_ reader: inout ByteReader, request: Bytes32, _ roster: Roster) throws {
+        switch try reader.readUInt8("kind") {
+        case 1: self = .acknowledgement
+        case 2:
+            let asked = try SigningRequest(parsing: reader.readVariableBytes("request"))
+            let statement = try Statement(parsing: reader.readVariableBytes("proposal"))
+            guard asked.digest == request, statement.request == request else {
+                throw StatementError.malformed("a proposal of another request than it names")
+            }
+            self = .proposal(asked, statement)
+        case 3:
+            let turn = try reader.readUInt32("turn")
+            let highest = try reader.readUInt32("highest attempt")
+            self = .approval(turn: turn, highest: highest, try Statement(compact: &reader, request: request, roster))
+        case 4:
+            let statement = try Statement(compact: &reader, request: request, roster)
+            let count = try reader.readCount("approvals", minimumByteCount: Self.statementByteCountMin)
+            guard count <= roster.members.count else { throw StatementError.malformed("\(count) approvals") }
+            self = .begin(statement, approvals: try (0..<count).map { _ in try Statement(compact: &reader, request: request, roster) })
+        case 5: self = .partialSignatures(try Statement(compact: &reader, request: request, roster))
+        case 6:
+            let signers = try Self.readPlaces(&reader, roster).map { roster.members[Int($0)] }
+            let count = try reader.readCount("signatures", minimumByteCount: SchnorrSignature.byteCount)
+            guard count <= SigningRequest.inputCountMax else { throw StatementError.malformed("\(count) signatures") }
+            let signatures = try (0..<count).map { _ in
+                try SchnorrSignature(parsing: reader.readBytes(SchnorrSignature.byteCount, "signature"))
+            }
+            self = .complete(CompletedSignatures(signers: signers, signatures: signatures))
+        case 7: self = .refusal(try Statement(compact: &reader, request: request, roster))
+        case 8: self = .cancellation(try Statement(compact: &reader, request: request, roster))
+        case 9:
+            let turn = try reader.readUInt32("turn")
+            let highest = try reader.readUInt32("highest attempt")
+            let flags = try reader.readUInt8("flags")
+            guard flags < 4 else { throw StatementError.unknownFormat }
+            self = .standing(
+                .init(
+                    turn: turn, highest: highest, hasApproved: flags & 1 != 0, asks: flags & 2 != 0,
+                    approvers: try Self.readPlaces(&reader, roster)))
+        case 10: self = .renewal(turn: try reader.readUInt32("turn"))
+        case 11:
+            let bytes = try reader.readVariableBytes("evidence")
+            guard bytes.count <= CoordinationMessage.evidenceByteCountMax else { throw StatementError.malformed("evidence too large") }
+            self = .evidence(bytes)
+        case 12:
+            let count = try reader.readCount("enrolments", minimumByteCount: Enrolment.byteCount)
+            guard count <= Self.enrolmentCountMax else { throw StatementError.malformed("\(count) enrolments") }
+            self = .enrolments(try (0..<count).map { _ in try Enrolment(parsing: reader.readBytes(Enrolment.byteCount, "enrolment")) })
+        case 13: self = .enrolmentsWanted(try Self.readPlaces(&reader, roster))
+        default: throw StatementError.unknownFormat
+        }
+    }
+
+    static let proposalKind: UInt8 = 2
+
+    /// Most enrolments in a message: two signatures each have to be verified.
+    static let enrolmentCountMax = 64
+
+    /// Place, version, attempt, kind, name, no nonces, signature.
+    private static let statementByteCountMin = 2 + 4 + 4 + 1 + 64
+
+    /// Places of members, rising as one list has one encoding.
+    private static func readPlaces(_ reader: inout ByteReader, _ roster: Roster) throws -> [UInt16] {
+        let count = try reader.readCount("places", minimumByteCount: 2)
+        var places: [UInt16] = []
+        for _ in 0..<count {
+            let place = try reader.readUInt16("place")
+            guard Int(place) < roster.members.count, places.last.map({ $0 < place }) ?? true else {
+                throw StatementError.malformed("places out of order, or of no member")
+            }
+            places.append(place)
+        }
+        return places
+    }
+}

@@ -1,0 +1,160 @@
+public import Bitcoin
+internal import CryptoPrimitives
+public import Secp256k1
+
+/// How long a coordination waits.
+public struct CoordinationTiming: Sendable {
+    /// The longest round trip to a member, as far as it is known.
+    public var roundTrip: Duration
+    /// Shortest patience with a coordinator (a retransmission, a slow disk and the round trip fit in it).
+    public var patienceMin: Duration
+    /// How long an acknowledgement waits for something else to go with.
+    public var acknowledgementDelay: Duration
+    /// If the finished transaction is not seen for this long, the next member broadcasts it.
+    public var broadcastTimeout: Duration
+
+    public init(
+        roundTrip: Duration = .milliseconds(200), patienceMin: Duration = .seconds(2), acknowledgementDelay: Duration = .milliseconds(50),
+        broadcastTimeout: Duration = .seconds(300)
+    ) {
+        self.roundTrip = roundTrip
+        self.patienceMin = patienceMin
+        self.acknowledgementDelay = acknowledgementDelay
+        self.broadcastTimeout = broadcastTimeout
+    }
+}
+
+/// Where a request stands for one signer.
+public enum CoordinationState: Hashable, Sendable {
+    /// The signer has not said anything yet.
+    case proposed
+    /// It agreed, and waits for an attempt.
+    case approved
+    /// Its partial signatures of at least one attempt are out, or about to be.
+    case signing
+    case complete
+    case rejected
+    case withdrawn
+    case expired
+    case aborted(AbortReason)
+    /// It ended here, but partial signatures are out: whoever holds them may still finish. The coins stay reserved until a conflicting
+    /// transaction is confirmed.
+    case endedMayStillComplete(EndReason)
+
+    /// Whether nothing more is signed.
+    public var isOver: Bool {
+        switch self {
+        case .proposed, .approved, .signing: false
+        case .complete, .rejected, .withdrawn, .expired, .aborted, .endedMayStillComplete: true
+        }
+    }
+}
+
+/// Why a request cannot be completed any more.
+public enum AbortReason: Hashable, Sendable, CustomStringConvertible {
+    /// The proposer does not ask for it any more.
+    case cancelled
+    /// Without these no set can sign.
+    case refused([PublicKey])
+    /// These are proved to be at fault, and no set without them can sign.
+    case fault([PublicKey])
+
+    public var description: String {
+        switch self {
+        case .cancelled: "its proposer took it back"
+        case .refused(let signers): "no set can sign without \(signers.map(\.description).joined(separator: ", "))"
+        case .fault(let signers): "proved to be at fault: \(signers.map(\.description).joined(separator: ", "))"
+        }
+    }
+}
+
+/// How a request ended whose partial signatures are out.
+public enum EndReason: Hashable, Sendable {
+    case withdrawn, expired
+    case aborted(AbortReason)
+}
+
+/// What has to be done.
+public enum CoordinationAction: Sendable {
+    /// Bytes for a member, over a channel that shows it who sends them. They may be lost: what matters is sent again.
+    case send([UInt8], to: PublicKey)
+    /// Make this durable, then call `recorded`; if it cannot be, `notRecorded`. Nothing of it has left.
+    case record(BurnRecord)
+    case tell(CoordinationEvent)
+}
+
+/// What can be observed of a request.
+public enum CoordinationEvent: Hashable, Sendable {
+    /// This signer takes its turn at coordinating, as far as it knows.
+    case coordinatorElected(PublicKey, turn: UInt32)
+    /// It did not lead to a signature in time.
+    case coordinatorFailed(PublicKey, turn: UInt32)
+    /// Everybody had a turn, and there is no signature.
+    case failoverExhausted(turn: UInt32)
+    /// A member's approval is here, with its nonces.
+    case joined(PublicKey)
+    case refused(PublicKey, RefusalReason)
+    case attemptBegan(attempt: UInt32, signers: [PublicKey])
+    case partialSignaturesReceived(attempt: UInt32, from: PublicKey)
+    case signed(attempt: UInt32)
+    /// A member's process was started anew: its nonces are gone, and its attempts with them.
+    case restarted(PublicKey)
+    /// Proof of a fault, which anyone can check.
+    case fault(signer: PublicKey, Evidence.Fault, Evidence)
+    /// Signed messages show that this signer used one nonce for two transcripts: a copy of its machine runs. Its key can be computed.
+    case cloneAlarm(PublicKey)
+    case complete(Transaction, CompletedSignatures)
+    case shouldBroadcast(Transaction)
+    case ended(CoordinationState)
+}
+
+/// What became of a message.
+public enum CoordinationReception: Hashable, Sendable {
+    case accepted
+    /// It came before.
+    case repeated
+    /// Nothing is wrong with it, and it changes nothing any more.
+    case ignored
+    /// It counts against the connection that brought it.
+    case refused(CoordinationRefusal)
+}
+
+/// Why a message was refused.
+public enum CoordinationRefusal: Hashable, Sendable, CustomStringConvertible {
+    /// Whoever is at the other end speaks for no member.
+    case stranger
+    case anotherRequest
+    /// Not a message, or a signature in it does not verify.
+    case malformed(StatementError)
+    /// Too far ahead of what its sender can have under way.
+    case sequenceGap
+    /// Only the one named may say this.
+    case notEntitled(String)
+    /// It contradicts what it rests on.
+    case inconsistent(String)
+
+    public var description: String {
+        switch self {
+        case .stranger: "its sender speaks for no member of the group"
+        case .anotherRequest: "it is about another request"
+        case .malformed(let error): error.description
+        case .sequenceGap: "its number is too far ahead"
+        case .notEntitled(let what): "its sender may not say this: \(what)"
+        case .inconsistent(let what): what
+        }
+    }
+}
+
+/// What a request waits for, to be shown to people.
+public struct CoordinationProgress: Hashable, Sendable {
+    public let state: CoordinationState
+    public let turn: UInt32
+    public let coordinator: PublicKey
+    /// The members that are known to have approved.
+    public let approved: [PublicKey]
+    public let refused: [PublicKey]
+    /// Signers whose partial signatures the newest attempt that this process coordinates waits for.
+    public let awaited: [PublicKey]
+    /// Attempts in which this signer's partial signatures are out.
+    public let signedAttempts: [UInt32]
+}

@@ -1,0 +1,37 @@
+internal import Bitcoin
+internal import CryptoPrimitives
+internal import Secp256k1
+
+// A statement between members, who know each other's enrolments and the request that they talk about: its signature covers the same
+// as everywhere, and what both sides know is left out.
+//
+//     place of the sender among the members 2 | version of its enrolment 4 | attempt 4 | kind 1 | body | signature 64
+
+extension Statement {
+    /// - Precondition: the sender is a member.
+    func write(compactTo writer: inout ByteWriter, _ roster: Roster) {
+        guard let place = roster.place(of: self.sender) else { preconditionFailure("a statement of a member") }
+        writer.writeUInt16(UInt16(truncatingIfNeeded: place))
+        writer.writeUInt32(self.enrolment.version)
+        writer.writeUInt32(self.attempt)
+        writer.writeUInt8(self.body.kind)
+        self.body.write(to: &writer)
+        writer.write(self.signature.bytes)
+    }
+
+    /// Reads one about the request, and verifies it.
+    ///
+    /// - Throws: `unknownEnrolment` for a version that the roster does not hold: newer, or older and thus void.
+    init(compact reader: inout ByteReader, request: Bytes32, _ roster: Roster) throws {
+        let place = Int(try reader.readUInt16("sender"))
+        guard let sender = roster.member(at: place) else { throw StatementError.malformed("member \(place) of \(roster.members.count)") }
+        let version = try reader.readUInt32("version of the enrolment")
+        guard let enrolment = roster.enrolment(of: sender), enrolment.version == version else {
+            throw StatementError.unknownEnrolment(signer: sender, version: version)
+        }
+        let attempt = try reader.readUInt32("attempt")
+        let body = try Body(&reader)
+        let signature = try Ed25519.Signature(parsing: reader.readBytes(Ed25519.Signature.byteCount, "signature"))
+        try self.init(body, request: request, attempt: attempt, enrolment: enrolment, signature: signature)
+    }
+}

@@ -1,0 +1,304 @@
+internal import Bitcoin
+internal import CryptoPrimitives
+internal import LibP2P
+internal import Secp256k1
+internal import Signing
+
+/// One request among simulated members, from its proposal until it is over for everybody.
+struct SigningRun {
+    let scenario: SigningScenario
+    let hosts: [SigningHost]
+    let roster: Roster
+    let policy: any SpendingPolicy
+    let request: SigningRequest
+    let proposal: Statement
+    /// What is wrong with every honest member on purpose, to see that it is found.
+    let fault: SigningFault?
+    var random: SeededRandom
+    var queue = EventQueue<Event>()
+    var now: Duration = .zero
+    var ledger = SigningLedger()
+    var coverage: Set<String> = []
+
+    enum Event {
+        case step(Int, Duration)
+        case deliver([UInt8], from: Int, to: Int)
+        case written(Int, life: Int, BurnRecord)
+        case decide(Int, life: Int)
+        case crash(Int, losesDisk: Bool)
+        case restart(Int)
+        case heal
+    }
+
+    /// Seconds since 1970 at which every simulated request is proposed.
+    private static let start: UInt64 = 1_800_000_000
+
+    init(_ scenario: SigningScenario, fault: SigningFault? = nil) throws {
+        self.scenario = scenario
+        self.fault = fault
+        var random = SeededRandom(seed: scenario.seed)
+        let skews = (0..<scenario.memberCount).map { _ in Int.random(in: -scenario.clockSkewMax...scenario.clockSkewMax, using: &random) }
+        self.random = random
+        let hosts = try (0..<scenario.memberCount).map { place in
+            try SigningHost(place: place, seed: scenario.seed, network: .regtest, cheat: scenario.cheats[place], skew: skews[place])
+        }
+        let signers = hosts.map(\.signer)
+        if scenario.threshold == scenario.memberCount {
+            self.policy = try SignerGroup(signers)
+        } else {
+            self.policy = try DelegatedMultisig(internalKey: .unspendable, signers: signers, threshold: scenario.threshold)
+        }
+        // Somebody honest asks: a proposer that cheats has nothing to gain.
+        let proposer = hosts.first { $0.cheat == nil && !scenario.refusers.contains($0.place) } ?? hosts[0]
+        let script = self.policy.scriptPubKey
+        let coins = (0..<scenario.inputCount).map { TransactionOutput(amount: 10_000 + UInt64($0), scriptPubKey: script) }
+        let inputs = (0..<scenario.inputCount).map {
+            TransactionInput(
+                previousOutput: OutPoint(txid: Txid(SHA256.hash(Array("coin \(scenario.seed)".utf8))), index: UInt32($0)),
+                sequence: 0xffff_fffd)
+        }
+        self.request = try SigningRequest(
+            transaction: Transaction(inputs: inputs, outputs: [TransactionOutput(amount: 9_000, scriptPubKey: script)]), prevouts: coins,
+            policyDigest: self.policy.digest, proposer: proposer.signer,
+            expiry: Self.start + UInt64(scenario.life.components.seconds), id: SHA256.hash(Array("request \(scenario.seed)".utf8)))
+        let terms = RequestTerms(election: CoordinatorElection(rawValue: scenario.election) ?? .hash, createdAt: Self.start)
+        guard let terms else { preconditionFailure("no note is not too long") }
+        self.proposal = Coordination.propose(self.request, terms: terms, enrolment: proposer.enrolment, identity: proposer.identity)
+        self.roster = Roster(members: self.policy.members, network: .regtest, enrolments: hosts.map(\.enrolment))
+        self.hosts = hosts
+        self.open(proposer, resumes: false)
+        for crash in scenario.crashes {
+            self.queue.add(.crash(crash.place, losesDisk: crash.losesDisk), at: crash.at)
+            self.queue.add(.restart(crash.place), at: crash.back)
+        }
+        self.queue.add(.heal, at: scenario.healing)
+    }
+
+    private func moment(of host: SigningHost) -> Moment {
+        let seconds = Int64(Self.start) + self.now.components.seconds + Int64(host.skew)
+        // Uptime begins anywhere, differently for each machine.
+        return Moment(uptime: self.now + .seconds(1_000 * (host.place + 1)), time: UInt64(max(0, seconds)))
+    }
+
+    private func uptimeOffset(of host: SigningHost) -> Duration { .seconds(1_000 * (host.place + 1)) }
+
+    // MARK: The loop
+
+    mutating func run() {
+        let end = self.scenario.life + .seconds(2 * self.scenario.clockSkewMax + 600)
+        var eventCount = 0
+        while let (time, event) = self.queue.popFirst(until: end) {
+            eventCount += 1
+            guard eventCount <= Self.eventCountMax * self.hosts.count else {
+                self.ledger.wentOnForEver(at: time)
+                break
+            }
+            self.now = time
+            self.handle(event)
+            if self.isOver { break }
+        }
+        self.ledger.close(self.hosts, scenario: self.scenario)
+    }
+
+    /// Most events for each member, far above what any signing has: one that goes on for ever is found.
+    private static let eventCountMax = 20_000
+
+    /// Whether nothing more can come of it: every honest member holds it complete.
+    private var isOver: Bool { self.hosts.allSatisfy { $0.cheat != nil || $0.transaction != nil } && self.now >= self.scenario.healing }
+
+    private mutating func handle(_ event: Event) {
+        switch event {
+        case .step(let place, let time):
+            guard self.hosts[place].timer == time, self.fault != .forgetsTimers else { return }
+            self.step(self.hosts[place])
+        case .deliver(let message, let from, let to): self.deliver(message, from: from, to: self.hosts[to])
+        case .written(let place, let life, let record):
+            let host = self.hosts[place]
+            guard host.isUp, host.life == life else { return }
+            host.pending.removeAll { $0 == record }
+            host.journal.append(record)
+            host.coordination?.recorded(record)
+            self.step(host)
+        case .decide(let place, let life): self.decide(self.hosts[place], life: life)
+        case .crash(let place, let losesDisk): self.crash(self.hosts[place], losesDisk: losesDisk)
+        case .restart(let place): self.restart(self.hosts[place])
+        case .heal:
+            self.coverage.insert("healed")
+            for host in self.hosts {
+                for other in self.hosts where other.place != host.place {
+                    host.coordination?.noteConnected(other.signer, now: self.moment(of: host))
+                }
+                self.step(host)
+            }
+        }
+    }
+
+    // MARK: A process
+
+    private mutating func open(_ host: SigningHost, resumes: Bool) {
+        let known = host.request ?? (self.request, self.proposal)
+        host.request = known
+        do {
+            host.coordination = try Coordination(
+                request: known.request, proposal: known.proposal, policy: self.policy, roster: self.roster, enrolment: host.enrolment,
+                incarnation: host.incarnation(seed: self.scenario.seed), records: host.journal, resumes: resumes)
+        } catch { preconditionFailure("an honest request is refused: \(error)") }
+        if let decision = host.decision {
+            self.tell(host, decision.approves, serial: decision.serial)
+        } else {
+            // A person, or a policy, thinks for a while.
+            let thought = Duration.milliseconds(Int.random(in: 0...4_000, using: &self.random))
+            self.queue.add(.decide(host.place, life: host.life), at: self.now + thought)
+        }
+        self.step(host)
+    }
+
+    private mutating func decide(_ host: SigningHost, life: Int) {
+        guard host.isUp, host.life == life, host.decision == nil, host.coordination != nil else { return }
+        // A decision's number is the time, so that a disk that was set back does not lock its owner out.
+        let serial = UInt32(truncatingIfNeeded: self.moment(of: host).time)
+        let approves = !self.scenario.refusers.contains(host.place)
+        host.decision = (serial, approves)
+        self.tell(host, approves, serial: serial)
+        self.step(host)
+    }
+
+    private func tell(_ host: SigningHost, _ approves: Bool, serial: UInt32) {
+        if approves || self.fault == .signsUnapproved {
+            host.coordination?.approve(serial: serial)
+        } else {
+            host.coordination?.refuse(.rejected, serial: serial)
+        }
+    }
+
+    private mutating func crash(_ host: SigningHost, losesDisk: Bool) {
+        guard host.isUp else { return }
+        self.coverage.insert(losesDisk ? "crash that loses the disk" : "crash")
+        if !host.pending.isEmpty { self.coverage.insert("crash while the journal writes") }
+        host.isUp = false
+        host.coordination = nil
+        host.timer = nil
+        for record in host.pending where Bool.random(using: &self.random) { host.journal.append(record) }
+        host.pending = []
+        if losesDisk, host.transaction == nil {
+            host.journal = []
+            host.decision = nil
+        }
+    }
+
+    private mutating func restart(_ host: SigningHost) {
+        guard !host.isUp else { return }
+        host.isUp = true
+        host.life += 1
+        guard host.request != nil else { return }
+        self.open(host, resumes: true)
+    }
+
+    private mutating func step(_ host: SigningHost) {
+        guard host.isUp, host.coordination != nil else { return }
+        let moment = self.moment(of: host)
+        let actions = host.coordination?.step(now: moment, key: host.key, identity: host.identity) ?? []
+        for action in actions { self.carryOut(action, of: host) }
+        if let state = host.coordination?.state {
+            let name = Self.name(of: state)
+            if host.lastState != name { self.coverage.insert("\(host.lastState) → \(name)") }
+            host.lastState = name
+        }
+        guard let due = host.coordination?.nextStepAt else { return host.timer = nil }
+        let time = max(self.now + .microseconds(1), due - self.uptimeOffset(of: host))
+        host.timer = time
+        self.queue.add(.step(host.place, time), at: time)
+    }
+
+    private mutating func carryOut(_ action: CoordinationAction, of host: SigningHost) {
+        switch action {
+        case .send(let message, let receiver):
+            guard let to = self.hosts.firstIndex(where: { $0.signer == receiver }) else { return }
+            if host.cheat == nil { self.ledger.sent(message, by: host, self.roster) }
+            let copies = self.fault == .repeatsItself && host.cheat == nil ? SigningLedger.messageCountMax : 1
+            for said in self.said(message, by: host, to: self.hosts[to]) {
+                for _ in 0..<copies { self.transmit(said, from: host, to: to) }
+            }
+        case .record(let record):
+            if host.cheat == nil { self.ledger.decided(record, by: host) }
+            if self.fault == .releasesBeforeDurable {
+                host.coordination?.recorded(record)
+                return self.step(host)
+            }
+            host.pending.append(record)
+            let delay = Duration.microseconds(
+                Int.random(in: 0...max(1, Int(self.scenario.journalDelayMax / .microseconds(1))), using: &self.random))
+            self.queue.add(.written(host.place, life: host.life, record), at: self.now + delay)
+        case .tell(let event): self.note(event, of: host)
+        }
+    }
+
+    private mutating func note(_ event: CoordinationEvent, of host: SigningHost) {
+        self.coverage.insert("event \(Self.name(of: event))")
+        guard host.cheat == nil else { return }
+        switch event {
+        case .fault(let signer, let fault, _):
+            self.coverage.insert("fault \(Self.name(of: fault))")
+            self.ledger.blamed(signer, by: host, among: self.hosts)
+        case .complete(let transaction, let completion):
+            host.transaction = transaction
+            self.ledger.completed(transaction, completion, by: host, policy: self.policy)
+        case .attemptBegan where self.fault == .believesTooEarly:
+            host.transaction = self.request.transaction
+            self.ledger.completed(self.request.transaction, .init(signers: [], signatures: []), by: host, policy: self.policy)
+        case .partialSignaturesReceived(_, let signer) where self.fault == .blamesWithoutProof:
+            self.ledger.blamed(signer, by: host, among: self.hosts)
+        case .shouldBroadcast: host.broadcasts += 1
+        case .coordinatorElected, .coordinatorFailed, .failoverExhausted, .joined, .refused, .attemptBegan, .partialSignaturesReceived,
+            .signed, .restarted, .cloneAlarm, .ended:
+            break
+        }
+    }
+
+    // MARK: The network
+
+    mutating func transmit(_ message: [UInt8], from host: SigningHost, to: Int) {
+        host.sentCount += 1
+        host.sentByteCount += message.count
+        let isHealed = self.now >= self.scenario.healing
+        if !isHealed,
+            self.scenario.partitions.contains(where: { $0.from <= self.now && self.now < $0.to && $0.sides[host.place] != $0.sides[to] })
+        {
+            return
+        }
+        let divisor = isHealed ? 5 : 1
+        if Int.random(in: 0..<1_000, using: &self.random) < self.scenario.lossPerMille / divisor { return }
+        let copies = Int.random(in: 0..<1_000, using: &self.random) < self.scenario.duplicationPerMille / divisor ? 2 : 1
+        for _ in 0..<copies {
+            let least = Int(self.scenario.delay.lowerBound / .microseconds(1)),
+                most = Int(self.scenario.delay.upperBound / .microseconds(1))
+            let delay = Duration.microseconds(Int.random(in: least...most, using: &self.random))
+            self.queue.add(.deliver(message, from: host.place, to: to), at: self.now + delay)
+        }
+    }
+
+    private mutating func deliver(_ message: [UInt8], from: Int, to host: SigningHost) {
+        guard host.isUp else { return }
+        if host.cheat == .replays, host.heard.count < 64 { host.heard.append(message) }
+        if host.coordination == nil {
+            // A request that is new to it: known durably before anything is said about it.
+            guard let proposed = try? Coordination.proposal(in: message, roster: self.roster),
+                proposed.request.digest == self.request.digest
+            else { return }
+            host.request = proposed
+            self.open(host, resumes: host.life > 0)
+        }
+        let outcome = host.coordination?.receive(message, from: self.hosts[from].identityKey, now: self.moment(of: host))
+        if case .refused(let refusal) = outcome {
+            host.refusedCount += 1
+            self.coverage.insert("refused \(Self.name(of: refusal))")
+        }
+        self.step(host)
+    }
+
+    /// The case of a value, without what it holds.
+    private static func name(of value: some Any) -> String {
+        let text = "\(Mirror(reflecting: value).children.first?.label ?? "")"
+        return text.isEmpty ? "\(value)" : text
+    }
+}

@@ -1,0 +1,176 @@
+internal import LibP2P
+
+/// What one seed makes of a signing: who takes part, how the network and the machines fare, and who cheats how.
+///
+/// Everything follows from the seed but the secret nonces, which nobody can choose; nothing that happens depends on their bytes.
+public struct SigningScenario: Sendable {
+    public let seed: UInt64
+    public let memberCount: Int
+    /// How many of the members a signature takes.
+    public let threshold: Int
+    public let inputCount: Int
+    public let election: UInt8
+    /// From proposal to expiry.
+    public let life: Duration
+    /// When faults end: from then on the network loses little and nobody crashes.
+    public let healing: Duration
+    public let delay: ClosedRange<Duration>
+    /// Shares of messages that are lost or come twice before healing, in thousandths; a fifth of it afterwards.
+    public let lossPerMille: Int
+    public let duplicationPerMille: Int
+    /// Most seconds by which a clock is wrong, in either direction.
+    public let clockSkewMax: Int
+    /// How long a write to a journal takes at most.
+    public let journalDelayMax: Duration
+    /// Who cheats, by place, and how. Never all of them.
+    public let cheats: [Int: SigningCheat]
+    /// Who refuses, by place.
+    public let refusers: Set<Int>
+    public let crashes: [Crash]
+    public let partitions: [Partition]
+
+    public struct Crash: Sendable {
+        public let place: Int
+        public let at: Duration
+        public let back: Duration
+        /// The disk is as it was at the start: decisions and journal are gone.
+        public let losesDisk: Bool
+    }
+
+    /// Members below `border` in a shuffled order cannot reach the others for a while.
+    public struct Partition: Sendable {
+        public let from: Duration
+        public let to: Duration
+        public let sides: [Bool]
+    }
+
+    /// - Parameter memberCounts: how many members there may be.
+    public init(seed: UInt64, memberCounts: ClosedRange<Int> = 2...15) {
+        var random = SeededRandom(seed: seed ^ 0x5167_6e69_6e67)
+        // Small groups are common, and cheap to try in many ways.
+        let count = Bool.random(using: &random) ? min(5, memberCounts.upperBound) : memberCounts.upperBound
+        let memberCount = Int.random(in: min(memberCounts.lowerBound, count)...count, using: &random)
+        let takesAll = Int.random(in: 0..<5, using: &random) < 2
+        var threshold = takesAll ? memberCount : Int.random(in: 1...memberCount, using: &random)
+        // A tree of thousands of leaves would take all the time.
+        while !takesAll, Self.setCount(memberCount, threshold) > 200 { threshold += 1 }
+        threshold = min(threshold, memberCount)
+        let isCalm = Int.random(in: 0..<4, using: &random) == 0
+        let healing = Duration.seconds(Int.random(in: 5...60, using: &random))
+
+        var cheats: [Int: SigningCheat] = [:]
+        if !isCalm, Int.random(in: 0..<3, using: &random) > 0 {
+            let most = Int.random(in: 0..<4, using: &random) == 0 ? memberCount - 1 : memberCount - threshold
+            for place in (0..<memberCount).shuffled(using: &random).prefix(Int.random(in: 0...max(0, most), using: &random)) {
+                cheats[place] = SigningCheat.allCases.randomElement(using: &random)
+            }
+        }
+        let honest = (0..<memberCount).filter { cheats[$0] == nil }
+        var refusers: Set<Int> = []
+        if Int.random(in: 0..<6, using: &random) == 0, let place = honest.randomElement(using: &random) { refusers.insert(place) }
+
+        var crashes: [Crash] = []
+        var partitions: [Partition] = []
+        if !isCalm {
+            for _ in 0..<Int.random(in: 0...min(6, memberCount), using: &random) {
+                let at = Self.moment(before: healing, using: &random)
+                crashes.append(
+                    Crash(
+                        place: Int.random(in: 0..<memberCount, using: &random), at: at,
+                        back: at + .milliseconds(Int.random(in: 10...8_000, using: &random)),
+                        losesDisk: Int.random(in: 0..<6, using: &random) == 0))
+            }
+            for _ in 0..<Int.random(in: 0...2, using: &random) {
+                let from = Self.moment(before: healing, using: &random)
+                partitions.append(
+                    Partition(
+                        from: from, to: min(healing, from + .milliseconds(Int.random(in: 500...20_000, using: &random))),
+                        sides: (0..<memberCount).map { _ in Bool.random(using: &random) }))
+            }
+        }
+        self.seed = seed
+        self.memberCount = memberCount
+        self.threshold = threshold
+        self.inputCount = Int.random(in: 1...3, using: &random)
+        self.election = UInt8.random(in: 1...4, using: &random)
+        self.life = .seconds(Int.random(in: 600...3_600, using: &random))
+        self.healing = isCalm ? .zero : healing
+        let least = Int.random(in: 1...40, using: &random)
+        self.delay = .milliseconds(least) ... .milliseconds(least * Int.random(in: 1...8, using: &random))
+        self.lossPerMille = isCalm ? 0 : Int.random(in: 0...250, using: &random)
+        self.duplicationPerMille = isCalm ? 0 : Int.random(in: 0...100, using: &random)
+        self.clockSkewMax = Int.random(in: 0...60, using: &random)
+        self.journalDelayMax = .milliseconds(Int.random(in: 0...30, using: &random))
+        self.cheats = cheats
+        self.refusers = refusers
+        self.crashes = crashes
+        self.partitions = partitions
+    }
+
+    private static func moment(before end: Duration, using random: inout SeededRandom) -> Duration {
+        .milliseconds(Int.random(in: 0...max(1, Int(end / .milliseconds(1))), using: &random))
+    }
+
+    /// How many sets of k there are among n; a number above a thousand for all that are more.
+    private static func setCount(_ n: Int, _ k: Int) -> Int {
+        var count = 1
+        for place in 0..<min(k, n - k) {
+            count = count * (n - place) / (place + 1)
+            if count > 1_000 { return count }
+        }
+        return count
+    }
+
+    /// Whether enough honest members agree for the request to have to complete.
+    public var mustComplete: Bool {
+        self.memberCount - self.cheats.count - self.refusers.count >= self.threshold
+    }
+}
+
+/// How a member cheats. Its own machine is honest; what it sends is not.
+public enum SigningCheat: String, CaseIterable, Sendable {
+    /// Sends nothing any more.
+    case silent
+    /// Never sends partial signatures, and never what completes.
+    case withholds
+    /// Signs another number than its partial signature.
+    case wrongPartialSignatures
+    /// Signs partial signatures that are none.
+    case malformedPartialSignatures
+    /// Signs nonces that are none.
+    case malformedNonces
+    /// Signs different nonces under one name for each receiver.
+    case conflictingNonces
+    /// As a coordinator, tells each receiver another transcript.
+    case conflictingBegins
+    /// As a coordinator, begins attempts far ahead.
+    case begins
+    /// Claims to be many turns ahead.
+    case turns
+    /// Says everything again, and what others said as if it were its own.
+    case replays
+    /// Changes single bits of what it sends.
+    case garbles
+    /// Says everything fifty times.
+    case floods
+    /// Accuses others of faults that they did not make.
+    case frames
+    /// Says that the request is cancelled, refused and complete.
+    case lies
+}
+
+/// What can be made wrong with every honest member on purpose: each must be found, or the checks are worth nothing.
+public enum SigningFault: String, CaseIterable, Sendable {
+    /// Partial signatures leave before the decision is durable.
+    case releasesBeforeDurable
+    /// Whoever refuses signs all the same.
+    case signsUnapproved
+    /// Time never makes anybody do anything.
+    case forgetsTimers
+    /// Says everything so many times.
+    case repeatsItself
+    /// Takes a transaction for complete that is not.
+    case believesTooEarly
+    /// Calls a member faulty that is not.
+    case blamesWithoutProof
+}

@@ -1,0 +1,53 @@
+/// Many signings under virtual time, each from its seed.
+public struct SigningReport: Sendable {
+    public private(set) var seeds = 0
+    /// Signings that every honest member holds complete.
+    public private(set) var completed = 0
+    /// Signings that ended otherwise, as somebody refused or is at fault.
+    public private(set) var aborted = 0
+    /// Signings whose time ended.
+    public private(set) var expired = 0
+    public private(set) var violations: [(seed: UInt64, violation: SigningViolation)] = []
+    public private(set) var virtualSeconds = 0.0
+    public private(set) var messageCount = 0
+    /// States, events and refusals that were reached.
+    public private(set) var coverage: Set<String> = []
+
+    public init() {}
+
+    public mutating func add(_ other: SigningReport) {
+        self.seeds += other.seeds
+        self.completed += other.completed
+        self.aborted += other.aborted
+        self.expired += other.expired
+        self.violations += other.violations
+        self.virtualSeconds += other.virtualSeconds
+        self.messageCount += other.messageCount
+        self.coverage.formUnion(other.coverage)
+    }
+
+    /// Runs one signing.
+    ///
+    /// - Parameter fault: what is made wrong with every honest member, to see that it is found.
+    /// - Throws: what stands in the way of simulating at all, a full arena for one.
+    public static func run(_ scenario: SigningScenario, fault: SigningFault? = nil) throws -> SigningReport {
+        var run = try SigningRun(scenario, fault: fault)
+        run.run()
+        var report = SigningReport()
+        report.seeds = 1
+        report.virtualSeconds = Double(run.now.components.seconds)
+        report.messageCount = run.hosts.reduce(0) { $0 + $1.sentCount }
+        report.coverage = run.coverage
+        for cheat in scenario.cheats.values { report.coverage.insert("cheat \(cheat.rawValue)") }
+        report.violations = run.ledger.violations.map { (scenario.seed, $0) }.sorted { $0.1.description < $1.1.description }
+        let honest = run.hosts.filter { $0.cheat == nil }
+        if honest.allSatisfy({ $0.transaction != nil || scenario.refusers.contains($0.place) }) {
+            report.completed = 1
+        } else if honest.contains(where: { $0.hasAborted }) {
+            report.aborted = 1
+        } else {
+            report.expired = 1
+        }
+        return report
+    }
+}

@@ -1,0 +1,311 @@
+import Bitcoin
+import CryptoPrimitives
+import MuSig2
+import Secp256k1
+import Testing
+
+@testable import Signing
+
+/// What members and strangers may try. Names in brackets are those of the weaknesses of the described systems.
+@Suite struct CoordinationHostilityTests {
+    private func isRefused(_ reception: CoordinationReception?) -> Bool { if case .refused = reception { true } else { false } }
+
+    @Test func `strangers are not heard`() throws {
+        let group = try CoordinationGroup(3)
+        let stranger = try CoordinationGroup.Member(try Signer(77))
+        group.approveAll()
+        group.step(group.members[1])
+        let message = try #require(group.members[1].sent.first).bytes
+        #expect(group.deliver(message, from: stranger, to: group.members[0]) == .refused(.stranger))
+        #expect(group.members[0].state == .approved)
+    }
+
+    @Test func `no member ends, completes or aborts a request by saying so`() throws {  // L11, L12, O6
+        let group = try CoordinationGroup(3)
+        let (cheat, member) = (group.members[0], group.members[1])
+        group.approveAll()
+        let one = try SchnorrSignature(parsing: [UInt8](repeating: 1, count: 64))
+        let set = group.policy.members
+        for content: CoordinationMessage.Content in [
+            .complete(.init(signers: set, signatures: [])), .complete(.init(signers: set, signatures: [one])),
+            .complete(.init(signers: [cheat.key], signatures: [one])), .cancellation(group.say(.cancellation, of: cheat)),
+            .refusal(group.say(.cancellation, of: cheat)),
+        ] {
+            #expect(self.isRefused(group.deliver(group.message(content, of: cheat), from: cheat, to: member)), "\(content)")
+        }
+        #expect(member.state == .approved)
+        group.exchange()
+        #expect(group.members.allSatisfy { $0.state == .complete })
+    }
+
+    @Test func `nobody speaks for another`() throws {  // L10, L13, O4: slots, indices, nonces in another's name
+        let group = try CoordinationGroup(3)
+        let (cheat, victim, member) = (group.members[1], group.members[2], group.members[0])
+        group.approveAll()
+        group.step(victim)
+        let approval = try #require(
+            victim.sent.compactMap { sent -> Statement? in
+                if case .approval(_, _, let statement) = group.content(sent.bytes) { statement } else { nil }
+            }.first)
+        // Signed by the victim, brought by the cheat.
+        let brought = group.message(.approval(turn: 1, highest: 0, approval), of: cheat)
+        #expect(self.isRefused(group.deliver(brought, from: cheat, to: member)))
+        // Its bytes with the victim's place in them, signed by the cheat.
+        var forged = group.message(.approval(turn: 1, highest: 0, group.say(approval.body, of: cheat)), of: cheat)
+        let place = try #require(group.roster.place(of: victim.key))
+        let offset = 1 + 32 + 20 + 8 + 1 + 1 + 8
+        #expect(forged[offset] == UInt8(try #require(group.roster.place(of: cheat.key))))
+        forged[offset] = UInt8(place)
+        #expect(self.isRefused(group.deliver(forged, from: cheat, to: member)))
+        #expect(member.events.allSatisfy { if case .joined(victim.key) = $0 { false } else { true } })
+    }
+
+    @Test func `only whose turn it is begins an attempt`() throws {  // a forged READY
+        let group = try CoordinationGroup(3)
+        group.approveAll()
+        var begin: [UInt8]?
+        group.exchange { sender, _, bytes in
+            if case .begin = group.content(bytes) {
+                begin = bytes
+                return nil
+            }
+            return bytes
+        }
+        guard case .begin(let statement, let approvals) = group.content(try #require(begin)) else { return }
+        let (cheat, member) = (group.members[2], group.members[1])
+        let forged = Statement(
+            statement.body, request: statement.request, attempt: statement.attempt, enrolment: cheat.enrolment, identity: cheat.identity)
+        #expect(self.isRefused(group.deliver(group.message(.begin(forged, approvals: approvals), of: cheat), from: cheat, to: member)))
+        #expect(self.isRefused(group.deliver(try #require(begin), from: cheat, to: member)))
+        group.step(member)
+        #expect(member.records.isEmpty)
+    }
+
+    @Test func `a transcript that is not what it rests on is not signed`() throws {
+        let group = try CoordinationGroup(3)
+        group.approveAll()
+        let coordinator = group.members[0]
+        group.exchange { sender, _, bytes in
+            guard sender === coordinator, case .begin(let statement, let approvals) = group.content(bytes),
+                case .begin(let incarnation, _) = statement.body
+            else { return bytes }
+            let other = group.say(
+                .begin(incarnation: incarnation, transcript: SHA256.hash([9])), attempt: statement.attempt, of: coordinator)
+            return group.message(.begin(other, approvals: approvals), of: coordinator)
+        }
+        #expect(group.members.dropFirst().allSatisfy { $0.records.isEmpty })
+    }
+
+    @Test func `one nonce never signs twice, whatever a coordinator begins`() throws {
+        let group = try CoordinationGroup(3)
+        group.approveAll()
+        let (coordinator, member) = (group.members[0], group.members[1])
+        group.exchange { _, _, bytes in
+            if case .complete = group.content(bytes) { return nil }
+            if case .partialSignatures = group.content(bytes) { return nil }
+            return bytes
+        }
+        let first = try #require(member.records.first)
+        // The same nonces again, in another attempt of the same coordinator.
+        let attempt = try #require(coordinator.machine?.attempts[1])
+        for number in [4, 7] as [UInt32] {
+            let sets = try attempt.approvals.map { try #require(try $0.nonceSet()) }
+            let transcript = attempt.plan.transcript(attempt: number, nonceSets: sets)
+            let begin = group.say(.begin(incarnation: coordinator.incarnation, transcript: transcript), attempt: number, of: coordinator)
+            group.deliver(group.message(.begin(begin, approvals: attempt.approvals), of: coordinator), from: coordinator, to: member)
+            group.step(member)
+        }
+        #expect(member.records == [first])
+    }
+
+    @Test(arguments: ["wrong", "malformed"]) func `a bad partial signature names its signer, with proof for anyone`(kind: String) throws {
+        let group = try CoordinationGroup(3)
+        let cheat = group.members[2]
+        group.approveAll()
+        group.exchange { sender, _, bytes in
+            guard sender === cheat, case .partialSignatures(let statement) = group.content(bytes),
+                case .partialSignatures(let transcript, let items) = statement.body
+            else { return bytes }
+            let bad = kind == "wrong" ? [UInt8](repeating: 0, count: 31) + [5] : [UInt8](repeating: 0xff, count: 32)
+            let said = group.say(.partialSignatures(transcript: transcript, items.map { _ in bad }), attempt: statement.attempt, of: cheat)
+            return group.message(.partialSignatures(said), of: cheat)
+        }
+        for member in group.members.dropLast() {
+            #expect(member.state == .endedMayStillComplete(.aborted(.fault([cheat.key]))))
+            let proofs = member.events.compactMap { event -> Evidence? in
+                if case .fault(cheat.key, _, let evidence) = event { evidence } else { nil }
+            }
+            let proof = try #require(proofs.first)
+            guard case .proved(let signer, _) = try Evidence(parsing: proof.serialized()).verdict() else {
+                Issue.record("the evidence proves nothing")
+                return
+            }
+            #expect(signer == cheat.key)
+        }
+    }
+
+    @Test func `two nonces under one name are a proven fault`() throws {  // equivocation
+        let group = try CoordinationGroup(3, threshold: 2)
+        let cheat = group.members[2]
+        group.approveAll()
+        group.step(cheat)
+        let approvals = cheat.sent.compactMap { sent -> Statement? in
+            if case .approval(_, _, let statement) = group.content(sent.bytes) { statement } else { nil }
+        }
+        guard case .approval(let serial, let name, _) = try #require(approvals.first).body else { return }
+        let other = try SecretNonce(for: cheat.signer.key, extraInput: Bytes32()).publicNonce.bytes
+        let second = group.say(.approval(serial: serial, name, [other]), of: cheat)
+        group.deliver(group.message(.approval(turn: 1, highest: 0, second), of: cheat), from: cheat, to: group.members[0])
+        group.exchange()
+        #expect(group.members[0].events.contains { if case .fault(cheat.key, .conflictingNonces, _) = $0 { true } else { false } })
+        #expect(group.members[0].state == .complete && group.members[1].state == .complete)
+    }
+
+    @Test func `two begins of one attempt are a proven fault, and those of two lives are not`() throws {
+        let group = try CoordinationGroup(3, threshold: 2)
+        let (coordinator, member) = (group.members[0], group.members[1])
+        func begin(life: UInt8, _ transcript: UInt8) -> [UInt8] {
+            let body = Statement.Body.begin(incarnation: Array(repeating: life, count: 16), transcript: SHA256.hash([transcript]))
+            return group.message(.begin(group.say(body, attempt: 1, of: coordinator), approvals: []), of: coordinator)
+        }
+        group.deliver(begin(life: 1, 1), from: coordinator, to: member)
+        group.deliver(begin(life: 2, 2), from: coordinator, to: member)
+        group.step(member)
+        #expect(!member.events.contains { if case .fault = $0 { true } else { false } })
+        group.deliver(begin(life: 2, 3), from: coordinator, to: member)
+        group.step(member)
+        #expect(member.events.contains { if case .fault(coordinator.key, .conflictingBegins(attempt: 1), _) = $0 { true } else { false } })
+    }
+
+    @Test func `slander proves nothing`() throws {  // a coordinator that frames
+        let group = try CoordinationGroup(3)
+        group.approveAll()
+        let (cheat, victim, member) = (group.members[0], group.members[1], group.members[2])
+        group.exchange { _, _, bytes in
+            if case .complete = group.content(bytes) { return nil }
+            return bytes
+        }
+        let attempt = cheat.machine?.attempts[1]
+        let statements = (attempt?.approvals ?? []) + (attempt?.partials[victim.key].map { [$0] } ?? [])
+        let plan = try SigningPlan(request: group.request, under: group.policy)
+        for others in [statements, Array(statements.dropFirst()), statements.reversed()] {
+            let evidence = Evidence(plan: plan, attempt: 1, statements: others)
+            let reception = group.deliver(group.message(.evidence(evidence.serialized()), of: cheat), from: cheat, to: member)
+            #expect(self.isRefused(reception))
+        }
+        group.step(member)
+        #expect(!member.events.contains { if case .fault = $0 { true } else { false } })
+    }
+
+    @Test func `a message that came again changes nothing`() throws {
+        let group = try CoordinationGroup(3)
+        group.approveAll()
+        var heard: [(from: CoordinationGroup.Member, to: CoordinationGroup.Member, bytes: [UInt8])] = []
+        group.exchange { sender, receiver, bytes in
+            heard.append((sender, receiver, bytes))
+            return bytes
+        }
+        let before = group.members.map(\.records)
+        for (sender, receiver, bytes) in heard + heard.reversed() { group.deliver(bytes, from: sender, to: receiver) }
+        group.exchange()
+        #expect(group.members.map(\.records) == before)
+        #expect(group.members.allSatisfy { $0.state == .complete })
+    }
+
+    @Test func `messages in any order lead to the same end`() throws {  // L6, L7: the last to share deadlocks
+        for seed in UInt64(0)..<20 {
+            var numbers = SeededNumbers(seed: seed)
+            let group = try CoordinationGroup(4)
+            group.approveAll()
+            for member in group.members { group.step(member) }
+            for _ in 0..<400 {
+                let waiting = group.members.filter { !$0.sent.isEmpty }
+                guard let sender = waiting.randomElement(using: &numbers) else { break }
+                let place = Int.random(in: sender.sent.indices, using: &numbers)
+                let (bytes, to) = sender.sent.remove(at: place)
+                let receiver = try #require(group.member(to))
+                group.deliver(bytes, from: sender, to: receiver)
+                group.step(receiver)
+            }
+            group.pass(.seconds(5))
+            #expect(group.members.allSatisfy { $0.state == .complete }, "seed \(seed)")
+        }
+    }
+
+    @Test func `a key ground to come first gains a turn, and no more`() throws {
+        // Whoever coordinates first and says nothing is passed over.
+        for election in CoordinatorElection.allCases {
+            let group = try CoordinationGroup(3, threshold: 2, election: election)
+            group.approveAll()
+            let order = group.members[0].machine?.priority ?? []
+            let first = try #require(order.first)
+            let filter: (CoordinationGroup.Member, CoordinationGroup.Member, [UInt8]) -> [UInt8]? = { sender, _, bytes in
+                sender.key == first ? nil : bytes
+            }
+            group.exchange(filter)
+            group.pass(.seconds(120), filter)
+            #expect(group.members.filter { $0.key != first }.allSatisfy { $0.state == .complete }, "\(election)")
+        }
+    }
+
+    @Test func `turns far ahead, claimed by fewer than could all be honest, are not followed`() throws {
+        let group = try CoordinationGroup(4, threshold: 3)
+        let (cheat, member) = (group.members[3], group.members[1])
+        group.approveAll()
+        let far = CoordinationMessage.Standing(turn: 900_000, highest: 900_000, hasApproved: true, asks: false)
+        group.deliver(group.message(.standing(far), of: cheat), from: cheat, to: member)
+        group.step(member)
+        #expect(member.machine?.turn == 1)
+        let beyond = CoordinationMessage.Standing(turn: .max, highest: 0, hasApproved: true, asks: false)
+        #expect(self.isRefused(group.deliver(group.message(.standing(beyond), of: cheat), from: cheat, to: member)))
+        group.exchange()
+        #expect(group.members.dropLast().allSatisfy { $0.state == .complete })
+    }
+
+    @Test func `a newer enrolment replaces an identity, and the old one is not heard any more`() throws {
+        let group = try CoordinationGroup(2)
+        let (member, other) = (group.members[0], group.members[1])
+        let identity = try Ed25519.SecretKey.generate()
+        let newer = try Enrolment(network: .regtest, signer: other.signer.key, identity: identity, version: 2)
+        member.machine?.learn(newer)
+        other.machine?.approve(serial: 1)
+        group.step(other)
+        for (bytes, _) in other.sent {
+            #expect(group.deliver(bytes, from: other, to: member) == .refused(.stranger))
+        }
+        // An older one, or another one of the same version, changes nothing.
+        member.machine?.learn(other.enrolment)
+        let second = try Enrolment(
+            network: .regtest, signer: other.signer.key, identity: try Ed25519.SecretKey.generate(), version: 2)
+        member.machine?.learn(second)
+        #expect(member.machine?.roster.enrolment(of: other.key) == newer)
+    }
+
+    @Test func `whatever bytes come, none trap and none count`() throws {
+        let group = try CoordinationGroup(3)
+        group.approveAll()
+        var heard: [(from: CoordinationGroup.Member, to: CoordinationGroup.Member, bytes: [UInt8])] = []
+        group.exchange { sender, receiver, bytes in
+            heard.append((sender, receiver, bytes))
+            return bytes
+        }
+        let fresh = try CoordinationGroup(3)
+        fresh.approveAll()
+        var numbers = SeededNumbers(seed: 5)
+        for (sender, receiver, bytes) in heard {
+            let (from, to) = (fresh.members.first { $0.key == sender.key }, fresh.members.first { $0.key == receiver.key })
+            guard let from, let to else { continue }
+            for length in Set((0..<40).map { _ in Int.random(in: 0..<bytes.count, using: &numbers) }) {
+                let reception = fresh.deliver(Array(bytes.prefix(length)), from: from, to: to)
+                #expect(reception != .accepted || length > 60)
+            }
+            for _ in 0..<40 {
+                var changed = bytes
+                changed[Int.random(in: 0..<changed.count, using: &numbers)] ^= 1 << UInt8.random(in: 0..<8, using: &numbers)
+                _ = fresh.deliver(changed, from: from, to: to)
+            }
+        }
+        fresh.exchange()
+        #expect(fresh.members.allSatisfy { !$0.events.contains { if case .fault = $0 { true } else { false } } })
+    }
+}

@@ -1,0 +1,256 @@
+import Bitcoin
+import CryptoPrimitives
+import MuSig2
+import Secp256k1
+import Testing
+
+@testable import Signing
+
+@Suite struct CoordinationTests {
+    private typealias Content = CoordinationMessage.Content
+
+    // MARK: The ordinary course
+
+    @Test(arguments: [(2, 2), (3, 3), (3, 2), (5, 3), (7, 7), (4, 1)])
+    func `a group that agrees signs in one attempt`(count: Int, threshold: Int) throws {
+        let group = try CoordinationGroup(count, threshold: threshold, inputs: 2)
+        group.approveAll()
+        group.exchange()
+        for member in group.members { #expect(member.state == .complete) }
+        #expect(Set(group.members.compactMap { $0.machine?.transaction?.txid }).count == 1)
+        #expect(group.members.flatMap(\.records).count == threshold)
+        #expect(Set(group.members.flatMap(\.records).map(\.attempt)) == [1])
+        // Whoever coordinated broadcasts; the others wait whether it is seen.
+        let broadcasters = group.members.filter { $0.events.contains { if case .shouldBroadcast = $0 { true } else { false } } }
+        #expect(broadcasters.count == 1)
+    }
+
+    @Test func `nobody signs before its person agreed`() throws {
+        let group = try CoordinationGroup(3)
+        group.members[0].machine?.approve(serial: 1)
+        group.members[1].machine?.approve(serial: 1)
+        group.exchange()
+        group.pass(.seconds(30))
+        #expect(group.members.allSatisfy { $0.records.isEmpty })
+        #expect(group.members[2].state == .proposed)
+        group.members[2].machine?.approve(serial: 1)
+        group.pass(.seconds(60))
+        #expect(group.members.allSatisfy { $0.state == .complete })
+    }
+
+    @Test func `two messages for each other member are enough`() throws {
+        // The described systems send n(n − 1) messages in each of up to four rounds.
+        for count in [3, 7, 15] {
+            let group = try CoordinationGroup(count)
+            var messages = 0
+            group.approveAll()
+            group.exchange { _, _, bytes in
+                if let content = group.content(bytes), content != .acknowledgement { messages += 1 }
+                return bytes
+            }
+            // Proposal, approval, begin, partial signatures, the end: one each for each other member.
+            #expect(messages <= 5 * (count - 1))
+        }
+    }
+
+    @Test func `what is released is durable first, and is released once it is`() throws {
+        let group = try CoordinationGroup(2)
+        let slow = group.members[1]
+        slow.isJournalUp = false
+        group.approveAll()
+        var released = 0
+        group.exchange { sender, _, bytes in
+            if case .partialSignatures = group.content(bytes), sender === slow { released += 1 }
+            return bytes
+        }
+        #expect(released == 0 && slow.waiting.count == 1 && slow.state == .approved)
+        slow.isJournalUp = true
+        group.exchange()
+        #expect(group.members.allSatisfy { $0.state == .complete })
+    }
+
+    @Test func `a decision that cannot be written down costs its attempt and nothing else`() throws {
+        let group = try CoordinationGroup(2)
+        let other = group.members[1]
+        other.isJournalUp = false
+        group.approveAll()
+        group.exchange()
+        let record = try #require(other.waiting.first)
+        other.waiting = []
+        other.machine?.notRecorded(record)
+        other.isJournalUp = true
+        group.pass(.seconds(60))
+        #expect(group.members.allSatisfy { $0.state == .complete })
+        #expect(!other.records.contains(record))
+    }
+
+    // MARK: Restarts and failures
+
+    @Test(arguments: 0..<3) func `a member that restarts at any time goes on by itself`(place: Int) throws {
+        for moment in 0..<12 {
+            let group = try CoordinationGroup(3)
+            group.approveAll()
+            var seen = 0
+            var hasRestarted = false
+            group.exchange { _, _, bytes in
+                seen += 1
+                return bytes
+            }
+            _ = seen
+            let again = try CoordinationGroup(3)
+            again.approveAll()
+            var count = 0
+            again.exchange { _, _, bytes in
+                count += 1
+                if count == moment, !hasRestarted {
+                    hasRestarted = true
+                    try? again.restart(again.members[place])
+                }
+                return bytes
+            }
+            again.pass(.seconds(60))
+            #expect(again.members.allSatisfy { $0.state == .complete }, "member \(place) restarted at message \(moment)")
+            var transcripts: [PublicNonce: Set<Bytes32>] = [:]
+            for record in again.members.flatMap(\.records) {
+                for nonce in record.nonces { transcripts[nonce, default: []].insert(record.transcript) }
+            }
+            #expect(transcripts.values.allSatisfy { $0.count == 1 })
+        }
+    }
+
+    @Test func `a coordinator that is gone is followed by the next one, at every member`() throws {
+        let group = try CoordinationGroup(4, threshold: 2)
+        let gone = group.members[0]
+        gone.machine = nil
+        for member in group.members.dropFirst() { member.machine?.approve(serial: 1) }
+        group.pass(.seconds(60))
+        for member in group.members.dropFirst() {
+            #expect(member.state == .complete)
+            #expect(member.events.contains(.coordinatorFailed(gone.key, turn: 1)) || member.machine?.turn == 1)
+        }
+    }
+
+    @Test func `a coordinator that withholds the end is followed by the next one`() throws {
+        let group = try CoordinationGroup(3, threshold: 2)
+        group.approveAll()
+        let cheat = group.members[0]
+        let filter: (CoordinationGroup.Member, CoordinationGroup.Member, [UInt8]) -> [UInt8]? = { sender, _, bytes in
+            if sender === cheat, case .complete = group.content(bytes) { return nil }
+            return bytes
+        }
+        group.exchange(filter)
+        group.pass(.seconds(120), filter)
+        #expect(group.members.dropFirst().allSatisfy { $0.state == .complete })
+    }
+
+    @Test func `when everybody had a turn it is said, and it goes on`() throws {
+        let group = try CoordinationGroup(3)
+        group.members[0].machine?.approve(serial: 1)
+        group.members[1].machine?.approve(serial: 1)
+        group.pass(.seconds(400))
+        let exhausted = group.members[0].events.contains { if case .failoverExhausted = $0 { true } else { false } }
+        #expect(exhausted)
+        group.members[2].machine?.approve(serial: 1)
+        group.pass(.seconds(150))
+        #expect(group.members.allSatisfy { $0.state == .complete })
+    }
+
+    @Test func `the begin of an attempt is told again until it came`() throws {
+        // S3, O3: the described READY is told once, and a lost one leaves its receiver waiting for ever.
+        let group = try CoordinationGroup(2)
+        group.approveAll()
+        var lost = 0
+        group.exchange { _, _, bytes in
+            if case .begin = group.content(bytes), lost < 1 {
+                lost += 1
+                return nil
+            }
+            return bytes
+        }
+        #expect(lost == 1 && group.members[0].state != .complete)
+        group.pass(.seconds(5))
+        #expect(group.members.allSatisfy { $0.state == .complete })
+        #expect(Set(group.members.flatMap(\.records).map(\.attempt)) == [1])
+    }
+
+    // MARK: The person's word
+
+    @Test func `a refusal ends what needs all, and names who refused`() throws {
+        let group = try CoordinationGroup(3)
+        let refuser = group.members[1]
+        refuser.machine?.refuse(.rejected, serial: 1)
+        group.members[0].machine?.approve(serial: 1)
+        group.exchange()
+        #expect(refuser.state == .rejected)
+        #expect(group.members[0].state == .aborted(.refused([refuser.key])))
+        #expect(group.members[2].events.contains(.refused(refuser.key, .rejected)))
+    }
+
+    @Test func `where others suffice a refusal ends nothing`() throws {
+        let group = try CoordinationGroup(3, threshold: 2)
+        group.members[1].machine?.refuse(.rejected, serial: 1)
+        group.members[0].machine?.approve(serial: 1)
+        group.members[2].machine?.approve(serial: 1)
+        group.exchange()
+        #expect(group.members[0].state == .complete && group.members[2].state == .complete)
+        #expect(group.members[1].records.isEmpty)
+    }
+
+    @Test func `whoever agrees again after a refusal counts again`() throws {
+        let group = try CoordinationGroup(3, threshold: 2)
+        let member = group.members[0]
+        group.deliver(
+            group.message(.refusal(group.say(.refusal(serial: 5, .withdrawn), of: group.members[1])), of: group.members[1]),
+            from: group.members[1], to: member)
+        group.members[1].machine?.approve(serial: 6)
+        member.machine?.approve(serial: 1)
+        group.exchange()
+        #expect(member.state == .complete)
+    }
+
+    @Test func `after a partial signature is out, withdrawing says that others may still finish`() throws {
+        let group = try CoordinationGroup(2)
+        group.approveAll()
+        group.exchange { _, _, bytes in
+            if case .complete = group.content(bytes) { return nil }
+            if case .partialSignatures = group.content(bytes) { return nil }
+            return bytes
+        }
+        let member = group.members[1]
+        #expect(member.state == .signing)
+        member.machine?.refuse(.withdrawn, serial: 2)
+        #expect(member.state == .endedMayStillComplete(.withdrawn))
+    }
+
+    @Test func `only the proposer cancels`() throws {
+        let group = try CoordinationGroup(3)
+        let (member, stranger) = (group.members[0], group.members[1])
+        let forged = group.message(.cancellation(group.say(.cancellation, of: stranger)), of: stranger)
+        guard case .refused(.notEntitled) = group.deliver(forged, from: stranger, to: member) else {
+            Issue.record("a member cancelled what another proposed")
+            return
+        }
+        #expect(member.state == .proposed)
+        group.members[2].machine?.cancel()
+        group.exchange()
+        #expect(group.members.allSatisfy { $0.state == .aborted(.cancelled) })
+    }
+
+    @Test func `nothing is signed after the request's time`() throws {
+        let group = try CoordinationGroup(2, life: 60)
+        group.members[0].machine?.approve(serial: 1)
+        group.pass(.seconds(62))
+        group.members[1].machine?.approve(serial: 1)
+        group.exchange()
+        #expect(group.members.allSatisfy { $0.state == .expired && $0.records.isEmpty })
+    }
+
+    @Test func `the longest wait without others is a deadline, not a poll`() throws {
+        let group = try CoordinationGroup(2)
+        let member = group.members[0]
+        group.step(member)
+        let next = member.machine?.nextStepAt
+        let due = try #require(next)
+        #expect(due > group.now)
+    }
+}
