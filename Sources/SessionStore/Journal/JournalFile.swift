@@ -58,9 +58,12 @@ struct JournalFile: ~Copyable {
                 return ([], nil)
             case .entries(let entries, let byteCount):
                 self.byteCount = byteCount
-                guard byteCount < bytes.count else { return (entries, nil) }
-                try self.file.truncate(to: byteCount)
+                if byteCount < bytes.count { try self.file.truncate(to: byteCount) }
+                // A process killed between writing a frame and making it durable leaves it in the system's memory. Whoever reads it here is
+                // told that it stands, so a power cut must not undo it.
                 try self.file.synchronize()
+                try Folder.synchronize(containing: self.path)
+                guard byteCount < bytes.count else { return (entries, nil) }
                 return (entries, FileJournal.TornTail(offset: byteCount, byteCount: bytes.count - byteCount))
             case .otherVersion(let version):
                 self.refusal = .storage(
