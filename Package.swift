@@ -44,6 +44,7 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"]), .brew(["libsodium"])]),
         .systemLibrary(name: "CSecp256k1", pkgConfig: "libsecp256k1", providers: [.brew(["secp256k1"])]),
+        .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"]), .brew(["sqlite"])]),
 
         module("CryptoPrimitives", imports: ["CSodium"]),
         module("Secp256k1", imports: cryptoPrimitives + ["CSecp256k1"]),
@@ -53,16 +54,18 @@ let package = Package(
         module("LibP2PPosix", imports: libP2P),
         module("SimulationKit", imports: signing + ["LibP2P"]),
         module("Signing", imports: bitcoin),
-        module("SessionStore", imports: signing),
+        module("SessionStore", imports: signing + ["CSQLite"]),
         module("CommandLineTool", imports: sessionStore + ["LibP2P", "LibP2PPosix", "SimulationKit"]),
         .executableTarget(name: "chorale", dependencies: ["CommandLineTool"], swiftSettings: strict),
 
         .target(name: "CTestSupport", path: "Tests/CTestSupport"),
+        .target(name: "CFaultyDisk", dependencies: ["CSQLite"], path: "Tests/CFaultyDisk"),
         support("TestVectors", imports: cryptoPrimitives),
         support("MuSig2Reference", imports: cryptoPrimitives),
         support("SigningTestSupport", imports: sessionStore),
         .executableTarget(
-            name: "JournalCrashHelper", dependencies: sessionStore + ["SigningTestSupport"], path: "Tests/JournalCrashHelper",
+            name: "JournalCrashHelper", dependencies: sessionStore + ["SigningTestSupport", "CFaultyDisk"],
+            path: "Tests/JournalCrashHelper",
             swiftSettings: strict),
         .executableTarget(name: "LoadPeer", dependencies: libP2P + ["LibP2PPosix"], path: "Tests/LoadPeer", swiftSettings: strict),
 
@@ -81,7 +84,7 @@ let package = Package(
         tests("LibP2PPubSubTests", imports: libP2P),
         tests("LibP2PKadTests", imports: libP2P),
         tests("SigningTests", imports: signing + ["SigningTestSupport", "MuSig2Reference"]),
-        tests("SessionStoreTests", imports: sessionStore + ["SigningTestSupport", "JournalCrashHelper"]),
+        tests("SessionStoreTests", imports: sessionStore + ["SigningTestSupport", "JournalCrashHelper", "CFaultyDisk"]),
         tests("CommandLineToolTests", imports: sessionStore + ["CommandLineTool", "LibP2P", "CTestSupport"]),
     ],
     swiftLanguageModes: [.v6]

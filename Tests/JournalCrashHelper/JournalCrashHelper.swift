@@ -1,3 +1,4 @@
+import CFaultyDisk
 import Foundation
 import SessionStore
 import Signing
@@ -5,24 +6,33 @@ import SigningTestSupport
 
 /// The other process of the crash tests. It says each thing on standard output only after it is done.
 ///
-///     JournalCrashHelper burn PATH FIRST     burns records FIRST, FIRST + 4, … in four tasks, without end
-///     JournalCrashHelper limited PATH OTHER  burns until a limit on the file's size stops it, then without the limit
-///     JournalCrashHelper create FOLDER       creates files 0, 1, … in the folder, and then waits to be killed
+///     JournalCrashHelper burn KIND PATH FIRST           burns records FIRST, FIRST + 4, … in four tasks, without end
+///     JournalCrashHelper limited KIND PATH OTHER LIMIT  burns until a limit on the file's size stops it, then without the limit
+///     JournalCrashHelper step PATH FAULT STEP           burns a few in a database on a disk that kills the process at a step
+///     JournalCrashHelper create FOLDER                  creates files 0, 1, … in the folder, and then waits to be killed
+///
+/// KIND is file or sqlite.
 @main
 struct JournalCrashHelper {
     static func main() async throws {
         let arguments = CommandLine.arguments
         switch (arguments.count, arguments.dropFirst().first) {
-        case (4, "burn"): try await Self.burn(FileJournal.open(arguments[2]), from: Int(arguments[3]) ?? 0)
-        case (4, "limited"): try await Self.limited(FileJournal.open(arguments[2]), otherPath: arguments[3])
+        case (5, "burn"): try await Self.burn(Self.open(arguments[2], arguments[3]), from: Int(arguments[4]) ?? 0)
+        case (6, "limited"):
+            try await Self.limited(Self.open(arguments[2], arguments[3]), otherPath: arguments[4], limit: Int(arguments[5]) ?? 0)
+        case (5, "step"): try await Self.step(arguments[2], fault: Int32(arguments[3]) ?? 0, step: Int(arguments[4]) ?? 0)
         case (3, "create"): try Self.create(in: arguments[2])
-        default: Self.say("usage: burn PATH FIRST | limited PATH OTHER | create FOLDER")
+        default: Self.say("usage: burn KIND PATH FIRST | limited KIND PATH OTHER LIMIT | step PATH FAULT STEP | create FOLDER")
         }
+    }
+
+    private static func open(_ kind: String, _ path: String) async throws -> any SessionJournal {
+        if kind == "sqlite" { try await SessionDatabase.open(path).journal } else { try await FileJournal.open(path) }
     }
 
     private static let taskCount = 4
 
-    private static func burn(_ journal: FileJournal, from first: Int) async throws {
+    private static func burn(_ journal: any SessionJournal, from first: Int) async throws {
         try await withThrowingTaskGroup { group in
             for task in 0..<Self.taskCount {
                 group.addTask {
@@ -53,9 +63,9 @@ struct JournalCrashHelper {
         while true { pause() }
     }
 
-    private static func limited(_ journal: FileJournal, otherPath: String) async throws {
+    private static func limited(_ journal: any SessionJournal, otherPath: String, limit: Int) async throws {
         signal(SIGXFSZ, SIG_IGN)
-        try Self.limitFileSize(to: 3_000)
+        try Self.limitFileSize(to: limit)
         var index = 0
         do {
             while true {
@@ -73,7 +83,7 @@ struct JournalCrashHelper {
             for record in fallen { group.addTask { Self.say(await Self.fate(of: record, in: journal)) } }
         }
         do {
-            try AtomicFile.write([UInt8](repeating: 7, count: 5_000), to: otherPath)
+            try AtomicFile.write([UInt8](repeating: 7, count: limit + 2_000), to: otherPath)
         } catch {
             Self.say("kept \(error)")
         }
@@ -85,7 +95,26 @@ struct JournalCrashHelper {
         Self.say("burned \(index)")
     }
 
-    private static func fate(of record: BurnRecord, in journal: FileJournal) async -> String {
+    /// From making the database to closing it: so every step of its life is one that the process can be killed at.
+    private static func step(_ path: String, fault: Int32, step: Int) async throws {
+        guard let disk = chorale_faulty_disk_create("faulty") else { throw POSIXError(.ENODEV) }
+        chorale_faulty_disk_keep_synced(disk)
+        chorale_faulty_disk_arm(disk, fault, step)
+        let database = try await SessionDatabase.open(path, vfs: "faulty")
+        for index in 0..<6 {
+            try await database.journal.burn(Sample.record(request: "\(index)", inputs: index % 3))
+            Self.say("burned \(index)")
+            if index == 3 {
+                Self.say("forgetting 1")
+                try await database.journal.forget(request: Sample.digest("1"))
+                Self.say("forgot 1")
+            }
+        }
+        await database.close()
+        Self.say("steps \(chorale_faulty_disk_steps(disk))")
+    }
+
+    private static func fate(of record: BurnRecord, in journal: any SessionJournal) async -> String {
         do throws(JournalError) {
             try await journal.burn(record)
             return "stands"

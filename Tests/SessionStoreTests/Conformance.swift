@@ -1,10 +1,11 @@
 import CryptoPrimitives
 import Secp256k1
-import SessionStore
 import Signing
 import SigningTestSupport
 import Synchronization
 import Testing
+
+@testable import SessionStore
 
 struct `What every journal promises` {
     @Test(arguments: JournalPromise.allCases)
@@ -14,6 +15,25 @@ struct `What every journal promises` {
             open: { try await FileJournal.open(folder.file("journal")) },
             // Nothing is written on closing, so this leaves what a crash would leave; the tests with real processes kill for real.
             kill: { await $0.close() })
+        try await conformance.check(promise)
+    }
+
+    @Test(arguments: JournalPromise.allCases)
+    func `holds for a journal in a database`(_ promise: JournalPromise) async throws {
+        let folder = try TemporaryFolder()
+        let databases = Mutex<[SessionDatabase]>([])
+        let conformance = SessionJournalConformance<SQLiteJournal>(
+            open: {
+                do {
+                    let database = try await SessionDatabase.open(folder.file("database"))
+                    databases.withLock { $0.append(database) }
+                    return database.journal
+                } catch let error as StoreError {
+                    throw JournalError(error)
+                }
+            },
+            // The tests with real processes kill for real, at each step.
+            kill: { _ in await databases.withLock { $0.popLast() }?.close() })
         try await conformance.check(promise)
     }
 

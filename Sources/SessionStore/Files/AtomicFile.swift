@@ -113,7 +113,7 @@ public enum AtomicFile {
     }
 
     /// A name that nobody else uses, in the same folder, for only there a rename is one step.
-    private static func temporaryName(beside path: String) -> String {
+    static func temporaryName(beside path: String) -> String {
         let random = Hex.encode(SystemRandom.bytes(count: Self.temporaryRandomByteCount))
         return Folder.containing(path) + "/" + Self.temporaryPrefix + random + Self.temporarySuffix
     }

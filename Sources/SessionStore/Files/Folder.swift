@@ -14,6 +14,27 @@ enum Folder {
         return slash == path.utf8.startIndex ? "/" : String(path[..<slash])
     }
 
+    enum Kind: Equatable {
+        case nothing
+        case regularFile(byteCount: Int)
+        /// A folder, a device, a pipe or a link.
+        case other
+    }
+
+    /// What has this name, without opening it.
+    static func kind(of path: String) -> Kind {
+        var status = stat()
+        guard lstat(path, &status) == 0 else { return .nothing }
+        return status.st_mode & S_IFMT == S_IFREG ? .regularFile(byteCount: Int(status.st_size)) : .other
+    }
+
+    /// A folder's own path, without links in it.
+    static func resolved(_ folder: String) throws(FileError) -> String {
+        guard let path = realpath(folder, nil) else { throw .system(path: folder, action: .open, code: errno) }
+        defer { free(path) }
+        return String(cString: path)
+    }
+
     /// Makes a file's name durable: that it was created, renamed or removed.
     static func synchronize(containing path: String) throws(FileError) {
         let folder = Self.containing(path)

@@ -16,6 +16,11 @@ final class QueueExecutor: SerialExecutor {
     /// Runs `work` after everything that is in the queue now.
     func enqueueLast(_ work: @escaping @Sendable () -> Void) { self.queue.async(execute: work) }
 
+    /// Runs `work` in a while.
+    func enqueue(afterMilliseconds delay: Int, _ work: @escaping @Sendable () -> Void) {
+        self.queue.asyncAfter(deadline: .now() + .milliseconds(delay), execute: work)
+    }
+
     // Without this the runtime's `assumeIsolated` ends the process, even on the right queue.
     func checkIsolated() { dispatchPrecondition(condition: .onQueue(self.queue)) }
 }

@@ -8,7 +8,7 @@ internal import Secp256k1
 
 extension BurnRecord {
     /// Version of the encoding that this code writes and reads.
-    private static let version: UInt8 = 1
+    fileprivate static let version: UInt8 = 1
 
     /// Most inputs in a record: far above the limit of any request, and what two bytes count.
     package static let inputCountMax = Int(UInt16.max)
@@ -52,5 +52,35 @@ extension BurnRecord {
         try reader.finish()
         return BurnRecord(
             request: request, attempt: attempt, signer: signer, transcript: transcript, contributions: contributions)
+    }
+}
+
+/// What stands in a record's bytes, without taking its points of the curve apart: for a look at many records.
+package struct BurnRecordOutline {
+    package let request: ArraySlice<UInt8>
+    package let attempt: UInt32
+    package let signer: ArraySlice<UInt8>
+    package let nonces: [ArraySlice<UInt8>]
+
+    /// `nil` for bytes that are no record's.
+    package init?(_ bytes: [UInt8]) {
+        guard let outline = try? Self(reading: bytes) else { return nil }
+        self = outline
+    }
+
+    private init?(reading bytes: [UInt8]) throws {
+        var reader = ByteReader(bytes)
+        guard try reader.readUInt8("version") == BurnRecord.version else { return nil }
+        self.request = try reader.readSlice(32, "request")
+        self.attempt = try reader.readUInt32("attempt")
+        self.signer = try reader.readSlice(PublicKey.byteCount, "signer")
+        _ = try reader.readSlice(32, "transcript")
+        let count = Int(try reader.readUInt16("count"))
+        self.nonces = try (0..<count).map { _ in
+            let nonce = try reader.readSlice(PublicNonce.byteCount, "nonce")
+            _ = try reader.readSlice(PartialSignature.byteCount, "partial signature")
+            return nonce
+        }
+        try reader.finish()
     }
 }

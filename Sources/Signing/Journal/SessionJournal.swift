@@ -39,6 +39,8 @@ public enum JournalError: Error, Equatable, Sendable, CustomStringConvertible {
     case heldByAnotherProcess(path: String)
     /// The file's bytes are not what was written; `offset` is where they stop making sense.
     case damaged(path: String, offset: Int)
+    /// What was read from a database is not what was written; `detail` says what was found.
+    case corrupt(path: String, detail: String)
     /// The system refused: a full disk, a missing folder, no permission.
     case storage(path: String, reason: String)
 
@@ -52,6 +54,8 @@ public enum JournalError: Error, Equatable, Sendable, CustomStringConvertible {
             "\(path) is in use by another process: end it, or wait for it; one key signs in one process at a time"
         case .damaged(let path, let offset):
             "\(path) is damaged at byte \(offset): restore it, or move it away and begin every open request anew"
+        case .corrupt(let path, let detail):
+            "\(path) is damaged (\(detail)): restore it, or move it away and begin every open request anew"
         case .storage(let path, let reason): "\(path) could not be written: \(reason); nothing was released"
         }
     }
