@@ -17,7 +17,9 @@ let package = Package(
         .executableTarget(
             name: "Benchmarks",
             dependencies: ["CBaseline"]
-                + ["Signing", "Bitcoin", "MuSig2", "Secp256k1", "CryptoPrimitives"].map { .product(name: $0, package: "chorale") },
+                + ["SessionStore", "Signing", "Bitcoin", "MuSig2", "Secp256k1", "CryptoPrimitives"].map {
+                    .product(name: $0, package: "chorale")
+                },
             swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]

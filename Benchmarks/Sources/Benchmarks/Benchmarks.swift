@@ -7,7 +7,7 @@ import Foundation
         usage: make bench [ARGS="--quick --only SECTION... --output FOLDER"]
 
           --quick           a short run: fewer rounds, no 47-of-50
-          --only SECTION    operations, sessions, policies, memory, hashing or network; may stand several times
+          --only SECTION    operations, sessions, policies, memory, hashing, store or network; may stand several times
           --output FOLDER   where results.json, network.json and the pictures go (default: Benchmarks/results; with --only nowhere)
         """
 
@@ -23,10 +23,11 @@ import Foundation
 
         let recorder = Recorder()
         let memory = try await Self.run(options, machine, recorder)
-        let results = Results(machine: machine, rows: recorder.rows, memory: memory, isQuick: options.isQuick)
+        let store = options.runs(.store) ? try await Self.runStore(options) : []
+        let results = Results(machine: machine, rows: recorder.rows, memory: memory, store: store, isQuick: options.isQuick)
         let network = options.runs(.network) ? try Self.runNetwork(options, machine) : nil
         if let folder = options.output {
-            if !recorder.rows.isEmpty { try results.write(to: folder) }
+            if !recorder.rows.isEmpty || !store.isEmpty { try results.write(to: folder) }
             try network?.write(to: folder)
             print("\nWritten: JSON and pictures in \(folder.path(percentEncoded: false))")
         }
@@ -40,6 +41,16 @@ import Foundation
             print("  \(row.name)\(row.signers.map { ", n = \($0)" } ?? ""): ratio \(row.ratio.map { decimal($0, 3) } ?? "")")
         }
         for row in slow { print("  \(row.name): \(row.medians["chorale"].map(NetworkTable.number) ?? "") \(row.unit), \(row.budgetText)") }
+    }
+
+    private static func runStore(_ options: Options) async throws -> [StoreBenchmarks.Row] {
+        print("\nDecisions made durable, each of one input, in wall time:")
+        let rows = try await StoreBenchmarks(isQuick: options.isQuick).run()
+        for row in rows {
+            let name = row.name.padding(toLength: 60, withPad: " ", startingAt: 0)
+            print("  \(name) \(decimal(row.microseconds, 0)) µs, \(decimal(row.perSecond, row.perSecond < 10 ? 1 : 0)) a second")
+        }
+        return rows
     }
 
     private static func runNetwork(_ options: Options, _ machine: Machine) throws -> NetworkResults {
@@ -109,7 +120,7 @@ final class Recorder {
 }
 
 struct Options {
-    enum Section: String { case operations, sessions, policies, memory, hashing, network }
+    enum Section: String { case operations, sessions, policies, memory, hashing, store, network }
     struct Problem: Error { let problem: String }
 
     private(set) var isQuick = false

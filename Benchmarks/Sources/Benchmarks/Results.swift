@@ -5,6 +5,7 @@ struct Results {
     let machine: Machine
     let rows: [Row]
     let memory: MemoryBenchmarks.Result?
+    let store: [StoreBenchmarks.Row]
     let isQuick: Bool
 
     var overBudget: [Row] { self.rows.filter { $0.isWithinBudget == false } }
@@ -38,7 +39,8 @@ struct Results {
                     "sessions": Double($0.sessions), "resident_bytes_per_session": Double($0.residentBytesPerSession),
                     "arena_slots_per_session": $0.arenaSlotsPerSession,
                 ]
-            })
+            },
+            store: self.store)
     }
 
     private struct Document: Encodable {
@@ -55,6 +57,7 @@ struct Results {
         let quick: Bool
         let rows: [Row]
         let memory: [String: Double]?
+        let store: [StoreBenchmarks.Row]
     }
 
     // MARK: Pictures
