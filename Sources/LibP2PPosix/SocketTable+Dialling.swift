@@ -16,6 +16,12 @@ struct DialTarget: Hashable, Sendable {
     let isWebSocket: Bool
     /// For HTTP's `Host`.
     let hostText: String
+
+    func reaches(_ leastScope: AddressScope?) -> Bool {
+        guard let leastScope else { return true }
+        guard let host = self.address.host, let scope = AddressScope(of: host.ip) else { return false }
+        return scope >= leastScope
+    }
 }
 
 /// A pipe that is being connected: its addresses are tried one after another.
@@ -52,12 +58,14 @@ extension SocketTable {
     func resolved<Owner: PipeOwner & ~Copyable>(_ id: ConnectionID, _ result: Result<[DialTarget], RawDialFailure>, _ owner: inout Owner) {
         self.resolver.finished()
         // Called off meanwhile.
-        guard self.dials[id] != nil else { return }
+        guard let dial = self.dials[id] else { return }
         switch result {
         case .failure(let failure):
             self.dials[id] = nil
             owner.dialFailed(id, failure, now: self.now)
-        case .success(let targets):
+        case .success(let found):
+            let targets = found.filter { $0.reaches(dial.raw.leastScope) }
+            if targets.isEmpty { self.dials[id]?.lastFailure = .leadsNearby(dial.raw.address.description) }
             self.dials[id]?.targets = targets.prefix(Self.targetCountMax)
             self.tryNext(id, &owner)
         }
@@ -131,7 +139,7 @@ extension SocketTable {
     /// The addresses on which we listen with the same transport, for the two sides of a NAT to meet: those first that stand for all
     /// interfaces, since the system then takes the one that leads there; then those that reach as far as the target is away.
     func listenPortAddresses(reaching target: DialTarget) -> [SocketAddress] {
-        func scope(_ address: SocketAddress) -> KadAddressScope? { KadAddressScope(of: address.multiaddr(isWebSocket: false)) }
+        func scope(_ address: SocketAddress) -> AddressScope? { address.host.flatMap { AddressScope(of: $0.ip) } }
         let wanted = scope(target.address)
         let fitting = self.listeners.values.sorted { $0.number.rawValue < $1.number.rawValue }
             .filter { $0.isWebSocket == target.isWebSocket && $0.address.family == target.address.family }.map { $0.address }

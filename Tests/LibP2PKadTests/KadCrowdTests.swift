@@ -228,7 +228,7 @@ struct `A hash table and a stranger who is many peers` {
             "/ip6/::/tcp/1", "/ip6/::ffff:224.0.0.1/tcp/1",
         ] { #expect(KadAddress(try Multiaddr(text: address), of: self.honest) == nil, "\(address)") }
         for (address, scope) in [
-            ("/dns4/localhost/tcp/1", KadAddressScope.loopback), ("/dns/a.LocalHost./tcp/1", .loopback), ("/dns4/printer/tcp/1", .local),
+            ("/dns4/localhost/tcp/1", AddressScope.loopback), ("/dns/a.LocalHost./tcp/1", .loopback), ("/dns4/printer/tcp/1", .local),
             ("/dns4/nas.local/tcp/1", .local), ("/dns4/x.home.arpa/tcp/1", .local), ("/dns4/example.org/tcp/1", .everywhere),
             ("/ip6/::ffff:192.168.0.1/tcp/1", .local), ("/ip6/::1/tcp/1", .loopback), ("/ip4/203.0.113.1/tcp/1", .everywhere),
         ] { #expect(KadAddress(try Multiaddr(text: address), of: self.honest)?.scope == scope, "\(address)") }

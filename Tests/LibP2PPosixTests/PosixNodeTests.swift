@@ -79,6 +79,34 @@ struct `A node with real sockets` {
         await server.close()
     }
 
+    @Test func `follows a name into this machine for its owner, and for no stranger`() async throws {
+        let (server, address) = try await listeningNode()
+        guard case .tcp(let port) = address.components.last else { return }
+        let client = try newNode()
+        // To the system these are this machine's address; nothing in them says so.
+        for name in ["127.0.0.1", "0x7f.1"] {
+            let byName = Multiaddr([.dns4(name), .tcp(port)])
+            var options = DialOptions()
+            options.isHearsay = true
+            options.ignoresBackoff = true
+            let hearsay = options
+            let failure = await #expect(throws: NodeError.self) {
+                try await within { try await client.dial(server.id, at: [byName], options: hearsay) }
+            }
+            let leads = DialAttemptFailure(address: byName, reason: .pipe(.leadsNearby(byName.description)))
+            #expect(failure == .dial(.allFailed([leads])))
+        }
+        #expect(await server.pipeCount == 0)
+        let byName = Multiaddr([.dns4("127.0.0.1"), .tcp(port)])
+        #expect(try await within { try await client.dial(server.id, at: [byName]) }.remoteAddress == byName)
+        // The owner gave it once: it is followed again when the peer is dialled without it.
+        await client.disconnect(server.id)
+        try await Task.sleep(for: .milliseconds(100))
+        #expect(try await within { try await client.dial(server.id) }.remoteAddress == byName)
+        await client.close()
+        await server.close()
+    }
+
     @Test func `dials names, and says when they stand for nothing`() async throws {
         let (server, address) = try await listeningNode()
         guard case .tcp(let port) = address.components.last else { return }

@@ -353,7 +353,7 @@ struct `A gossipsub node under abuse` {
             if trusts { bench.machine.setApplicationScore(20, of: bench.id(1)) }
             bench.receive(1) { $0.prunes = [.init(topic: "t", peers: offers, backoff: 60)] }
             let address = try Known.address(50)
-            #expect(bench.commands.contains(.dial(bench.id(20), [address])) == trusts)
+            #expect(bench.commands.contains(.dial(bench.id(20), [address], isHearsay: true)) == trusts)
             #expect(bench.commands.count { if case .dial = $0 { true } else { false } } == (trusts ? 1 : 0))
             #expect(bench.refusals(.untrustedExchange) == (trusts ? 0 : 1))
             #expect(bench.refusals(.forgedExchange) == (trusts ? 1 : 0))
@@ -446,6 +446,30 @@ struct `A gossipsub node under abuse` {
         #expect(bench.machine.unfinishedByteCount <= 3_000_000)
         bench.receive(1, bytes: Array(frame.dropFirst(800_000)))
         #expect(bench.delivered == rpc.messages)
+    }
+
+    @Test func `dials few addresses of the peers that another one names`() throws {
+        var bench = try Self.bench()
+        bench.machine.setApplicationScore(20, of: bench.id(1))
+        // Made up, each signing for as many addresses of a victim as a dial would try.
+        let offers = (20..<36).map { peer in
+            let addresses = (1...32).map { Multiaddr([.ip4(IPv4Address([203, 0, 113, 7]) ?? .init([1, 1, 1, 1])!), .tcp(UInt16($0))]) }
+            let record = PeerRecord(peerID: bench.id(peer), sequence: 1, addresses: addresses).sealed(by: Known.identities[peer])
+            return PubSubRPC.ExchangedPeer(id: bench.id(peer).bytes, record: record.bytes)
+        }
+        func dialledCounts() -> [Int] {
+            bench.commands.compactMap { command in
+                guard case .dial(_, let addresses, isHearsay: true) = command else { return nil }
+                return addresses.count
+            }
+        }
+        bench.receive(1) { $0.prunes = [.init(topic: "t", peers: offers, backoff: 60)] }
+        #expect(dialledCounts() == [4, 4, 4, 4, 4, 4, 4, 4])
+        bench.pass(.seconds(1))
+        bench.commands = []
+        // The rest could be named only by ending another place in a mesh.
+        bench.receive(1) { $0.prunes = [.init(topic: "t", peers: offers, backoff: 60)] }
+        #expect(dialledCounts() == [])
     }
 
     @Test func `counts peers that share an address, unless it is one that may be shared`() throws {

@@ -153,6 +153,67 @@ struct `A swarm` {
         #expect(one.isConnected(to: other.id))
     }
 
+    @Test func `has a name lead into its own network only where its owner gave it`() throws {
+        let world = try SwarmWorld(seed: 10, nodeCount: 2)
+        let (one, other) = (world.nodes[0], world.nodes[1])
+        let names = try ["heard.example", "printer.local", "own.example", "given.example", "configured.example"]
+            .map { try Multiaddr(text: "/dns4/\($0)/tcp/4001") }
+        let addressBook: [(Int, AddressBook.Source)] = [(0, .hearsay), (2, .signed), (4, .configured)]
+        for (index, source) in addressBook { one.swarm.addressBook.add([names[index]], of: other.id, from: source, now: world.now) }
+        var hearsay = DialOptions()
+        hearsay.isHearsay = true
+        one.swarm.dial(other.id, at: [names[1]], options: hearsay, now: world.now)
+        one.swarm.dial(other.id, at: [names[3]], now: world.now)
+        var scopes: [Multiaddr: AddressScope?] = [:]
+        for time in 0...10 as ClosedRange<Int64> {
+            let now = Duration.milliseconds(250 * time)
+            one.swarm.tick(now: now)
+            while let command = one.swarm.nextCommand() {
+                guard case .dial(let id, let raw) = command else { continue }
+                scopes[raw.address] = .some(raw.leastScope)
+                one.swarm.dialFailed(id, .refused, now: now)
+            }
+        }
+        #expect(scopes[names[0]] == .some(.everywhere))
+        #expect(scopes[names[1]] == .some(.local))
+        #expect(scopes[names[2]] == .some(.everywhere))
+        #expect(scopes[names[3]] == .some(nil))
+        #expect(scopes[names[4]] == .some(nil))
+    }
+
+    @Test func `knows where it was connected by its owner's word, and where by a stranger's`() throws {
+        for isHearsay in [false, true] {
+            let world = try SwarmWorld(seed: 11, nodeCount: 2)
+            let (one, other) = (world.nodes[0], world.nodes[1])
+            var options = DialOptions()
+            options.isHearsay = isHearsay
+            one.swarm.dial(other.id, at: [other.address], options: options, now: world.now)
+            world.run(for: .seconds(1))
+            #expect(one.isConnected(to: other.id))
+            let known = one.swarm.addressBook.dialAddresses(of: other.id, now: world.now)
+            #expect(known.given == (isHearsay ? [] : [other.address]))
+            #expect(known.own == (isHearsay ? [other.address] : []))
+        }
+    }
+
+    @Test func `leaves half of its dials to what is known better than by hearsay`() throws {
+        let world = try SwarmWorld(seed: 12, nodeCount: 2)
+        let (one, other) = (world.nodes[0], world.nodes[1])
+        var hearsay = DialOptions()
+        hearsay.isHearsay = true
+        let lies = try (1...4).map { try Multiaddr(text: "/ip4/203.0.113.\($0)/tcp/4001") }
+        world.silent = Set(lies)
+        for number in 0..<200 as Range<UInt64> {
+            let digest = SHA256.hash(Array("stranger \(number)".utf8)).bytes
+            one.swarm.dial(try PeerID(parsing: [0x12, 0x20] + digest), at: lies, options: hearsay, now: world.now)
+        }
+        world.run(for: .seconds(5))
+        #expect(one.swarm.pendingDials.count == 80)
+        one.swarm.dial(other.id, at: [other.address], now: world.now)
+        world.run(for: .milliseconds(200))
+        #expect(one.isConnected(to: other.id))
+    }
+
     @Test func `does not hold it against a peer that what strangers said of it led nowhere`() throws {
         let world = try SwarmWorld(seed: 9, nodeCount: 2)
         let (one, other) = (world.nodes[0], world.nodes[1])

@@ -192,10 +192,10 @@ public struct DCUtR: ProtocolMachine {
     private func isDialable(_ address: Multiaddr) -> Bool {
         guard address.components.count == 2 || address.components.count == 3 && address.components.last == .ws else { return false }
         guard case .tcp(let port) = address.components[1], port != 0 else { return false }
-        return switch address.scope {
-        case .global: true
+        return switch address.ipAddress?.scope {
+        case .everywhere: true
         case .loopback, .local: self.configuration.dialsPrivateAddresses
-        case .nowhere, nil: false
+        case nil: false
         }
     }
 }

@@ -33,10 +33,10 @@ public struct ObservedAddresses: Sendable {
 
     /// Whether an address is one to vote about: ours as seen from where the observer is.
     static func isPlausible(_ address: Multiaddr, observer: Multiaddr) -> Bool {
-        guard !address.isRelayed, !observer.isRelayed, let scope = address.scope, scope != .nowhere else { return false }
-        guard address.components.count >= 2, scope == observer.scope else { return false }
+        guard !address.isRelayed, !observer.isRelayed, let scope = address.ipAddress?.scope else { return false }
+        guard address.components.count >= 2, scope == observer.ipAddress?.scope else { return false }
         // Over one version of IP nobody sees an address of the other.
-        guard address.household.count == observer.household.count else { return false }
+        guard address.household?.count == observer.household?.count else { return false }
         switch address.components[1] {
         case .tcp(let port), .udp(let port): return port != 0
         default: return false
@@ -46,7 +46,7 @@ public struct ObservedAddresses: Sendable {
     /// Counts a voice. Says whether the addresses that count changed.
     mutating func observe(_ address: Multiaddr, by observer: Multiaddr, now: Duration) -> Bool {
         // Of IPv6 48 bits, not 64: so much of it anybody gets (RFC 6177), and would have 65,536 voices.
-        let household = Array(observer.household.prefix(6))
+        let household = Array((observer.household ?? []).prefix(6))
         let earlier = self.voices.filter { $0.key != address && $0.value[household] != nil }
         if earlier.count >= self.configuration.addressesPerHouseholdMax {
             // Its oldest voice goes: after a change of address the new one must be heard.

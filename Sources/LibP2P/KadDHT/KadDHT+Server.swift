@@ -177,7 +177,7 @@ extension KadDHT {
         return told
     }
 
-    private func describe(_ target: PeerID, addresses: [KadAddress], within scope: KadAddressScope) -> KadPeer {
+    private func describe(_ target: PeerID, addresses: [KadAddress], within scope: AddressScope) -> KadPeer {
         KadPeer(
             id: target, addresses: addresses.filter { $0.scope >= scope }.map(\.bytes),
             connection: self.connections[target] == nil ? .notConnected : .connected)

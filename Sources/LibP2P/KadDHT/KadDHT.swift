@@ -267,8 +267,8 @@ public struct KadDHT: ProtocolMachine {
     }
 
     /// How near a peer is: over the farthest of its connections. Of one that is gone nothing is known.
-    func scope(of peer: PeerID) -> KadAddressScope {
+    func scope(of peer: PeerID) -> AddressScope {
         guard let connections = self.connections[peer] else { return .everywhere }
-        return connections.compactMap { KadAddressScope(of: $0.remoteAddress) }.max() ?? .loopback
+        return connections.compactMap(\.distance).max() ?? .loopback
     }
 }

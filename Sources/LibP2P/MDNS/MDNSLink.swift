@@ -75,13 +75,13 @@ extension MDNSLink {
     /// the internet.
     func usable(_ address: Multiaddr) -> Multiaddr? {
         let bare = Self.withoutZone(address.withoutPeerID)
-        guard !bare.components.contains(where: \.isP2P), bare.components.count > 1, let ip = bare.ipAddress, let scope = bare.scope else {
+        guard !bare.components.contains(where: \.isP2P), bare.components.count > 1, let ip = bare.ipAddress else {
             return nil
         }
-        switch scope {
-        case .nowhere: return nil
+        switch ip.scope {
+        case nil: return nil
         case .loopback: return self.isLoopback ? bare : nil
-        case .global: return self.subnets.contains { $0.contains(ip) } ? bare : nil
+        case .everywhere: return self.subnets.contains { $0.contains(ip) } ? bare : nil
         case .local:
             guard case .ip6 = ip, Self.isLinkLocal(ip) else { return bare }
             return Multiaddr([.ip6zone(self.interfaceName)] + bare.components)
@@ -112,15 +112,6 @@ extension Multiaddr.Component {
 }
 
 extension Multiaddr {
-    /// The IP address with which it begins.
-    var ipAddress: IPAddress? {
-        switch self.components.first {
-        case .ip4(let address): .ip4(address)
-        case .ip6(let address): .ip6(address)
-        default: nil
-        }
-    }
-
     /// The first port that it names.
     var port: UInt16? {
         for component in self.components {

@@ -84,8 +84,7 @@ extension Node {
 
     /// Without those that reach less far than the peer is away. Otherwise a stranger could make us dial into our own network.
     func usable(_ addresses: [Multiaddr], of peer: PeerID) -> [Multiaddr] {
-        let scopes = self.swarm.connections(to: peer).compactMap { KadAddressScope(of: $0.remoteAddress) }
-        let farthest = scopes.max() ?? .everywhere
-        return addresses.filter { address in KadAddressScope(of: address).map { $0 >= farthest } ?? false }
+        let distance = self.swarm.connections(to: peer).compactMap(\.distance).max() ?? .everywhere
+        return addresses.compactMap { $0.reaching(distance) }
     }
 }

@@ -66,6 +66,7 @@ extension Node {
         var options = DialOptions()
         // A circuit through a relay that is itself reached through one is served by nobody.
         options.isDirect = true
+        options.isHearsay = dial.leastScope != nil
         self.swarm.dial(way.relay, at: way.addresses, options: options, now: now)
     }
 

@@ -168,7 +168,9 @@ extension Gossipsub {
 
     private mutating func received(_ exchanged: PubSubRPC.ExchangedPeer, from number: GossipsubPeerNumber) {
         // Without a record there is nothing to dial.
-        guard !exchanged.record.isEmpty, self.exchangeDialCount < self.parameters.limits.exchangeDialCountMax else { return }
+        let limits = self.parameters.limits
+        let room = min(limits.exchangeAddressCountOfPeerMax, limits.exchangeAddressCountMax - self.exchangeAddressCount)
+        guard !exchanged.record.isEmpty, room > 0 else { return }
         guard let source = self.peers[number]?.id, let id = try? PeerID(parsing: exchanged.id),
             let envelope = try? SignedEnvelope(parsing: exchanged.record)
         else { return self.refuse(.unreadableExchange, of: number) }
@@ -186,10 +188,10 @@ extension Gossipsub {
         }
         guard record.peerID == id else { return self.charge(.forgedExchange, of: number) }
         // Addresses that reach less far than the peer who names them is away would have us dial into our own network.
-        let distance = self.peers[number]?.connections.compactMap { KadAddressScope(of: $0.remoteAddress) }.max() ?? .everywhere
-        let addresses = record.addresses.filter { address in KadAddressScope(of: address).map { $0 >= distance } ?? false }
+        let distance = self.peers[number]?.connections.compactMap(\.distance).max() ?? .everywhere
+        let addresses = Array(record.addresses.compactMap { $0.reaching(distance) }.prefix(room))
         guard self.numbers[id] == nil, id != self.identity.id, !addresses.isEmpty else { return }
-        self.exchangeDialCount += 1
+        self.exchangeAddressCount += addresses.count
         self.events.append(.peerExchanged(record, by: source))
         self.commands.append(.dial(id, addresses))
     }

@@ -4,7 +4,7 @@ extension Gossipsub {
         self.heartbeatCount += 1
         self.decay(now: now)
         self.chargeBrokenPromises(now: now)
-        self.exchangeDialCount = 0
+        self.exchangeAddressCount = 0
         let backoffEnd = now - self.backoffSlack
         for number in self.peers.keys.sorted() {
             self.peers[number]?.window = GossipsubPeer.Window()

@@ -63,7 +63,8 @@ public struct Gossipsub: ProtocolMachine {
     var promises: [PubSubMessageID: [GossipsubPeerNumber: Duration]] = [:]
     /// Who has brought a message, as long as bringing it counts for P3.
     var bearers: [PubSubMessageID: (until: Duration, peers: Set<GossipsubPeerNumber>)] = [:]
-    var exchangeDialCount = 0
+    /// Addresses of peers that others named, dialled since the last heartbeat.
+    var exchangeAddressCount = 0
 
     var heartbeatCount = 0
     var heartbeatDue: Duration?

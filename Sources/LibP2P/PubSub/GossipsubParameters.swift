@@ -119,8 +119,10 @@ public struct GossipsubLimits: Equatable, Sendable {
     public var rememberedPeerCountMax = 4_096
     /// Bytes of signed peer records that are kept of connected peers for peer exchange.
     public var recordByteCountMax = 4_096
-    /// Peers that are dialled in one heartbeat because others named them.
-    public var exchangeDialCountMax = 16
+    /// Addresses that are dialled in one heartbeat because a peer named others, and of one such peer: anybody can make up peers and sign
+    /// for them, with addresses of a victim.
+    public var exchangeAddressCountMax = 32
+    public var exchangeAddressCountOfPeerMax = 4
 
     public init() {}
 }

@@ -224,7 +224,8 @@ public struct RelayServer: ProtocolMachine {
         if info.isLimited || info.remoteAddress.isRelayed { return .permissionDenied }
         if self.configuration.deniedPeers.contains(info.peer) { return .permissionDenied }
         // The household first: whoever makes up peers in one takes no more places among those that are counted than it may ask.
-        let mayAsk = self.householdBudgets.spend(info.remoteAddress.household, now: now) && self.peerBudgets.spend(info.peer, now: now)
+        let mayAsk =
+            self.householdBudgets.spend(info.remoteAddress.household ?? [], now: now) && self.peerBudgets.spend(info.peer, now: now)
         return mayAsk ? nil : .resourceLimitExceeded
     }
 
@@ -247,7 +248,7 @@ public struct RelayServer: ProtocolMachine {
     private mutating func reserve(_ stream: StreamID, _ info: ConnectionInfo, now: Duration) {
         let isRenewal = self.places[info.peer] != nil
         if !isRenewal {
-            let household = info.remoteAddress.household
+            let household = info.remoteAddress.household ?? []
             let neighbours = self.places.values.count { $0.household == household }
             guard self.places.count < self.configuration.reservationCountMax,
                 neighbours < self.configuration.reservationsPerHouseholdMax

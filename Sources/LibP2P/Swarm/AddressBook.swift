@@ -25,12 +25,15 @@ public struct AddressBook: Sendable {
         var expiry: Duration?
         /// Somebody else answered there, and the user gave the address: it is tried last.
         var isDoubted = false
+        /// Whether the owner of the node gave it, if only for one dial.
+        var isGiven: Bool
         let byteCount: Int
 
-        init(_ address: Multiaddr, _ source: Source, expiry: Duration?) {
+        init(_ address: Multiaddr, _ source: Source, expiry: Duration?, isGiven: Bool) {
             self.address = address
             self.source = source
             self.expiry = expiry
+            self.isGiven = isGiven
             self.byteCount = address.bytes.count
         }
 
@@ -89,13 +92,19 @@ public struct AddressBook: Sendable {
     public mutating func add(
         _ addresses: some Sequence<Multiaddr>, of peer: PeerID, from source: Source, household: [UInt8]? = nil, now: Duration
     ) {
+        self.add(addresses, of: peer, from: source, household: household, isGiven: source == .configured, now: now)
+    }
+
+    mutating func add(
+        _ addresses: some Sequence<Multiaddr>, of peer: PeerID, from source: Source, household: [UInt8]?, isGiven: Bool, now: Duration
+    ) {
         var known = self.peers[peer] ?? Peer(lastChange: now)
         known.lastChange = now
         known.household = household ?? known.household
         let lifetime = source == .hearsay ? Self.hearsayLifetime : Self.lifetime
         let expiry = source == .configured ? nil : now + lifetime
         for address in addresses.lazy.prefix(Self.addressCountMax) where address.peerID == nil || address.peerID == peer {
-            Self.add(Entry(address.withoutPeerID, source, expiry: expiry), to: &known)
+            Self.add(Entry(address.withoutPeerID, source, expiry: expiry, isGiven: isGiven), to: &known)
         }
         guard !known.entries.isEmpty, self.makeRoom(for: peer, known, now: now) else { return }
         self.set(peer, known)
@@ -133,6 +142,7 @@ public struct AddressBook: Sendable {
         guard !entry.address.components.isEmpty else { return }
         if let index = peer.entries.firstIndex(where: { $0.address == entry.address }) {
             peer.entries[index].source = max(peer.entries[index].source, entry.source)
+            peer.entries[index].isGiven = peer.entries[index].isGiven || entry.isGiven
             let expiry = peer.entries[index].expiry
             peer.entries[index].expiry = expiry.flatMap { old in entry.expiry.map { max(old, $0) } }
             if entry.source == .connected { peer.entries[index].isDoubted = false }
@@ -159,12 +169,14 @@ public struct AddressBook: Sendable {
         return live.sorted { $0.rank > $1.rank }.map(\.address)
     }
 
-    /// The same for a dial, with what strangers say apart.
+    /// The same for a dial, with what the owner gave and what strangers say apart.
     func dialAddresses(of peer: PeerID, now: Duration) -> DialAddresses {
         let live = (self.peers[peer]?.entries ?? []).filter { entry in entry.expiry.map { $0 > now } ?? true }
         let sorted = live.sorted { $0.rank > $1.rank }
         return DialAddresses(
-            own: sorted.filter { $0.source > .hearsay }.map(\.address), hearsay: sorted.filter { $0.source == .hearsay }.map(\.address))
+            given: sorted.filter(\.isGiven).map(\.address),
+            own: sorted.filter { !$0.isGiven && $0.source > .hearsay }.map(\.address),
+            hearsay: sorted.filter { !$0.isGiven && $0.source == .hearsay }.map(\.address))
     }
 
     /// An address led to somebody else. One that the user gave stays, and is tried last: whoever has it for a while does not take it away.

@@ -26,51 +26,36 @@ enum AddressRank: Int, Comparable, Sendable {
         }
         let isWebSocket = components.contains(.ws) || components.contains(.wss)
         switch host {
-        case .ip4(let address):
-            guard let rank = Self.rank(of: address) else { return nil }
-            self = isWebSocket ? .webSocket : rank
-        case .ip6(let address):
-            guard let rank = Self.rank(of: address) else { return nil }
+        case .ip4, .ip6:
+            guard let rank = Self.rank(of: address.ipAddress) else { return nil }
             self = isWebSocket ? .webSocket : rank
         case .dns, .dns4, .dns6: self = isWebSocket ? .webSocket : .publicNetwork
         default: return nil
         }
     }
 
-    /// Private ranges of RFC 1918, RFC 3927 and RFC 6598.
-    private static func rank(of address: IPv4Address) -> AddressRank? {
-        let (first, second) = (address.bytes[0], address.bytes[1])
-        switch first {
-        case 0, 224...255: return nil
-        case 127: return .loopback
-        case 10: return .privateNetwork
-        case 172 where 16...31 ~= second: return .privateNetwork
-        case 192 where second == 168: return .privateNetwork
-        case 169 where second == 254: return .privateNetwork
-        case 100 where 64...127 ~= second: return .privateNetwork
-        default: return .publicNetwork
+    private static func rank(of address: IPAddress?) -> AddressRank? {
+        switch address?.scope {
+        case .loopback: .loopback
+        case .local: .privateNetwork
+        case .everywhere: .publicNetwork
+        case nil: nil
         }
-    }
-
-    /// Unique local and link-local addresses (RFC 4193, RFC 4291).
-    private static func rank(of address: IPv6Address) -> AddressRank? {
-        let bytes = address.bytes
-        if bytes.dropLast().allSatisfy({ $0 == 0 }) { return bytes[15] == 0 ? nil : bytes[15] == 1 ? .loopback : .publicNetwork }
-        if bytes[0] == 0xff { return nil }
-        if bytes[0] & 0xfe == 0xfc || bytes[0] == 0xfe && bytes[1] & 0xc0 == 0x80 { return .privateNetwork }
-        return .publicNetwork
     }
 }
 
 /// One dial of one peer: its addresses one after the other, each with a head start before the next, until one leads there.
 ///
 /// Strangers who say where a peer is may lie, to keep it from being reached. So what they say comes last, has half of the places and half
-/// of the attempts at a time, and no failure of it counts against the peer's own addresses.
+/// of the attempts at a time, and no failure of it counts against the peer's own addresses. And whatever others than this node's owner
+/// say, the peer itself among them, leads nowhere that is nearer than it looks.
 struct DialLadder: Sendable {
     private struct Rung: Sendable {
         let address: Multiaddr
         let rank: AddressRank
         var isHearsay: Bool
+        /// `nil` where the owner of the node gave the address.
+        var leastScope: AddressScope?
 
         var place: (Int, AddressRank) { (self.isHearsay ? 1 : 0, self.rank) }
     }
@@ -94,24 +79,34 @@ struct DialLadder: Sendable {
 
     /// Puts further addresses into their places. Those of one rank keep their order.
     mutating func add(_ addresses: DialAddresses, addressCountMax: Int) {
+        for address in addresses.given { self.add(address.withoutPeerID, leastScope: nil, addressCountMax: addressCountMax) }
         for address in addresses.own.lazy.map(\.withoutPeerID) {
-            guard let rank = AddressRank(address) else { continue }
-            if self.known.count < addressCountMax, self.known.insert(address).inserted {
-                self.waiting.append(Rung(address: address, rank: rank, isHearsay: false))
-            } else if let index = self.waiting.firstIndex(where: { $0.isHearsay && $0.address == address }) {
-                self.waiting[index].isHearsay = false
-                self.hearsayCount -= 1
-            }
+            self.add(address, leastScope: address.scope ?? .everywhere, addressCountMax: addressCountMax)
         }
         for address in addresses.hearsay.lazy.map(\.withoutPeerID) {
             guard self.hearsayCount < (addressCountMax + 1) / 2, self.known.count < addressCountMax else { break }
             guard let rank = AddressRank(address), self.known.insert(address).inserted else { continue }
             self.hearsayCount += 1
-            self.waiting.append(Rung(address: address, rank: rank, isHearsay: true))
+            self.waiting.append(Rung(address: address, rank: rank, isHearsay: true, leastScope: address.scope ?? .everywhere))
         }
         // Swift's sort is stable.
         self.waiting.sort { $0.place < $1.place }
     }
+
+    private mutating func add(_ address: Multiaddr, leastScope: AddressScope?, addressCountMax: Int) {
+        guard let rank = AddressRank(address) else { return }
+        if self.known.count < addressCountMax, self.known.insert(address).inserted {
+            self.waiting.append(Rung(address: address, rank: rank, isHearsay: false, leastScope: leastScope))
+        } else if let index = self.waiting.firstIndex(where: { $0.address == address }) {
+            // It was known less well.
+            if self.waiting[index].isHearsay { self.hearsayCount -= 1 }
+            self.waiting[index].isHearsay = false
+            if leastScope == nil { self.waiting[index].leastScope = nil }
+        }
+    }
+
+    /// Whether only what strangers say is left to try.
+    var nextIsHearsay: Bool { self.waiting.first?.isHearsay ?? false }
 
     var isOver: Bool { self.waiting.isEmpty && self.attempts.isEmpty }
 
@@ -121,11 +116,12 @@ struct DialLadder: Sendable {
         return self.attempts.count < (next.isHearsay ? (attemptCountMax + 1) / 2 : attemptCountMax) ? self.nextStart : nil
     }
 
-    /// The address to start now.
-    mutating func next(stagger: Duration, attemptCountMax: Int, now: Duration) -> Multiaddr? {
+    /// The address to start now, and how far whatever it leads to must reach at least.
+    mutating func next(stagger: Duration, attemptCountMax: Int, now: Duration) -> (address: Multiaddr, leastScope: AddressScope?)? {
         guard let deadline = self.deadline(attemptCountMax: attemptCountMax), now >= deadline else { return nil }
         self.nextStart = self.options.isHolePunch ? now : now + stagger
-        return self.waiting.removeFirst().address
+        let rung = self.waiting.removeFirst()
+        return (rung.address, rung.leastScope)
     }
 
     mutating func started(_ id: ConnectionID, _ address: Multiaddr) { self.attempts[id] = address }
@@ -141,16 +137,17 @@ struct DialLadder: Sendable {
     mutating func postpone(until time: Duration) { self.nextStart = time }
 }
 
-/// Where a peer may be: what it says itself or the owner of the node says, and what strangers say.
+/// Where a peer may be: what the owner of the node says, what the peer itself says, and what strangers say.
 struct DialAddresses: Sendable {
+    var given: [Multiaddr] = []
     var own: [Multiaddr] = []
     var hearsay: [Multiaddr] = []
 
-    var isEmpty: Bool { self.own.isEmpty && self.hearsay.isEmpty }
+    var isEmpty: Bool { self.given.isEmpty && self.own.isEmpty && self.hearsay.isEmpty }
 
-    /// Those of both that pass.
+    /// Those of all that pass.
     func filter(_ isUsed: (Multiaddr) -> Bool) -> DialAddresses {
-        DialAddresses(own: self.own.filter(isUsed), hearsay: self.hearsay.filter(isUsed))
+        DialAddresses(given: self.given.filter(isUsed), own: self.own.filter(isUsed), hearsay: self.hearsay.filter(isUsed))
     }
 }
 
@@ -164,8 +161,9 @@ public struct DialOptions: Hashable, Sendable {
     public var isDirect = false
     /// Dial although the last attempt failed not long ago: a person is waiting.
     public var ignoresBackoff = false
-    /// The addresses that are given come from others than the peer, a hash table for example, and may be lies. What is known better is
-    /// tried first, and that these fail is not held against it.
+    /// The addresses that are given come from others than the owner of this node, a hash table for example, and may be lies. What is known
+    /// better is tried first, that these fail is not held against it, and a name among them that leads into a network of ours is not
+    /// followed there.
     public var isHearsay = false
 
     public init() {}

@@ -36,7 +36,8 @@ extension Swarm {
         self.streams[stream]?.owner = .circuit(id)
         guard
             self.connect(
-                id, role, isOutbound: role == .dialer, address: address, expecting: peer, isLimited: isLimited, carrier: stream, now: now),
+                id, role, isOutbound: role == .dialer, address: address, expecting: peer, isLimited: isLimited,
+                isGiven: pending.map { $0.raw.leastScope == nil } ?? false, carrier: stream, now: now),
             let link = self.links[id]
         else { return nil }
         var bytes = bytes
@@ -53,7 +54,7 @@ extension Swarm {
         if self.isFull, self.protectedPeers.allSatisfy({ self.peers[$0] != nil }) {
             return .tooManyConnections(maximum: self.limits.connectionCountMax)
         }
-        if let key = SwarmGate.addressKey(of: address), !address.isRelayed,
+        if let key = address.household, !address.isRelayed,
             self.inboundCountsByAddress[key, default: 0] >= self.limits.inboundCountFromAddressMax
         {
             return .tooManyConnectionsFromAddress(maximum: self.limits.inboundCountFromAddressMax)
@@ -71,12 +72,12 @@ extension Swarm {
     private mutating func endOneHandshake(for address: Multiaddr, now: Duration) -> Bool {
         var households: [[UInt8]: (count: Int, oldest: Owned<SwarmLink>)] = [:]
         for link in self.inboundHandshakes.compactMap({ self.links[$0] }) {
-            let household = SwarmGate.addressKey(of: link.value.address) ?? []
+            let household = link.value.address.household ?? []
             let known = households[household]
             let oldest = known.map { $0.oldest.value.id < link.value.id ? $0.oldest : link } ?? link
             households[household] = ((known?.count ?? 0) + 1, oldest)
         }
-        let own = households[SwarmGate.addressKey(of: address) ?? []]?.count ?? 0
+        let own = households[address.household ?? []]?.count ?? 0
         guard let crowd = households.values.max(by: { ($0.count, $1.oldest.value.id) < ($1.count, $0.oldest.value.id) }),
             crowd.count > own + 1 || now - crowd.oldest.value.created >= self.limits.handshakeGracePeriod
         else { return false }
@@ -89,7 +90,7 @@ extension Swarm {
     @discardableResult
     mutating func connect(
         _ id: ConnectionID, _ role: ConnectionRole, isOutbound: Bool, address: Multiaddr, expecting peer: PeerID?, isLimited: Bool,
-        carrier: StreamID?, now: Duration
+        isGiven: Bool = false, carrier: StreamID?, now: Duration
     ) -> Bool {
         let connection: Connection
         do {
@@ -102,7 +103,7 @@ extension Swarm {
         }
         let link = SwarmLink(
             id, connection, role: role, isOutbound: isOutbound, address: address.withoutPeerID, dialledPeer: peer, isLimited: isLimited,
-            carrier: carrier, now: now)
+            isGiven: isGiven, carrier: carrier, now: now)
         if !isOutbound {
             self.inboundHandshakes.insert(id)
             self.countInbound(address, by: 1)
@@ -134,7 +135,7 @@ extension Swarm {
     }
 
     private mutating func countInbound(_ address: Multiaddr, by change: Int) {
-        guard let key = SwarmGate.addressKey(of: address), !address.isRelayed else { return }
+        guard let key = address.household, !address.isRelayed else { return }
         let count = self.inboundCountsByAddress[key, default: 0] + change
         self.inboundCountsByAddress[key] = count > 0 ? count : nil
     }
@@ -200,7 +201,8 @@ extension Swarm {
         link.value.connection.isKeptOpen = self.protectedPeers.contains(peer)
         self.peers[peer, default: SwarmPeer()].connections.append(link.value.id)
         if link.value.isOutbound {
-            self.addressBook.add([link.value.address], of: peer, from: .connected, household: info.household, now: now)
+            self.addressBook.add(
+                [link.value.address], of: peer, from: .connected, household: info.household, isGiven: link.value.isGiven, now: now)
         }
         self.endDial(of: peer, winner: info, now: now)
         self.events.append(.connected(info))
@@ -357,7 +359,7 @@ extension Swarm {
         for link in self.links.values.sorted(by: { $0.value.id < $1.value.id }) {
             guard let info = link.value.info, link.value.closing == nil, !self.protectedPeers.contains(info.peer) else { continue }
             var isInCrowd = false
-            if !link.value.isOutbound, let household = SwarmGate.addressKey(of: link.value.address) {
+            if !link.value.isOutbound, let household = link.value.address.household {
                 householdCounts[household, default: 0] += 1
                 isInCrowd = householdCounts[household, default: 0] > self.limits.uncrowdedCount
             }
@@ -386,7 +388,7 @@ extension Swarm {
         var households: [[UInt8]: (byteCount: Int, greatest: Owned<SwarmLink>)] = [:]
         for link in isTheirs ? strangers : live {
             // Whom we dialled ourselves is counted alone, as is who has no address.
-            let household = link.value.isOutbound ? nil : SwarmGate.addressKey(of: link.value.address)
+            let household = link.value.isOutbound ? nil : link.value.address.household
             let key = household ?? withUnsafeBytes(of: link.value.id.rawValue) { [0] + $0 }
             let known = households[key]
             let greatest = known.map { $0.greatest.value.countedByteCount >= link.value.countedByteCount ? $0.greatest : link } ?? link

@@ -21,7 +21,7 @@ extension Swarm {
         // What the caller gives comes first within its rank.
         let given = addresses.filter { $0.peerID == nil || $0.peerID == peer }
         var all = self.addressBook.dialAddresses(of: peer, now: now)
-        if options.isHearsay { all.hearsay = given + all.hearsay } else { all.own = given + all.own }
+        if options.isHearsay { all.hearsay = given + all.hearsay } else { all.given = given + all.given }
         let wantsDirect = options.isDirect || known != nil
         let useful = all.filter { self.gate.refusal(of: $0) == nil && !(wantsDirect && $0.isRelayed) }
         if let error = self.refusalOfDial(peer, useful, options, now: now) {
@@ -47,7 +47,7 @@ extension Swarm {
             self.events.append(.dialFailed(peer: nil, .noAddresses))
             return
         }
-        self.startDial(address, of: nil, DialOptions(), now: now)
+        self.startDial(address, leastScope: nil, isHearsay: false, of: nil, DialOptions(), now: now)
         self.settle(now: now)
     }
 
@@ -65,7 +65,7 @@ extension Swarm {
         if let refusal = self.gate.refusal(of: peer) { return .refused(refusal) }
         guard !options.ignoresBackoff, self.ladders[peer] == nil else { return nil }
         // That what strangers said led nowhere does not stand in the way of what is known better.
-        let kinds = addresses.own.isEmpty ? [false, true] : [false]
+        let kinds = addresses.given.isEmpty && addresses.own.isEmpty ? [false, true] : [false]
         let until = kinds.compactMap { self.backoffs[DialBackoff.Key(peer: peer, isHearsay: $0)]?.until }.max()
         return until.flatMap { $0 > now ? .backingOff(until: $0) : nil }
     }
@@ -73,15 +73,16 @@ extension Swarm {
     /// Starts what may be started of a dial, or ends it when nothing is left.
     mutating func climb(_ peer: PeerID, now: Duration) {
         while let options = self.ladders[peer]?.options {
-            guard self.pendingDials.count < self.limits.dialCountMax else {
+            let isHearsay = self.ladders[peer]?.nextIsHearsay ?? false
+            guard self.hasRoomForDial(isHearsay: isHearsay) else {
                 self.ladders[peer]?.postpone(until: now + self.limits.dialStagger)
                 break
             }
             guard
-                let address = self.ladders[peer]?.next(
+                let (address, leastScope) = self.ladders[peer]?.next(
                     stagger: self.limits.dialStagger, attemptCountMax: self.limits.dialCountOfPeerMax, now: now)
             else { break }
-            let id = self.startDial(address, of: peer, options, now: now)
+            let id = self.startDial(address, leastScope: leastScope, isHearsay: isHearsay, of: peer, options, now: now)
             self.ladders[peer]?.started(id, address)
         }
         guard let ladder = self.ladders[peer] else { return }
@@ -93,15 +94,23 @@ extension Swarm {
         }
     }
 
+    /// What strangers name has half of all places: whoever names many leaves room for what is known better.
+    private func hasRoomForDial(isHearsay: Bool) -> Bool {
+        guard self.pendingDials.count < self.limits.dialCountMax else { return false }
+        return !isHearsay || self.pendingDials.values.count { $0.isHearsay } < (self.limits.dialCountMax + 1) / 2
+    }
+
     /// What a dial that has no pipe yet is for.
     func pendingDial(_ id: ConnectionID) -> RawDial? { self.pendingDials[id]?.raw }
 
     @discardableResult
-    private mutating func startDial(_ address: Multiaddr, of peer: PeerID?, _ options: DialOptions, now: Duration) -> ConnectionID {
+    private mutating func startDial(
+        _ address: Multiaddr, leastScope: AddressScope?, isHearsay: Bool, of peer: PeerID?, _ options: DialOptions, now: Duration
+    ) -> ConnectionID {
         let id = self.newConnectionID()
-        let raw = RawDial(address: address, peer: peer, fromListenPort: options.isHolePunch)
+        let raw = RawDial(address: address, peer: peer, fromListenPort: options.isHolePunch, leastScope: leastScope)
         let deadline = now + self.limits.dialTimeout
-        self.pendingDials[id] = PendingDial(raw: raw, options: options, deadline: deadline)
+        self.pendingDials[id] = PendingDial(raw: raw, options: options, isHearsay: isHearsay, deadline: deadline)
         self.deadlines.insert(.pendingDial(id), at: deadline)
         if let peer { self.attemptPeers[id] = peer }
         if address.isRelayed {

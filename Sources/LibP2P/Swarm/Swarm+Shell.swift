@@ -5,8 +5,8 @@ extension Swarm {
     public mutating func dialled(_ id: ConnectionID, now: Duration) {
         guard let dial = self.pendingDials.removeValue(forKey: id) else { return }
         self.connect(
-            id, dial.options.role, isOutbound: true, address: dial.raw.address, expecting: dial.raw.peer, isLimited: false, carrier: nil,
-            now: now)
+            id, dial.options.role, isOutbound: true, address: dial.raw.address, expecting: dial.raw.peer, isLimited: false,
+            isGiven: dial.raw.leastScope == nil, carrier: nil, now: now)
         self.settle(now: now)
     }
 

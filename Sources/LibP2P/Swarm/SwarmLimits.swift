@@ -23,7 +23,7 @@ public struct SwarmLimits: Equatable, Sendable {
 
     // MARK: Dials
 
-    /// Pipes being connected at the same time, for all peers. As in go-libp2p.
+    /// Pipes being connected at the same time, for all peers. As in go-libp2p. Of these, half may go to addresses that strangers told.
     public var dialCountMax = 160
     /// Pipes being connected or in their handshakes at the same time for one peer.
     public var dialCountOfPeerMax = 8

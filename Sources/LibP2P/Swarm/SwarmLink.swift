@@ -10,6 +10,8 @@ struct SwarmLink: ~Copyable, Sendable {
     /// Whom we dialled.
     let dialledPeer: PeerID?
     let isLimited: Bool
+    /// Whether the owner of the node gave the address.
+    let isGiven: Bool
     /// The stream of another connection that is this one's pipe; `nil` where the shell has it.
     let carrier: StreamID?
     let created: Duration
@@ -37,7 +39,7 @@ struct SwarmLink: ~Copyable, Sendable {
 
     init(
         _ id: ConnectionID, _ connection: consuming Connection, role: ConnectionRole, isOutbound: Bool, address: Multiaddr,
-        dialledPeer: PeerID?, isLimited: Bool, carrier: StreamID?, now: Duration
+        dialledPeer: PeerID?, isLimited: Bool, isGiven: Bool, carrier: StreamID?, now: Duration
     ) {
         self.id = id
         self.connection = connection
@@ -46,6 +48,7 @@ struct SwarmLink: ~Copyable, Sendable {
         self.address = address
         self.dialledPeer = dialledPeer
         self.isLimited = isLimited
+        self.isGiven = isGiven
         self.carrier = carrier
         self.created = now
     }
@@ -55,6 +58,8 @@ struct SwarmLink: ~Copyable, Sendable {
 struct PendingDial: Sendable {
     let raw: RawDial
     let options: DialOptions
+    /// Whether strangers told the address.
+    let isHearsay: Bool
     let deadline: Duration
 }
 

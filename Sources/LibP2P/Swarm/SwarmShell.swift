@@ -34,11 +34,15 @@ public struct RawDial: Hashable, Sendable {
     public let peer: PeerID?
     /// The pipe leaves from the port on which we listen, so that the two sides of a NAT meet (DCUtR).
     public let fromListenPort: Bool
+    /// How far whatever the address leads to must reach at least; `nil` where the owner of the node gave it. A name that a stranger told may
+    /// lead into this machine or its own network, which shows only when it is looked up: the shell connects to nothing that is nearer.
+    public let leastScope: AddressScope?
 
-    public init(address: Multiaddr, peer: PeerID? = nil, fromListenPort: Bool = false) {
+    public init(address: Multiaddr, peer: PeerID? = nil, fromListenPort: Bool = false, leastScope: AddressScope? = nil) {
         self.address = address
         self.peer = peer
         self.fromListenPort = fromListenPort
+        self.leastScope = leastScope
     }
 }
 
@@ -49,6 +53,8 @@ public enum RawDialFailure: Error, Hashable, Sendable, CustomStringConvertible {
     case timedOut
     /// The name has no address.
     case nameNotFound(String)
+    /// Others than the owner of the node told the address, and its name leads only to what is nearer than it says (``RawDial/leastScope``).
+    case leadsNearby(String)
     /// The shell has no transport for the address.
     case noTransport
     /// The other end answered, and not in the transport's language: no WebSocket, for example.
@@ -64,6 +70,7 @@ public enum RawDialFailure: Error, Hashable, Sendable, CustomStringConvertible {
         case .unreachable: "the network leads nowhere"
         case .timedOut: "no answer in time"
         case .nameNotFound(let name): "the name \(name) has no address"
+        case .leadsNearby(let address): "\(address) was told by others, and leads into this machine or its own network"
         case .noTransport: "this kind of address cannot be dialled here"
         case .transport(let text), .system(let text): text
         case .tooManyDescriptors: "this process has as many open files as it may; raise its limit"

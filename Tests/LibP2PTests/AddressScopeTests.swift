@@ -1,0 +1,46 @@
+import Testing
+
+@testable import LibP2P
+
+struct `How far an address reaches` {
+    @Test(
+        arguments: [
+            ("/ip4/127.1.2.3/tcp/1", .loopback), ("/ip6/::1/tcp/1", .loopback), ("/ip4/10.0.0.1/tcp/1", .local),
+            ("/ip4/172.31.0.1/tcp/1", .local),
+            ("/ip4/172.32.0.1/tcp/1", .everywhere), ("/ip4/100.64.0.1/tcp/1", .local), ("/ip4/169.254.1.1/tcp/1", .local),
+            ("/ip6/fd00::1/tcp/1", .local), ("/ip6/febf::1/tcp/1", .local), ("/ip6/2606:4700::1/tcp/1", .everywhere),
+            ("/ip4/0.0.0.0/tcp/1", nil), ("/ip4/224.0.0.1/tcp/1", nil), ("/ip6/::/tcp/1", nil), ("/ip6/ff02::1/tcp/1", nil),
+            // Through which a router or the system reaches an address of IPv4.
+            ("/ip6/::ffff:127.0.0.1/tcp/1", .loopback), ("/ip6/64:ff9b::10.0.0.1/tcp/1", .local),
+            ("/ip6/64:ff9b::9.9.9.9/tcp/1", .everywhere),
+            ("/ip6/2002:7f00:1::1/tcp/1", .loopback), ("/ip6/2002:c0a8:101::1/tcp/1", .local),
+            // An interface's name says that nobody else means the same by it.
+            ("/ip6zone/lo/ip6/::1/tcp/1", .loopback), ("/ip6zone/eth0/ip6/2606:4700::1/tcp/1", .local),
+            ("/dns4/localhost/tcp/1", .loopback), ("/dns/printer/tcp/1", .local), ("/dnsaddr/example.org", .everywhere),
+            // Whoever dials through a relay connects to the relay.
+            ("/ip4/127.0.0.1/tcp/22/p2p/12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA/p2p-circuit", .loopback),
+            ("/ip4/9.9.9.9/tcp/22/p2p/12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA/p2p-circuit", .everywhere),
+            ("/p2p/12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA/p2p-circuit", .everywhere), ("/memory/1", nil),
+        ] as [(String, AddressScope?)])
+    func `is one thing for all who ask`(text: String, scope: AddressScope?) throws {
+        let address = try Multiaddr(text: text)
+        #expect(address.scope == scope)
+        guard !address.isRelayed, scope != nil, !text.contains("dns") else { return }
+        let rank: AddressRank =
+            switch address.ipAddress?.scope {
+            case .loopback: .loopback
+            case .local: .privateNetwork
+            default: .publicNetwork
+            }
+        #expect(AddressRank(address) == rank)
+    }
+
+    @Test func `decides what may be taken from a peer, and through a relay that is too near only its name`() throws {
+        let relay = "/p2p/12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA/p2p-circuit"
+        let near = try Multiaddr(text: "/ip4/192.168.1.1/tcp/1")
+        #expect(near.reaching(.local) == near)
+        #expect(near.reaching(.everywhere) == nil)
+        #expect(try Multiaddr(text: "/ip4/192.168.1.1/tcp/1" + relay).reaching(.everywhere) == Multiaddr(text: relay))
+        #expect(try Multiaddr(text: "/ip4/9.9.9.9/tcp/1" + relay).reaching(.everywhere)?.ipAddress != nil)
+    }
+}
