@@ -144,6 +144,41 @@ struct `A hash table among hostile peers` {
         #expect(node.machine.counters.addressesDropped == 4)
     }
 
+    @Test func `keeps so much of answers that do not come whole, and hears others to the end`() throws {
+        let node = SingleNode(seed: 21) { $0.answerPartialByteCountMax = 4_000_000 }
+        let liars = (1...18).map { SimulatedNetwork.peer(UInt64($0), seed: 21) }
+        let honest = SimulatedNetwork.peer(19, seed: 21)
+        for (number, liar) in liars.enumerated() { node.connect(liar, from: "/ip4/203.0.113.5/tcp/\(1_000 + number)", isOutbound: true) }
+        node.connect(honest, from: "/ip4/198.51.100.9/tcp/1", isOutbound: true)
+        var streams: [StreamID: PeerID] = [:]
+        _ = node.machine.findClosest(to: [1], now: .zero)
+        // Each request gets its stream; those of the liars bring the beginning of the longest answer there is.
+        let head = Varint.encode(UInt64(KadMessage.byteCountMax))
+        var honestStream: StreamID?
+        for _ in 0..<30 {
+            for case .open(let request, let peer, _, _) in node.commands() {
+                let stream = StreamID(rawValue: request)
+                streams[stream] = peer
+                node.machine.handle(.opened(request: request, stream, protocolID: "/ipfs/kad/1.0.0"), now: .zero)
+                if peer == honest {
+                    honestStream = stream
+                } else {
+                    node.machine.handle(.received(stream, head + [UInt8](repeating: 0, count: 900_000)), now: .zero)
+                }
+                #expect(node.machine.heldByteCount < 2_200_000)
+            }
+        }
+        #expect(node.events.count { if case .refused(_, .tooManyPartialBytes) = $0 { true } else { false } } >= 14)
+        let answer = KadMessage(.findNode, closerPeers: [KadPeer(id: SimulatedNetwork.peer(30, seed: 21), addresses: [])])
+        node.machine.handle(.received(try #require(honestStream), Self.frame(answer)), now: .zero)
+        _ = node.commands()
+        #expect(node.machine.counters.answersReceived == 1)
+        // Their time is over: nothing is held.
+        node.machine.tick(now: .seconds(6))
+        _ = node.commands()
+        #expect(node.machine.heldByteCount < 100_000)
+    }
+
     @Test func `finds a peer although the first that names it lies about its address`() throws {
         var network = SimulatedNetwork(nodeCount: 40, seed: 8)
         network.join()

@@ -472,6 +472,84 @@ struct `A gossipsub node under abuse` {
         #expect(dialledCounts() == [])
     }
 
+    @Test func `keeps so many bytes of the topics of all peers, and knows the topics of one who comes after a crowd`() throws {
+        var bench = Bench {
+            $0.limits.topicByteCountMax = 100_000
+            $0.scoring.addressWeight = 0
+        }
+        // One household, many peers, topics of 256 bytes.
+        for peer in 1...20 {
+            let topics = (0..<100).map { number in String("\(peer)-\(number)-" + String(repeating: "x", count: 256)).prefix(256).description
+            }
+            try bench.connect(peer, host: 9, topics: topics)
+            #expect(bench.machine.topicShares.total <= 50_000 + 256)
+        }
+        #expect(bench.refusals(.subscriptionCrowd) > 1_000)
+        #expect(bench.score(1) >= 0)
+        try bench.connect(30, topics: ["t", "u"])
+        #expect(bench.machine.topicPeers("u") == [bench.id(30)])
+        // What goes is counted no more, in whichever way it goes.
+        bench.receive(30) { $0.subscriptions = [.init(topic: "u", isOn: false)] }
+        for peer in 1...20 { bench.disconnect(peer) }
+        #expect(bench.machine.topicShares.total == GossipsubPeer.byteCount(ofTopic: "t"))
+        bench.disconnect(30)
+        #expect(bench.machine.topicShares.total == 0)
+        #expect(bench.machine.topicPeers.isEmpty)
+    }
+
+    @Test func `keeps so many bytes of what all peers do not want, and spares one who comes after a crowd`() throws {
+        var bench = Bench {
+            $0.limits.doNotWantByteCountMax = 100_000
+            $0.scoring.addressWeight = 0
+        }
+        bench.machine.subscribe("t", now: bench.now)
+        func ids(_ peer: Int) -> [PubSubMessageID] { (0..<500).map { PubSubMessageID([UInt8(peer), UInt8($0 >> 8), UInt8($0 & 255)]) } }
+        for peer in 1...20 {
+            try bench.connect(peer, host: 9, topics: ["t"])
+            bench.receive(peer) { $0.doNotWants = ids(peer) }
+            #expect(bench.machine.unwantedShares.total <= 50_000 + 64)
+        }
+        try bench.connect(30, topics: ["t"])
+        let message = PubSubMessage.by(40, 1)
+        bench.receive(30) { rpc in
+            rpc.grafts = ["t"]
+            rpc.doNotWants = [message.id]
+        }
+        bench.receive(1) { $0.messages = [message] }
+        #expect(try bench.sent(to: 30).messages.isEmpty)
+        #expect(bench.machine.counters.sparedByDoNotWant == 1)
+        // They are forgotten after a while, or with their peers.
+        bench.disconnect(1)
+        #expect(bench.machine.unwantedShares.total < 10_000)
+        bench.pass(.seconds(5))
+        #expect(bench.machine.unwantedShares.total == 0)
+    }
+
+    @Test func `passes everything on to so many floodsub peers, and to others when those go`() throws {
+        var bench = Bench {
+            $0.limits.floodPeerCountMax = 8
+            $0.scoring.addressWeight = 0
+        }
+        bench.machine.subscribe("t", now: bench.now)
+        for peer in 1...20 { try bench.connect(peer, protocolID: "/floodsub/1.0.0", host: 9, topics: ["t"]) }
+        try bench.connect(30, protocolID: "/floodsub/1.0.0", host: 10, topics: ["t"])
+        try bench.connect(31, topics: ["t"])
+        func served(_ sequence: UInt8) throws -> [Int] {
+            bench.receive(31) { $0.messages = [.by(40, sequence)] }
+            return try (1...30).filter { $0 <= 20 || $0 == 30 }.filter { try !bench.sent(to: $0).messages.isEmpty }
+        }
+        #expect(try served(1) == [1, 2, 3, 4, 30])
+        #expect(bench.refusals(.floodsubCrowd) == 16)
+        bench.disconnect(1)
+        bench.resetOurStream(2)
+        bench.pass(.milliseconds(1_100))
+        #expect(try served(2).count == 5)
+        #expect(bench.machine.floodShares.total == 5)
+        for peer in 3...30 { bench.disconnect(peer) }
+        bench.disconnect(2)
+        #expect(bench.machine.floodShares.total == 0)
+    }
+
     @Test func `counts peers that share an address, unless it is one that may be shared`() throws {
         var bench = Bench()
         for peer in 1...13 { try bench.connect(peer, host: 9) }

@@ -167,6 +167,41 @@ struct `Services and a stranger who is many peers` {
         #expect(try ask(200, relay: 2))
     }
 
+    @Test func `a peer behind a relay can be reached beside a household that asks for all circuits to it`() throws {
+        var server = RelayServer(try KnownIdentity.make(1), unixOffset: .seconds(1_700_000_000), addresses: [])
+        func ask(_ peer: PeerID, from address: String, _ number: UInt64, _ message: [UInt8]) throws {
+            let info = try Self.connection(number, peer, from: address)
+            server.handle(.connected(info), now: .zero)
+            server.handle(.inbound(StreamID(rawValue: number), info, protocolID: RelayClient.hopProtocolID), now: .zero)
+            server.handle(.received(StreamID(rawValue: number), FrameReader.frame(message)), now: .zero)
+        }
+        func connect(to target: PeerID) -> [UInt8] {
+            ProtobufWriter.message { message in
+                message.unsigned(1, field: 1)
+                message.message(field: 2) { $0.bytes(target.bytes, field: 1) }
+            }
+        }
+        let target = try KnownIdentity.make(2).id
+        try ask(target, from: "/ip4/198.51.100.9/tcp/1", 1, ProtobufWriter.message { $0.unsigned(0, field: 1) })
+        #expect(server.isReserved(target))
+        for number in 10..<30 as Range<UInt64> {
+            try ask(KnownIdentity.stranger(number), from: "/ip4/203.0.113.5/tcp/\(number)", number, connect(to: target))
+        }
+        #expect(server.circuitCount == 2)
+        try ask(KnownIdentity.make(3).id, from: "/ip4/192.0.2.7/tcp/1", 100, connect(to: target))
+        #expect(server.circuitCount == 3)
+        // Of many households with a peer each as well there are never more than a target takes.
+        for number in 200..<230 as Range<UInt64> {
+            try ask(KnownIdentity.stranger(number), from: "/ip4/9.9.9.\(number)/tcp/1", number, connect(to: target))
+        }
+        #expect(server.circuitCount == 4)
+        // All have ended: nothing is counted any more.
+        server.tick(now: .seconds(16))
+        #expect(server.circuitCount == 0)
+        try ask(KnownIdentity.make(4).id, from: "/ip4/203.0.113.5/tcp/1", 300, connect(to: target))
+        #expect(server.circuitCount == 1)
+    }
+
     @Test func `hole punches that peers of one relay begin are bounded together`() throws {
         var machine = DCUtR()
         func begun(_ numbers: Range<UInt64>, relay: UInt8, now: Duration) throws -> Int {

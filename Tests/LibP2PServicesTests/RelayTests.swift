@@ -245,11 +245,14 @@ struct `A relay` {
     }
 
     @Test func `bounds circuits of one peer`() throws {
-        var net = try RelayedNetwork(peers: 2)
-        net.reserve(1)
+        var net = try RelayedNetwork(peers: 4)
+        for target in [1, 3, 4] { net.reserve(target) }
+        // Half of what each target has, and in all what one peer has.
         for tag in UInt64(0)..<6 { net.connect(2, to: 1, tag: tag) }
-        #expect(net.circuits(2).count == 4)
+        #expect(net.circuits(2).count == 2)
         #expect(net.clientEvents(2).last == .connectFailed(tag: 5, to: net.id(1), through: net.id(0), .refused(.resourceLimitExceeded)))
+        for target in [3, 3, 4] { net.connect(2, to: target) }
+        #expect(net.circuits(2).count == 4)
         // The places of circuits that are over are free again.
         net.network.run(for: .seconds(121))
         #expect(net.server.circuitCount == 0)

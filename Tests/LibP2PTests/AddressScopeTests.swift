@@ -44,3 +44,39 @@ struct `How far an address reaches` {
         #expect(try Multiaddr(text: "/ip4/9.9.9.9/tcp/1" + relay).reaching(.everywhere)?.ipAddress != nil)
     }
 }
+
+struct `Shares of households` {
+    @Test func `leave room for the next one, however many came and took what they could`() {
+        var shares = HouseholdShares()
+        for number in 0..<100 as Range<UInt8> {
+            var count = 0
+            while shares.take(1, for: [number], of: 10_000) { count += 1 }
+            #expect(count >= (number == 0 ? 5_000 : number < 12 ? 1 : 0))
+        }
+        #expect(shares.total <= 10_000)
+        #expect(shares.share(of: [0]) == 5_000)
+        // What one gives back others may have.
+        shares.giveBack(5_000, of: [0])
+        let isTaken = shares.take(2_000, for: [200], of: 10_000)
+        #expect(isTaken)
+    }
+
+    @Test(arguments: UInt64(0)..<50) func `never exceed what there is, and count to nothing`(seed: UInt64) {
+        var (random, shares) = (SeededRandom(seed: seed), HouseholdShares())
+        var taken: [(household: [UInt8], count: Int)] = []
+        for _ in 0..<500 {
+            if Bool.random(using: &random), let index = taken.indices.randomElement(using: &random) {
+                let gone = taken.remove(at: index)
+                shares.giveBack(gone.count, of: gone.household)
+            } else {
+                let (household, count) = ([UInt8.random(in: 0...9, using: &random)], Int.random(in: 1...40, using: &random))
+                if shares.take(count, for: household, of: 1_000) { taken.append((household, count)) }
+            }
+            #expect(shares.total == taken.reduce(0) { $0 + $1.count })
+            #expect(shares.total <= 1_000)
+        }
+        for (household, count) in taken { shares.giveBack(count, of: household) }
+        #expect(shares.total == 0)
+        #expect(shares.heldByteCount == 0)
+    }
+}

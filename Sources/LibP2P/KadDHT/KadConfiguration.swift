@@ -49,6 +49,9 @@ extension KadDHT {
         public var providerStoreByteCountMax = 16 << 20
         /// Bytes of requests that are not whole yet, of all peers together: three of the longest.
         public var partialByteCountMax = 12 << 20
+        /// Bytes of answers to our requests that are not whole yet, of all peers together, each household as much as is left: eight of the
+        /// longest, and a thousand usual ones.
+        public var answerPartialByteCountMax = 32 << 20
         /// Streams that one peer may have open to us. js-libp2p opens up to 32 of one protocol, go-libp2p one or two.
         public var inboundStreamCountMaxPerPeer = 32
         /// Streams that all peers may have open to us.

@@ -36,6 +36,9 @@ struct KadOutboundStream: Sendable {
     }
 
     let peer: PeerID
+    /// On whose account are the bytes of an answer that is not whole, and how many are counted.
+    let household: [UInt8]
+    var partialByteCount = 0
     var reader = FrameReader(byteCountMax: KadMessage.byteCountMax)
     var state: State
     var since: Duration
@@ -80,7 +83,9 @@ extension KadDHT {
     private mutating func send(_ id: UInt64, on stream: StreamID, isReused: Bool, now: Duration) {
         guard let request = self.requests[id] else { return }
         self.requests[id]?.phase = .waiting(stream, isReused: isReused)
-        self.outbound[stream, default: KadOutboundStream(peer: request.peer, state: .idle, since: now)].state = .answering(id)
+        let household = self.connections[request.peer]?.first?.household ?? request.peer.bytes
+        self.outbound[stream, default: KadOutboundStream(peer: request.peer, household: household, state: .idle, since: now)].state =
+            .answering(id)
         self.command(.write(stream, request.frame))
         guard request.type == .addProvider else { return }
         // No answer comes to it, so it is done when it is sent; what some peers answer all the same must not meet a later request.
@@ -143,10 +148,27 @@ extension KadDHT {
                 self.failed(id, .wrongAnswer, now: now)
                 return
             }
+            guard self.countPartialAnswer(on: stream) else {
+                self.refuse(.tooManyPartialBytes, of: entry.peer)
+                self.dropOutbound(stream, resetting: true)
+                return self.failed(id, .wrongAnswer, now: now)
+            }
             guard let frame = frames.first else { return }
             let isAlone = frames.count == 1 && self.outbound[stream]?.reader.heldByteCount == 0
             self.take(frame, isAlone: isAlone, on: stream, for: id, of: entry.peer, now: now)
         }
+    }
+
+    /// Counts what a stream has brought of an answer.
+    ///
+    /// - Returns: whether there is room for it.
+    private mutating func countPartialAnswer(on stream: StreamID) -> Bool {
+        guard let entry = self.outbound[stream] else { return true }
+        self.answerShares.giveBack(entry.partialByteCount, of: entry.household)
+        let byteCount = entry.reader.heldByteCount
+        let hasRoom = self.answerShares.take(byteCount, for: entry.household, of: self.configuration.answerPartialByteCountMax)
+        self.outbound[stream]?.partialByteCount = hasRoom ? byteCount : 0
+        return hasRoom
     }
 
     private mutating func take(_ frame: [UInt8], isAlone: Bool, on stream: StreamID, for id: UInt64, of peer: PeerID, now: Duration) {
@@ -184,6 +206,7 @@ extension KadDHT {
 
     mutating func dropOutbound(_ stream: StreamID, resetting: Bool) {
         guard let entry = self.outbound.removeValue(forKey: stream) else { return }
+        self.answerShares.giveBack(entry.partialByteCount, of: entry.household)
         if self.idleStreams[entry.peer] == stream { self.idleStreams[entry.peer] = nil }
         if resetting { self.command(.reset(stream)) }
     }

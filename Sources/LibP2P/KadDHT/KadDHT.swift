@@ -38,6 +38,8 @@ public struct KadDHT: ProtocolMachine {
     var inboundCounts: [PeerID: Int] = [:]
     var rates: [PeerID: KadRates] = [:]
     var partialByteCount = 0
+    /// Bytes of answers that are not whole.
+    var answerShares = HouseholdShares()
     var published: [KadPublication.Key: KadPublication] = [:]
 
     private var nextNumber: UInt64 = 0
@@ -182,7 +184,7 @@ public struct KadDHT: ProtocolMachine {
     public mutating func nextEvent() -> KadEvent? { self.events.popFirst() }
 
     public var heldByteCount: Int {
-        let streams = self.partialByteCount + self.outbound.values.reduce(0) { $0 + $1.reader.heldByteCount }
+        let streams = self.partialByteCount + self.answerShares.total
         let operations = self.operations.values.reduce(0) { $0 + $1.heldByteCount }
         let published = self.published.values.reduce(0) { $0 + 128 + $1.byteCount }
         return streams + operations + published + self.learnedByteCount + self.table.heldByteCount + self.values.byteCount

@@ -29,6 +29,11 @@ extension Gossipsub {
             || subscription.isOn && peer.topics.count >= limits.peerTopicCountMax
         guard !isFlood else { return self.punish(.subscriptionFlood, of: number) }
         self.peers[number]?.window.subscriptionChangeCount += 1
+        let byteCount = GossipsubPeer.byteCount(ofTopic: subscription.topic)
+        // Nobody is to blame for what others take.
+        guard !subscription.isOn || self.topicShares.take(byteCount, for: peer.household, of: limits.topicByteCountMax) else {
+            return self.refuse(.subscriptionCrowd, of: number)
+        }
         if subscription.isOn {
             self.peers[number]?.topics.insert(subscription.topic)
             self.topicPeers[subscription.topic, default: []].insert(number)
@@ -38,6 +43,7 @@ extension Gossipsub {
             self.leaveMesh(number, in: subscription.topic, byPeer: true, now: now)
             self.fanouts[subscription.topic]?.peers.remove(number)
             self.peers[number]?.topics.remove(subscription.topic)
+            self.topicShares.giveBack(byteCount, of: peer.household)
             self.removeSubscriber(number, of: subscription.topic)
             self.events.append(.unsubscribed(peer.id, topic: subscription.topic))
         }
@@ -58,8 +64,14 @@ extension Gossipsub {
         if !rpc.wants.isEmpty { self.receivedWants(rpc.wants, from: number) }
         let limits = self.parameters.limits
         for id in rpc.doNotWants {
-            guard let count = self.peers[number]?.unwanted.count, count < limits.doNotWantIDCountMax else {
-                return self.refuse(.doNotWantFlood, of: number)
+            guard let count = self.peers[number]?.unwanted.count, let household = self.peers[number]?.household,
+                count < limits.doNotWantIDCountMax
+            else { return self.refuse(.doNotWantFlood, of: number) }
+            if self.peers[number]?.unwanted[id] == nil {
+                let byteCount = GossipsubPeer.byteCount(ofUnwanted: id)
+                guard self.unwantedShares.take(byteCount, for: household, of: limits.doNotWantByteCountMax) else {
+                    return self.refuse(.doNotWantFlood, of: number)
+                }
             }
             self.peers[number]?.unwanted[id] = self.heartbeatCount
         }
@@ -193,7 +205,7 @@ extension Gossipsub {
         guard self.numbers[id] == nil, id != self.identity.id, !addresses.isEmpty else { return }
         self.exchangeAddressCount += addresses.count
         self.events.append(.peerExchanged(record, by: source))
-        self.commands.append(.dial(id, addresses))
+        self.commands.append(.dial(id, addresses, isHearsay: true))
     }
 
     /// For each one, and not once a heartbeat: a single answer may hold sixteen.

@@ -10,6 +10,7 @@ extension Gossipsub {
             self.peers[number]?.window = GossipsubPeer.Window()
             self.peers[number]?.standing.forgetBackoffs(before: backoffEnd)
             self.reopenStream(to: number)
+            self.serveFloodPeer(number)
         }
         if self.heartbeatCount % self.parameters.directDialHeartbeatCount == 1 || self.parameters.directDialHeartbeatCount == 1 {
             self.dialDirectPeers()
@@ -144,8 +145,9 @@ extension Gossipsub {
         }
         let oldest = self.heartbeatCount - Self.doNotWantHeartbeatCount
         for number in self.peers.keys {
-            guard let unwanted = self.peers[number]?.unwanted, !unwanted.isEmpty else { continue }
-            self.peers[number]?.unwanted = unwanted.filter { $0.value > oldest }
+            guard let peer = self.peers[number], !peer.unwanted.isEmpty else { continue }
+            self.peers[number]?.unwanted = peer.unwanted.filter { $0.value > oldest }
+            self.unwantedShares.giveBack(peer.unwantedByteCount - (self.peers[number]?.unwantedByteCount ?? 0), of: peer.household)
         }
         if self.remembered.contains(where: { $0.value.until <= now }) { self.remembered = self.remembered.filter { $0.value.until > now } }
     }

@@ -34,7 +34,8 @@ extension Gossipsub {
         } else {
             number = self.nextPeerNumber
             self.nextPeerNumber += 1
-            var peer = GossipsubPeer(connection.peer, isDirect: self.directPeers[connection.peer] != nil)
+            var peer = GossipsubPeer(
+                connection.peer, isDirect: self.directPeers[connection.peer] != nil, household: connection.household)
             if let past = self.remembered.removeValue(forKey: connection.peer), past.until > now { peer.standing = past.standing }
             self.numbers[connection.peer] = number
             self.peers[number] = peer
@@ -60,13 +61,15 @@ extension Gossipsub {
 
     private mutating func forget(_ number: GossipsubPeerNumber, now: Duration) {
         self.leaveMeshes(number, now: now)
-        self.floodPeers.remove(number)
+        self.endFlooding(to: number)
         for topic in self.fanouts.keys { self.fanouts[topic]?.peers.remove(number) }
         for topic in self.peers[number]?.topics ?? [] { self.removeSubscriber(number, of: topic) }
         self.waiting.forget(number)
         // Promises stay: who leaves owing a message and comes back still owes it, but a number is never given twice.
         self.countUnfinished(0, of: number, isNew: false, now: now)
         guard var peer = self.peers.removeValue(forKey: number) else { return }
+        self.topicShares.giveBack(peer.topicByteCount, of: peer.household)
+        self.unwantedShares.giveBack(peer.unwantedByteCount, of: peer.household)
         for stream in [peer.inbound, peer.outboundStream].compactMap({ $0 }) { self.streams[stream] = nil }
         if case .opening(let request) = peer.outbound { self.openRequests[request] = nil }
         self.numbers[peer.id] = nil
@@ -111,13 +114,27 @@ extension Gossipsub {
         self.peers[number]?.outbound = .open(stream, version)
         self.peers[number]?.underWayByteCount = 0
         self.peers[number]?.outbox = GossipsubOutbox()
-        if version == .floodsub || self.peers[number]?.isDirect == true { self.floodPeers.insert(number) }
+        if self.peers[number]?.isDirect == true { self.floodPeers.insert(number) } else { self.serveFloodPeer(number) }
         // It may have come into a mesh before this was known.
         if version == .floodsub { self.leaveMeshes(number, now: now) }
         for topic in self.subscriptions.keys { self.peers[number]?.outbox.announce(topic, isOn: true) }
         self.dirty.insert(number)
         // The peer's subscriptions may have come before this stream stood.
         for topic in (self.peers[number]?.topics ?? []).sorted() { self.fillMesh(of: topic, with: number, now: now) }
+    }
+
+    /// Gives a floodsub peer a place among those that get every message, if it has none and there is one.
+    mutating func serveFloodPeer(_ number: GossipsubPeerNumber) {
+        guard let peer = self.peers[number], peer.version == .floodsub, !self.floodPeers.contains(number) else { return }
+        guard self.floodShares.take(1, for: peer.household, of: self.parameters.limits.floodPeerCountMax) else {
+            return self.refuse(.floodsubCrowd, of: number)
+        }
+        self.floodPeers.insert(number)
+    }
+
+    private mutating func endFlooding(to number: GossipsubPeerNumber) {
+        guard self.floodPeers.remove(number) != nil, let peer = self.peers[number], !peer.isDirect else { return }
+        self.floodShares.giveBack(1, of: peer.household)
     }
 
     private mutating func failed(_ request: UInt64, _ failure: StreamFailure, now: Duration) {
@@ -252,7 +269,7 @@ extension Gossipsub {
         self.dirty.remove(number)
         // Nothing can be sent: not a mesh peer any more.
         self.leaveMeshes(number, now: now)
-        self.floodPeers.remove(number)
+        self.endFlooding(to: number)
         self.lostStream(to: number, mayComeBack: true)
     }
 

@@ -45,6 +45,11 @@ public struct Gossipsub: ProtocolMachine {
     var nextRequest: UInt64 = 0
     /// Direct and floodsub peers.
     var floodPeers: Set<GossipsubPeerNumber> = []
+    // What households take of what there is for all: bytes of topics that peers are subscribed to, bytes of the ids that they do not
+    // want, places of floodsub peers.
+    var topicShares = HouseholdShares()
+    var unwantedShares = HouseholdShares()
+    var floodShares = HouseholdShares()
     /// Which connected peers share an address, and with how many connections.
     var addressPeers: [GossipsubAddressGroup: [GossipsubPeerNumber: Int]] = [:]
     /// What is held against peers that have gone, and until when.
@@ -112,6 +117,7 @@ public struct Gossipsub: ProtocolMachine {
 
     public var heldByteCount: Int {
         var count = self.seen.heldByteCount + self.history.heldByteCount + self.waiting.heldByteCount
+        count += self.topicShares.total + self.unwantedShares.total
         for peer in self.peers.values { count += peer.heldByteCount }
         for id in self.promises.keys { count += id.bytes.count + 96 }
         for (id, bearers) in self.bearers { count += id.bytes.count + 96 + bearers.peers.count * 16 }

@@ -52,6 +52,8 @@ public enum GossipsubRefusal: String, Hashable, Sendable, CaseIterable, CustomSt
     case verdictQueueFull = "a message while too many wait for the application's verdict"
     // Control
     case subscriptionFlood = "more subscriptions than are kept"
+    case subscriptionCrowd = "a subscription while peers' subscriptions take as much memory as they may"
+    case floodsubCrowd = "serving a floodsub peer beside as many as there may be"
     case haveFlood = "more IHAVE than are read in a heartbeat"
     case wantFlood = "more IWANT than are answered in a heartbeat"
     case retransmissions = "IWANT for a message that was sent often enough"

@@ -123,6 +123,13 @@ public struct GossipsubLimits: Equatable, Sendable {
     /// for them, with addresses of a victim.
     public var exchangeAddressCountMax = 32
     public var exchangeAddressCountOfPeerMax = 4
+    /// Bytes of all topics that peers are subscribed to, each household as much as is left. Further subscriptions are passed over. 8,000
+    /// peers with ten topics each have room.
+    public var topicByteCountMax = 33_554_432
+    /// Bytes of all IDONTWANT ids, each household as much as is left. As many as forty mesh peers can name, or ten thousand usual ones.
+    public var doNotWantByteCountMax = 16_777_216
+    /// Floodsub peers, which get every message of their topics, each household as much as is left. Further ones get none until others go.
+    public var floodPeerCountMax = 128
 
     public init() {}
 }

@@ -41,6 +41,8 @@ struct GossipsubPeer: Sendable {
 
     let id: PeerID
     let isDirect: Bool
+    /// On whose account is what the peer makes this node keep: that of its first connection.
+    let household: [UInt8]
     var connections: [ConnectionInfo] = [] {
         didSet { self.addressGroups = Set(self.connections.compactMap { GossipsubAddressGroup($0.remoteAddress) }) }
     }
@@ -67,10 +69,21 @@ struct GossipsubPeer: Sendable {
     /// The peer's own signed record, for others.
     var record: [UInt8]?
 
-    init(_ id: PeerID, isDirect: Bool) {
+    init(_ id: PeerID, isDirect: Bool, household: [UInt8]) {
         self.id = id
         self.isDirect = isDirect
+        self.household = household
     }
+
+    /// What a topic that a peer is subscribed to takes here, about: its name, and its places in the tables of the peer and of the topic.
+    static func byteCount(ofTopic topic: String) -> Int { topic.utf8.count + 192 }
+
+    /// What keeping that a peer does not want a message takes, about.
+    static func byteCount(ofUnwanted id: PubSubMessageID) -> Int { id.bytes.count + 96 }
+
+    /// Bytes of the topics, and of the ids of unwanted messages, that are counted on the account of its household.
+    var topicByteCount: Int { self.topics.reduce(0) { $0 + Self.byteCount(ofTopic: $1) } }
+    var unwantedByteCount: Int { self.unwanted.keys.reduce(0) { $0 + Self.byteCount(ofUnwanted: $1) } }
 
     /// What the peer understands; `nil` while nothing can be sent to it.
     var version: GossipsubVersion? {
@@ -81,16 +94,10 @@ struct GossipsubPeer: Sendable {
     /// Whether the peer can be in a mesh.
     var speaksGossipsub: Bool { self.version.map { $0 > .floodsub } ?? false }
 
-    /// On whose account the peer is where all share what there is.
-    var household: [UInt8] { self.connections.first?.household ?? self.id.bytes }
-
     /// Whether we dialled.
     var isOutbound: Bool { self.connections.contains(where: \.isOutbound) }
 
     var heldByteCount: Int {
-        var count = 512 + self.reader.heldByteCount + self.outbox.heldByteCount + self.standing.heldByteCount + (self.record?.count ?? 0)
-        for topic in self.topics { count += topic.utf8.count + 32 }
-        for id in self.unwanted.keys { count += id.bytes.count + 64 }
-        return count
+        512 + self.reader.heldByteCount + self.outbox.heldByteCount + self.standing.heldByteCount + (self.record?.count ?? 0)
     }
 }

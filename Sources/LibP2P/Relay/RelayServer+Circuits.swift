@@ -45,11 +45,11 @@ extension RelayServer {
         }
         guard self.places[target] != nil else { return self.refuse(stream, info.peer, .noReservation, now: now) }
         let mostOfOne = max(self.circuitCounts[info.peer] ?? 0, self.circuitCounts[target] ?? 0)
-        guard self.circuits.count < self.configuration.circuitCountMax, mostOfOne < self.configuration.circuitsPerPeerMax else {
-            return self.refuse(stream, info.peer, .resourceLimitExceeded, now: now)
-        }
         guard early.count <= self.configuration.earlyByteCountMax else {
             return self.refuse(stream, info.peer, .unexpectedMessage, now: now)
+        }
+        guard mostOfOne < self.configuration.circuitsPerPeerMax, self.takeShares(for: info.household, target) else {
+            return self.refuse(stream, info.peer, .resourceLimitExceeded, now: now)
         }
         self.forget(hop: stream)
         self.nextNumber += 1
@@ -60,6 +60,21 @@ extension RelayServer {
         for peer in [info.peer, target] { self.circuitCounts[peer, default: 0] += 1 }
         self.deadlines.set(.circuit(number), at: now + self.configuration.timeout)
         self.outbox.send(.open(request: number, target, protocolIDs: [RelayClient.stopProtocolID]))
+    }
+
+    private mutating func takeShares(for household: [UInt8], _ target: PeerID) -> Bool {
+        var ofTarget = self.circuitSharesOfTarget[target] ?? HouseholdShares()
+        guard ofTarget.take(1, for: household, of: self.configuration.circuitsPerPeerMax),
+            self.circuitShares.take(1, for: household, of: self.configuration.circuitCountMax)
+        else { return false }
+        self.circuitSharesOfTarget[target] = ofTarget
+        return true
+    }
+
+    private mutating func giveSharesBack(of household: [UInt8], _ target: PeerID) {
+        self.circuitShares.giveBack(1, of: household)
+        self.circuitSharesOfTarget[target]?.giveBack(1, of: household)
+        if self.circuitSharesOfTarget[target]?.total == 0 { self.circuitSharesOfTarget[target] = nil }
     }
 
     private mutating func targetOpened(_ request: UInt64, _ stream: StreamID) {
@@ -218,6 +233,7 @@ extension RelayServer {
         self.deadlines.remove(.circuit(number))
         self.circuitOfStream[circuit.sourceStream] = nil
         if let target = circuit.targetStream { self.circuitOfStream[target] = nil }
+        self.giveSharesBack(of: circuit.sourceInfo.household, circuit.target)
         for peer in [circuit.source, circuit.target] {
             let count = (self.circuitCounts[peer] ?? 1) - 1
             self.circuitCounts[peer] = count == 0 ? nil : count

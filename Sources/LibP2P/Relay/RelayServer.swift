@@ -11,7 +11,8 @@ public struct RelayServer: ProtocolMachine {
         public var reservationsPerHouseholdMax = 8
         /// What each circuit is limited to (go, js and rust: 2 min, 128 KiB); `nil` parts for no limit.
         public var circuitLimit = RelayLimit(duration: .seconds(120), byteCount: 131_072)
-        /// Most circuits, and most of one peer, whichever end of them it is (rust-libp2p: 16 and 4).
+        /// Most circuits, and most of one peer, whichever end of them it is (rust-libp2p: 16 and 4). Of both a household at the other end has
+        /// at most what is left, so half: whoever makes up peers does not cut one off that can be reached in no other way.
         public var circuitCountMax = 64
         public var circuitsPerPeerMax = 4
         /// How often one peer may ask (rust-libp2p: 30 an hour), and one household (60 an hour); the first may come at once.
@@ -117,6 +118,9 @@ public struct RelayServer: ProtocolMachine {
     var hopCounts: [PeerID: Int] = [:]
     var circuits: [UInt64: Circuit] = [:]
     var circuitCounts: [PeerID: Int] = [:]
+    /// What the sources' households have of all circuits, and of those to one target.
+    var circuitShares = HouseholdShares()
+    var circuitSharesOfTarget: [PeerID: HouseholdShares] = [:]
     var circuitOfStream: [StreamID: UInt64] = [:]
     var connectionCounts: [PeerID: Int] = [:]
     var peerBudgets: ServiceBudgets<PeerID>
