@@ -201,7 +201,9 @@ struct `A connection with a hostile other end` {
     // MARK: Streams
 
     @Test func `gives up a stream that does not agree on a protocol in time, and nothing else`() throws {
-        var pair = try ConnectionPair()
+        var limits = ConnectionLimits()
+        limits.keepAliveIntervalWhileSending = nil
+        var pair = try ConnectionPair(limits: limits)
         pair.exchange()
         _ = (pair.dialer.takeEvents(), pair.listener.takeEvents())
         // The listener never gets the proposal's last byte: the stream of a slow-loris.
@@ -287,6 +289,48 @@ struct `A connection with a hostile other end` {
         pair.dialer.tick(now: .seconds(60))
         pair.dialer.tick(now: .seconds(80))
         #expect(pair.dialer.closeReason == .peerSilent)
+    }
+
+    @Test func `knows sooner of a peer that went without a word when bytes go to it`() throws {
+        var pair = try ConnectionPair()
+        pair.exchange()
+        let id = try pair.dialer.open(["/echo/1.0.0"], now: .zero)
+        pair.exchange()
+        try pair.dialer.write([1], to: id)
+        pair.now = .seconds(10)
+        while pair.dialer.hasOutput { _ = pair.dialer.takeOutput(now: pair.now) }
+        // Whatever else is written meanwhile.
+        for second in 11..<35 as Range<Int64> {
+            try pair.dialer.write([1], to: id)
+            pair.dialer.tick(now: .seconds(second))
+            while pair.dialer.hasOutput { _ = pair.dialer.takeOutput(now: .seconds(second)) }
+            #expect(pair.dialer.closeReason == nil, "at \(second) s")
+        }
+        pair.dialer.tick(now: .seconds(35))
+        #expect(pair.dialer.closeReason == .peerSilent)
+    }
+
+    @Test func `does not keep a quiet peer awake by asking whether it answered to an answer`() throws {
+        var pair = try ConnectionPair()
+        pair.exchange()
+        let id = try pair.dialer.open(["/echo/1.0.0"], now: .zero)
+        pair.exchange()
+        let theirs = try #require(pair.listener.takeEvents().inbound)
+        try pair.dialer.write([1], to: id)
+        pair.exchange()
+        _ = pair.listener.readAll(theirs)
+        // One asks a while after it wrote; then both wait as long as those who have nothing to say.
+        var outputCount = 0
+        for step in 1...240 as ClosedRange<Int64> {
+            pair.now = .milliseconds(500 * step)
+            pair.dialer.tick(now: pair.now)
+            pair.listener.tick(now: pair.now)
+            if pair.dialer.hasOutput || pair.listener.hasOutput { outputCount += 1 }
+            pair.exchange()
+        }
+        #expect(pair.dialer.closeReason == nil && pair.listener.closeReason == nil)
+        // After 5 s, and then each of the two every 30 s.
+        #expect(outputCount <= 9)
     }
 
     @Test func `keeps nothing of streams that have ended while an older one still negotiates`() throws {

@@ -12,6 +12,35 @@ struct `A swarm's limits` {
 
     // MARK: Connections
 
+    @Test func `ends a connection whose peer takes no bytes, whatever it sends itself`() throws {
+        var limits = SwarmLimits()
+        // The peer does not mind that it hears nothing.
+        limits.connection.keepAliveTimeout = .seconds(1_000)
+        let world = try SwarmWorld(seed: 40, nodeCount: 2, limits: limits)
+        let (one, other) = (world.nodes[0], world.nodes[1])
+        for node in [one, other] {
+            node.swarm.serve("/echo/1.0.0")
+            node.isNotReading = true
+        }
+        world.connect(0, to: 1)
+        let (there, back) = (try world.openStream(0, to: 1), try world.openStream(1, to: 0))
+        // While it takes bytes, a slow reader is none that is to be ended.
+        try one.swarm.write([UInt8](repeating: 1, count: 1_000), to: there, now: world.now)
+        world.run(for: .seconds(100))
+        #expect(one.isConnected(to: other.id))
+        other.takesNothing = true
+        try one.swarm.write([UInt8](repeating: 1, count: 1_000), to: there, now: world.now)
+        for second in 1...65 {
+            try? other.swarm.write([1], to: back, now: world.now)
+            world.run(for: .seconds(1))
+            #expect(one.isConnected(to: other.id) == (second < 60), "after \(second) s")
+        }
+        #expect(one.events.disconnected == [.peerNotReading])
+        #expect(one.swarm.counters.stalledConnections == 1)
+        // What is left is where the peer was.
+        #expect(one.swarm.heldByteCount == one.swarm.addressBook.heldByteCount)
+    }
+
     @Test func `refuse connections beyond the number in all`() throws {
         let world = try self.world(4) { $0.connectionCountMax = 2 }
         for index in 1...3 { world.connect(index, to: 0) }

@@ -24,6 +24,8 @@ final class TestNode {
     var closesAfterwards: Set<StreamID> = []
     /// Takes no more connections.
     var isDeaf = false
+    /// The sockets to it are full: nobody's bytes for it are taken.
+    var takesNothing = false
 
     init(_ number: UInt8, limits: SwarmLimits, seed: UInt64) throws {
         self.known = try KnownNode(number)
@@ -171,6 +173,7 @@ final class SwarmWorld {
 
     private func send(_ index: Int, _ id: ConnectionID) {
         while true {
+            if let other = self.others[End(node: index, id: id)], self.nodes[other.node].takesNothing { return }
             let bytes = self.nodes[index].swarm.takeOutput(of: id, now: self.now)
             if bytes.isEmpty { return }
             guard let other = self.others[End(node: index, id: id)] else { continue }

@@ -8,6 +8,7 @@ extension Connection {
         guard self.closeReason == nil, !bytes.isEmpty else { return }
         self.lastReceived = now
         self.probedSince = nil
+        self.unansweredSince = nil
         if self.step == .established {
             do throws(NoiseError) {
                 try Self.decrypt(bytes, &self.channel, &self.session, now: now)
@@ -77,6 +78,7 @@ extension Connection {
             self.upgradeOutput.removeFirst(count)
         }
         guard self.upgradeOutput.isEmpty, self.mayUseChannel else { return count }
+        let unsentByteCount = self.session.unsentByteCount
         while self.session.hasOutput, target.count - count >= Self.outputByteCountMin {
             do throws(NoiseError) {
                 let rest = UnsafeMutableRawBufferPointer(rebasing: target[count...])
@@ -88,6 +90,8 @@ extension Connection {
                 break
             }
         }
+        // Only bytes of streams: an answer to a ping would else be asked to be answered, without end.
+        if self.session.unsentByteCount < unsentByteCount, self.unansweredSince == nil { self.unansweredSince = now }
         self.handleSessionEvents(now: now)
         return count
     }

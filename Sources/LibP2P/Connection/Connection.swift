@@ -52,6 +52,8 @@ public struct Connection: ~Copyable, Sendable {
     public internal(set) var lastReceived: Duration
     /// Since when there is no stream; `nil` while there are some.
     public internal(set) var idleSince: Duration?
+    /// Since when bytes of streams went to the peer and nothing came from it.
+    var unansweredSince: Duration?
     /// Since when a silent peer has been asked for a sign of life.
     var probedSince: Duration?
 
@@ -117,7 +119,9 @@ extension Connection {
 
     private var keepAliveDeadline: Duration? {
         if let since = self.probedSince { return since + self.limits.keepAliveTimeout }
-        return self.limits.keepAliveInterval.map { self.lastReceived + $0 }
+        let quiet = self.limits.keepAliveInterval.map { self.lastReceived + $0 }
+        guard let since = self.unansweredSince, let interval = self.limits.keepAliveIntervalWhileSending else { return quiet }
+        return min(quiet ?? since + interval, since + interval)
     }
 
     private var idleDeadline: Duration? {
@@ -150,6 +154,9 @@ extension Connection {
         self.end(violation.map { .webSocket($0) } ?? .pipeEnded(at: self.step))
     }
 
+    /// The other side takes no bytes.
+    mutating func peerStoppedTaking() { self.end(.peerNotReading) }
+
     /// Nothing is said to the other side where it can no longer be heard or trusted.
     mutating func end(_ reason: ConnectionError) {
         guard self.closeReason == nil else { return }
@@ -159,7 +166,7 @@ extension Connection {
             self.session.close()
             self.channel?.stopReceiving()
         case .session: self.channel?.stopReceiving()
-        case .security, .handshake, .muxer, .timedOut, .pipeEnded, .webSocket, .encryption, .peerSilent:
+        case .security, .handshake, .muxer, .timedOut, .pipeEnded, .webSocket, .encryption, .peerSilent, .peerNotReading:
             self.session.connectionEnded()
             self.channel = nil
         }

@@ -20,6 +20,8 @@ public enum ConnectionError: Error, Equatable, Sendable {
     case idle
     /// The peer gave no sign of life for ``ConnectionLimits/keepAliveTimeout`` after it was asked for one.
     case peerSilent
+    /// The peer took nothing of what waited to be sent for ``SwarmLimits/sendTimeout``, whatever it sent itself meanwhile.
+    case peerNotReading
     /// The owner ended it.
     case closedHere(ConnectionClosing)
 }
@@ -49,6 +51,7 @@ extension ConnectionError: CustomStringConvertible {
         case .session(let error): error.description
         case .idle: "the connection was not used for long"
         case .peerSilent: "the peer gave no sign of life any more"
+        case .peerNotReading: "the peer took no bytes any more"
         case .closedHere(let closing): closing.description
         }
     }

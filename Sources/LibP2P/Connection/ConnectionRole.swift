@@ -40,6 +40,9 @@ public struct ConnectionLimits: Equatable, Sendable {
     public var idleTimeout: Duration? = .seconds(120)
     /// A peer that has sent nothing for so long is asked for a sign of life. As go-yamux does. `nil`: never.
     public var keepAliveInterval: Duration? = .seconds(30)
+    /// The same where bytes of a stream went to the peer meanwhile: they may be lost. A peer that writes nothing itself answers one ping in so
+    /// long; one that went without a word is known to be gone after this and ``keepAliveTimeout``. `nil`: as where nothing was sent.
+    public var keepAliveIntervalWhileSending: Duration? = .seconds(5)
     /// And if nothing comes for this long after, the connection ends.
     public var keepAliveTimeout = Duration.seconds(20)
     /// How many streams of the peer may negotiate at the same time. Further ones are reset. As many as a peer may open before it has an

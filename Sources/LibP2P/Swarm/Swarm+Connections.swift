@@ -157,6 +157,7 @@ extension Swarm {
             self.sendToCarrier(carrier, of: link, now: now)
         } else if !link.value.isSending, link.value.connection.hasOutput {
             link.value.isSending = true
+            link.value.stalledSince = now
             self.commands.append(.send(link.value.id))
         }
         self.schedule(link)

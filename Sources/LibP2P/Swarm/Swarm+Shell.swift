@@ -89,6 +89,7 @@ extension Swarm {
     public mutating func fillOutput(of id: ConnectionID, into buffer: UnsafeMutableRawBufferPointer, now: Duration) -> Int {
         guard let link = self.links[id] else { return 0 }
         let count = link.value.connection.fill(buffer, now: now)
+        link.value.stalledSince = count == 0 ? nil : now
         if count == 0 {
             link.value.isSending = false
             if link.value.closing != nil { self.forget(link) }

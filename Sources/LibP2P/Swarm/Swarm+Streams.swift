@@ -314,7 +314,9 @@ extension Swarm {
         while link.value.connection.hasOutput, outer.value.connection.unsentByteCount(of: stream.yamux) < most {
             let bytes = link.value.connection.takeOutput(upTo: Connection.outputByteCount / 4, now: now)
             guard !bytes.isEmpty, (try? outer.value.connection.write(bytes, to: stream.yamux)) != nil else { break }
+            link.value.stalledSince = now
         }
+        link.value.stalledSince = link.value.connection.hasOutput ? link.value.stalledSince ?? now : nil
         if link.value.connection.hasOutput {
             // An empty chunk asks to be told when there is room.
             try? outer.value.connection.write([], to: stream.yamux)

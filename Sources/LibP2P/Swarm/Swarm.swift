@@ -192,12 +192,22 @@ extension Swarm {
             return self.forget(link)
         }
         link.value.connection.tick(now: now)
+        if let deadline = self.stallDeadline(of: link), deadline <= now {
+            self.counters.stalledConnections += 1
+            link.value.connection.peerStoppedTaking()
+        }
         self.touch(link)
     }
 
     /// Has the timer look at a connection in time.
     func nextLook(at link: Owned<SwarmLink>) -> Duration? {
-        link.value.closing == nil ? link.value.connection.deadline : link.value.lingerDeadline
+        guard link.value.closing == nil else { return link.value.lingerDeadline }
+        return earlier(link.value.connection.deadline, self.stallDeadline(of: link))
+    }
+
+    private func stallDeadline(of link: Owned<SwarmLink>) -> Duration? {
+        guard link.value.closing == nil, link.value.connection.step == .established else { return nil }
+        return link.value.stalledSince.map { $0 + self.limits.sendTimeout }
     }
 
     mutating func schedule(_ link: Owned<SwarmLink>) {

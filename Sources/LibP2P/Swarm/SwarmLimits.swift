@@ -53,6 +53,9 @@ public struct SwarmLimits: Equatable, Sendable {
     /// Bytes that all connections hold together, with what machines have waiting. Beyond it one is closed of the household that holds the
     /// most.
     public var heldByteCountMax = 268_435_456
+    /// A peer that takes nothing for so long of what waits to be sent to it loses its connection. The shell asks for up to 256 KiB at a
+    /// time, so that this is a link of less than 5 KiB a second.
+    public var sendTimeout = Duration.seconds(60)
     /// How long a closed connection's last words may take.
     public var lingerTimeout = Duration.seconds(5)
 
@@ -84,6 +87,8 @@ public struct SwarmCounters: Equatable, Sendable {
     public internal(set) var sessions = YamuxCounters()
     /// Streams that were reset because a machine wrote more than their readers took.
     public internal(set) var overfullStreams = 0
+    /// Connections closed because their peers took no bytes.
+    public internal(set) var stalledConnections = 0
     /// Connections closed because too many were open, or too much memory was held.
     public internal(set) var trimmedConnections = 0
     /// Dials that ended without a connection.

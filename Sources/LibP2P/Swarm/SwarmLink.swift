@@ -31,6 +31,8 @@ struct SwarmLink: ~Copyable, Sendable {
     var countedByteCount: Int { self.heldByteCount + self.pendingWriteByteCount }
     /// The shell knows that there is output.
     var isSending = false
+    /// Since when nothing was taken of the output that there is; `nil` when there is none.
+    var stalledSince: Duration?
     /// The link waits to be looked at.
     var isTouched = false
     /// When the timer looks at it.
