@@ -1,8 +1,8 @@
 public import LibP2P
 
 extension PosixNode {
-    /// Asks a relay for a place, by which others reach this node. It is renewed while the connection to the relay stands, and the node tells
-    /// others the addresses through it meanwhile.
+    /// Asks a relay for a place, by which others reach this node. It is renewed, and asked for again when it is lost, until
+    /// ``cancelReservation(at:)``; while it stands the node tells others the addresses through it.
     ///
     /// - Parameter addresses: where the relay is, beside what is known.
     /// - Returns: the place; at once where one stands already.

@@ -93,7 +93,11 @@ private struct Storm {
     }
 
     /// Runs, and gives the most bytes that the machine ever held.
-    mutating func run<M: ProtocolMachine>(_ machine: inout M, rounds: Int, user: (inout M, inout Storm, Duration) -> Void) -> Int {
+    ///
+    /// - Parameter wantsNoMore: the user gives up what the machine would else do for ever.
+    mutating func run<M: ProtocolMachine>(
+        _ machine: inout M, rounds: Int, wantsNoMore: (inout M) -> Void = { _ in }, user: (inout M, inout Storm, Duration) -> Void
+    ) -> Int {
         var (now, mostBytes) = (Duration.seconds(100), 0)
         for _ in 0..<rounds {
             now += .milliseconds(Int.random(in: 0..<200, using: &self.random))
@@ -113,6 +117,7 @@ private struct Storm {
         // Then nothing comes any more: all that has an end has ended, and ticks do not go on for ever.
         for request in self.openRequests { machine.handle(.failed(request: request.0, .timedOut), now: now) }
         for connection in self.connections { machine.handle(.disconnected(connection), now: now) }
+        wantsNoMore(&machine)
         var ticks = 0
         while let deadline = machine.deadline, ticks < 10_000 {
             machine.tick(now: deadline)
@@ -152,7 +157,8 @@ struct `No order of inputs and no bytes` {
 
         storm = try Storm(seed: seed)
         var client = RelayClient(localPeer: own.id, unixOffset: RelayedNetwork.unixOffset)
-        most = storm.run(&client, rounds: 600) { machine, storm, now in
+        let relay = storm.peers[1]
+        most = storm.run(&client, rounds: 600, wantsNoMore: { $0.cancel(at: relay) }) { machine, storm, now in
             machine.reserve(at: storm.peers[1], now: now)
             machine.connect(to: storm.peers[2], through: storm.peers[1], tag: 1, now: now)
         }

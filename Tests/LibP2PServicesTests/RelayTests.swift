@@ -341,8 +341,59 @@ struct `A relay's client` {
             #expect(net.network.machine(1, RelayClient.self).reservations.count == (round < 3 ? 1 : 0))
             net.network.run(for: .seconds(30))
         }
-        #expect(net.clientEvents(1).last == .notReserved(net.id(0), .refused(.reservationRefused)))
+        #expect(net.clientEvents(1).contains(.notReserved(net.id(0), .refused(.reservationRefused))))
         #expect(net.network.machine(1, RelayClient.self).reservations.isEmpty)
+    }
+
+    @Test func `asks for a place that was lost again, later each time, until it has it or wants it no more`() throws {
+        var net = try RelayedNetwork(peers: 1, relayIsPuppet: true)
+        let relay = net.id(0)
+        net.reserve(1)
+        try net.relayAnswers(RelayBytes.reservation(expiration: 1_700_003_700))
+        net.network.disconnect(ConnectionID(rawValue: 1))
+        #expect(net.clientEvents(1).last == .notReserved(relay, .disconnected))
+        // The relay is gone: it is dialled after 5, 10, 20 s and so on, up to a quarter more each time, and then every ten minutes.
+        func dialCount() -> Int { net.network.dials.count { $0.peer == relay } }
+        var counts: [Int] = []
+        for wait in [4, 3, 9, 4, 17, 10, 1_000, 10_000] as [Int64] {
+            net.network.run(for: .seconds(wait))
+            counts.append(dialCount())
+        }
+        #expect(counts[0] == 0 && counts[1] == 1 && counts[3] == 2 && counts[5] == 3)
+        #expect((6...8).contains(counts[6]) && (19...25).contains(counts[7]))
+        #expect(net.network.dials.last?.addresses == [try Multiaddr(text: "/ip4/127.0.0.1/tcp/4001")])
+        // It is back: asked at once, and the place is told as a new one.
+        let inboundCount = net.network.machine(0, Puppet.self).inbound.count
+        let connection = try net.network.connect(1, 0)
+        net.network.run(for: .seconds(1))
+        #expect(net.network.machine(0, Puppet.self).inbound.count == inboundCount + 1)
+        try net.relayAnswers(RelayBytes.reservation(expiration: 1_700_900_000))
+        #expect(net.network.machine(1, RelayClient.self).reservations.map(\.relay) == [relay])
+        guard case .reserved(_, isRenewal: false)? = net.clientEvents(1).last else {
+            Issue.record("\(net.clientEvents(1))")
+            return
+        }
+        // Refused over a connection that stands, it is asked again as well; and not when it is not wanted any more.
+        net.network.disconnect(connection)
+        try net.network.connect(1, 0)
+        net.network.run(for: .seconds(1))
+        try net.relayAnswers([0x08, 0x02, 0x28, 0xc8, 0x01])
+        let refusedCount = net.network.machine(0, Puppet.self).inbound.count
+        net.network.run(for: .seconds(13))
+        #expect(net.network.machine(0, Puppet.self).inbound.count == refusedCount + 1)
+        net.network.with(1, RelayClient.self) { client, _ in client.cancel(at: relay) }
+        net.network.run(for: .seconds(10_000))
+        #expect(net.network.machine(0, Puppet.self).inbound.count == refusedCount + 1)
+        #expect(net.network.machine(1, RelayClient.self).heldByteCount == 0)
+    }
+
+    @Test func `does not ask again for a place that it never had`() throws {
+        var net = try RelayedNetwork(peers: 1, relayIsPuppet: true)
+        net.reserve(1)
+        try net.relayAnswers([0x08, 0x02, 0x28, 0xc8, 0x01])
+        net.network.run(for: .seconds(10_000))
+        #expect(net.network.machine(0, Puppet.self).inbound.count == 1)
+        #expect(net.network.dials.isEmpty)
     }
 
     @Test(

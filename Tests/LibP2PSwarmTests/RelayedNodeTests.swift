@@ -131,6 +131,19 @@ struct `Nodes that only a relay connects` {
         #expect(net.one.upgrades.last == .failed(stranger, .noRelayedConnection))
     }
 
+    @Test func `have their place again when the relay let it go`() throws {
+        let net = try RelayedWorld()
+        net.reserve()
+        net.relay.node.swarm.disconnect(net.other.id, now: net.now)
+        net.world.run(for: .seconds(1))
+        #expect(net.other.node.reservations.isEmpty && net.other.node.announcedAddresses == [net.other.address])
+        net.world.run(for: .seconds(7))
+        #expect(net.other.node.reservations.map(\.relay) == [net.relay.id])
+        #expect(net.other.node.announcedAddresses == [net.other.address, net.circuit])
+        net.dialThrough()
+        #expect(net.one.isConnected(to: net.other.id))
+    }
+
     @Test func `lose each other with the relay, and the addresses through it`() throws {
         let net = try RelayedWorld { $0.holePunch = nil }
         net.reserve()

@@ -7,8 +7,8 @@
 // MARK: - What its owner does
 
 extension Node {
-    /// Asks a connected relay for a place, which is kept and renewed as long as the connection stands. ``Event/relayClient(_:)`` with
-    /// `reserved` or `notReserved` follows. Without a `relayClient` nothing does.
+    /// Asks a connected relay for a place, which is kept and renewed, and asked for again when it is lost, until
+    /// ``cancelReservation(at:now:)``. ``Event/relayClient(_:)`` with `reserved` or `notReserved` follows. Without a `relayClient` nothing does.
     public mutating func reserve(at relay: PeerID, now: Duration) {
         guard let relayClient = self.relayClient else { return }
         self.swarm.update(relayClient, now: now) { $0.reserve(at: relay, now: now) }

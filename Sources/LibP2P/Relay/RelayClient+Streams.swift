@@ -1,8 +1,8 @@
 extension RelayClient {
     public mutating func handle(_ input: ProtocolInput, now: Duration) {
         switch input {
-        case .connected(let info): if !info.remoteAddress.isRelayed { self.connectionCounts[info.peer, default: 0] += 1 }
-        case .disconnected(let info): if !info.remoteAddress.isRelayed { self.disconnected(info.peer) }
+        case .connected(let info): if !info.remoteAddress.isRelayed { self.connected(info.peer) }
+        case .disconnected(let info): if !info.remoteAddress.isRelayed { self.disconnected(info, now: now) }
         case .opened(let request, let stream, _): self.opened(request, stream, now: now)
         case .failed(let request, let failure):
             switch self.requests.removeValue(forKey: request) {
@@ -27,19 +27,56 @@ extension RelayClient {
             switch timer {
             case .stream(let stream): self.fail(stream, .timedOut, resets: true, now: now)
             case .renewal(let relay):
-                guard self.places[relay]?.isAsking == false else { continue }
-                self.places[relay]?.isAsking = true
-                self.ask(relay)
+                guard let place = self.places[relay], !place.isAsking else { continue }
+                guard self.connectionCounts[relay] == nil else {
+                    self.places[relay]?.isAsking = true
+                    self.ask(relay)
+                    continue
+                }
+                // Nobody tells when nothing comes of it, so the next try is set already.
+                self.outbox.send(.dial(relay, place.address.map { [$0] } ?? []))
+                self.askLater(relay, now: now)
             }
         }
     }
 
-    private mutating func disconnected(_ relay: PeerID) {
-        let count = (self.connectionCounts[relay] ?? 1) - 1
-        self.connectionCounts[relay] = count <= 0 ? nil : count
-        guard count <= 0, self.places.removeValue(forKey: relay) != nil else { return }
+    private mutating func connected(_ relay: PeerID) {
+        let count = (self.connectionCounts[relay] ?? 0) + 1
+        self.connectionCounts[relay] = count
+        guard count == 1, let place = self.places[relay], place.reservation == nil, !place.isAsking else { return }
         self.deadlines.remove(.renewal(relay))
-        self.outbox.report(.notReserved(relay, .disconnected))
+        self.places[relay]?.isAsking = true
+        self.ask(relay)
+    }
+
+    private mutating func disconnected(_ info: ConnectionInfo, now: Duration) {
+        let count = (self.connectionCounts[info.peer] ?? 1) - 1
+        self.connectionCounts[info.peer] = count <= 0 ? nil : count
+        if info.isOutbound { self.places[info.peer]?.address = info.remoteAddress }
+        // One that is only waited for is lost already.
+        guard count <= 0, let place = self.places[info.peer], place.reservation != nil || place.isAsking else { return }
+        self.lost(info.peer, .disconnected, now: now)
+    }
+
+    /// There is no reservation any more, or there will be none.
+    private mutating func lost(_ relay: PeerID, _ error: RelayError, now: Duration) {
+        if self.places[relay]?.hasStood == true {
+            self.places[relay]?.reservation = nil
+            self.places[relay]?.isAsking = false
+            self.askLater(relay, now: now)
+        } else {
+            self.places[relay] = nil
+            self.deadlines.remove(.renewal(relay))
+        }
+        self.outbox.report(.notReserved(relay, error))
+    }
+
+    private mutating func askLater(_ relay: PeerID, now: Duration) {
+        guard let failureCount = self.places[relay]?.failureCount else { return }
+        self.places[relay]?.failureCount = failureCount + 1
+        let wait = min(self.configuration.askAgainFirst * (1 << min(failureCount, 20)), self.configuration.askAgainMax)
+        let spread = wait * Int(self.localPeer.bytes.last ?? 0) / 1_024
+        self.deadlines.set(.renewal(relay), at: now + wait + spread)
     }
 
     // MARK: Our requests
@@ -168,7 +205,7 @@ extension RelayClient {
     private mutating func reserved(_ reservation: RelayReservation, now: Duration) {
         // Cancelled meanwhile.
         guard let place = self.places[reservation.relay] else { return }
-        self.places[reservation.relay] = Place(reservation: reservation, isAsking: false)
+        self.places[reservation.relay] = Place(reservation: reservation, isAsking: false, hasStood: true, address: place.address)
         let remaining = self.remaining(until: reservation.expiration, now: now)
         self.deadlines.set(.renewal(reservation.relay), at: now + max(remaining * 3 / 4, self.configuration.renewalIntervalMin))
         self.counters.reserved += 1
@@ -187,9 +224,7 @@ extension RelayClient {
                 return self.deadlines.set(.renewal(relay), at: now + retry)
             }
         }
-        self.places[relay] = nil
-        self.deadlines.remove(.renewal(relay))
-        self.outbox.report(.notReserved(relay, error))
+        self.lost(relay, error, now: now)
     }
 
     // MARK: Circuits to us
@@ -204,7 +239,7 @@ extension RelayClient {
         let refusal: RelayError? =
             if info.isLimited || info.remoteAddress.isRelayed {
                 .overRelayedConnection
-            } else if self.places[info.peer] == nil {
+            } else if self.places[info.peer]?.reservation == nil, self.places[info.peer]?.isAsking != true {
                 .notOurRelay
             } else if beginning.count >= self.configuration.pendingCircuitsMax
                 || beginning.count(where: { $0.relay == info.peer }) >= self.configuration.pendingCircuitsPerRelayMax

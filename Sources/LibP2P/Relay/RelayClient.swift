@@ -19,10 +19,11 @@ public struct RelayReservation: Equatable, Sendable {
     }
 }
 
-/// circuit relay v2, its clients' side: reservations that are renewed while the connection stands, circuits to others, and circuits
-/// from others.
+/// circuit relay v2, its clients' side: reservations that are renewed, and asked for again when they are lost; circuits to others, and
+/// circuits from others.
 ///
 ///     reserve ──RESERVE──▶ relay ──OK──▶ `reserved` ──¾ of its time──▶ RESERVE again …
+///                                            └─lost─▶ `notReserved` ──later each time──▶ dial, RESERVE again …
 ///     connect ──CONNECT──▶ relay ──OK──▶ `circuit`, outbound
 ///     relay ──STOP CONNECT──▶ OK ──▶ `circuit`, inbound
 public struct RelayClient: ProtocolMachine {
@@ -36,6 +37,10 @@ public struct RelayClient: ProtocolMachine {
         public var retryInterval: Duration = .seconds(30)
         /// Least time between two renewals, whatever the relay says.
         public var renewalIntervalMin: Duration = .seconds(10)
+        /// When a place that was lost is asked for again: after so long first, then after twice as long each time, and up to a quarter more, so
+        /// that not all come at once who lost the same relay.
+        public var askAgainFirst: Duration = .seconds(5)
+        public var askAgainMax: Duration = .seconds(600)
         /// Longest time for which a reservation is believed.
         public var lifetimeMax: Duration = .seconds(86_400)
         /// Most circuits that are asked for at a time.
@@ -73,6 +78,12 @@ public struct RelayClient: ProtocolMachine {
     struct Place: Sendable {
         var reservation: RelayReservation?
         var isAsking = true
+        /// There was a reservation: it is asked for again when it is lost.
+        var hasStood = false
+        /// How often in a row that was in vain.
+        var failureCount = 0
+        /// Where the relay was reached.
+        var address: Multiaddr?
     }
 
     enum Request: Sendable {
@@ -138,7 +149,8 @@ public struct RelayClient: ProtocolMachine {
 
     // MARK: What the user wants
 
-    /// Asks a connected relay for a place, and keeps it until `cancel`, or until the relay goes or wants no more.
+    /// Asks a connected relay for a place, and keeps it until `cancel`: one that is lost, with the connection or because the relay wants no
+    /// more, is asked for again. One that never stood is not.
     public mutating func reserve(at relay: PeerID, now: Duration) {
         guard self.places[relay]?.isAsking != true else { return }
         self.places[relay, default: Place()].isAsking = true

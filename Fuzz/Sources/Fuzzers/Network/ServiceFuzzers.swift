@@ -104,7 +104,8 @@ enum Plans {
             // A circuit's early bytes, or one message that is not whole.
             KnownPeers.identities.count * 1_024 + world.requests.count * 128 + world.streams.count * (128 + 16_384 + 4)
         },
-        restByteCountMax: 0,
+        // Places that are lost are asked for again, until they are given up.
+        restByteCountMax: KnownPeers.identities.count * 1_024,
         use: { machine, script, world, events in
             switch script.choice(5) {
             case 0: machine.reserve(at: KnownPeers.others[script.choice(4)].id, now: world.now)
