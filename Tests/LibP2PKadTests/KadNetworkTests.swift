@@ -81,6 +81,22 @@ struct `A hash table of many nodes` {
         #expect(contacts.allSatisfy { $0 == 0 }, "replay: seed \(seed)")
     }
 
+    @Test(arguments: seeds) func `does not wait long for those that left without a word`(seed: UInt64) throws {
+        var network = SimulatedNetwork(nodeCount: 60, seed: seed)
+        network.join()
+        _ = try #require(network.result(of: 40) { $0.put(key: Array("/v/a".utf8), value: [1, 2, 3], now: $1) })
+        for index in 0..<60 where index % 3 == 1 { network.stop(index, silently: true) }
+        var elapsed: [Duration] = []
+        for reader in [2, 14, 26, 44, 56] {
+            let got = try #require(network.result(of: reader) { $0.get(key: Array("/v/a".utf8), now: $1) }, "replay: seed \(seed)")
+            #expect(got.outcome.value == [1, 2, 3], "replay: seed \(seed)")
+            elapsed.append(got.report.elapsed)
+        }
+        // Round trips here are 20 to 118 ms, so that a dial and an answer take up to 0.7 s.
+        #expect(elapsed.allSatisfy { $0 < .seconds(3) }, "replay: seed \(seed), \(elapsed)")
+        print("with a third of the contacts gone: \(elapsed)")
+    }
+
     @Test(arguments: seeds) func `holds both sides' values after a cut heals`(seed: UInt64) throws {
         var network = SimulatedNetwork(nodeCount: 50, seed: seed)
         network.join()

@@ -26,14 +26,14 @@ extension KadDHT {
 
     // MARK: Answers
 
-    mutating func lookupAnswered(_ id: UInt64, by peer: PeerID, _ answer: KadMessage, now: Duration) {
+    mutating func lookupAnswered(_ id: UInt64, by peer: PeerID, _ answer: KadMessage, hasDialled: Bool, now: Duration) {
         guard self.operations[id]?.phase == .looking, let goal = self.operations[id]?.goal else { return }
         var named: [(peer: PeerID, addresses: [KadAddress])] = []
         for closer in answer.closerPeers where closer.id != self.peer {
             named.append((closer.id, self.usable(closer.addresses, of: closer.id, from: peer)))
         }
         let dropped = self.operations[id]?.lookup.droppedCount ?? 0
-        self.operations[id]?.lookup.answered(peer, naming: named)
+        self.operations[id]?.lookup.answered(peer, naming: named, hasDialled: hasDialled, now: now)
         self.counters.candidatesDropped += (self.operations[id]?.lookup.droppedCount ?? 0) - dropped
         let hopCount = self.operations[id]?.lookup.candidate(peer)?.hopCount ?? 0
         switch goal {

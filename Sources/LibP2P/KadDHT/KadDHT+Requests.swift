@@ -246,7 +246,7 @@ extension KadDHT {
         self.noteServer(request.peer, addresses: request.addresses, now: now)
         switch request.purpose {
         case .lookup(let operation):
-            if let answer { self.lookupAnswered(operation, by: request.peer, answer, now: now) }
+            if let answer { self.lookupAnswered(operation, by: request.peer, answer, hasDialled: request.hasDialled, now: now) }
         case .store(let operation): self.storeEnded(operation, failure: nil, now: now)
         case .none: break
         }

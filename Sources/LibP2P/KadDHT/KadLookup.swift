@@ -15,6 +15,10 @@ package struct KadLookup: Sendable {
         /// From then on a request neither counts among those under way, nor do we wait for its answer when others suffice. Dial,
         /// handshakes and request take about six round trips: 1.8 s at 300 ms.
         package var slowAfter: Duration = .seconds(2)
+        /// The same where the answers of this walk show that the network is faster: twice what the slowest took, and not less than this.
+        package var slowAfterMin: Duration = .milliseconds(500)
+        /// Round trips of a request with its dial and handshakes, where one of a peer that is connected takes one.
+        package var dialRoundTripCount = 6
         /// Candidates kept: several times what a walk in a network of millions asks.
         package var candidateCountMax = 256
         /// Requests of one walk: about 30 suffice among 500 nodes, 60 among millions.
@@ -55,6 +59,8 @@ package struct KadLookup: Sendable {
     package private(set) var requestCount = 0
     package private(set) var answerCount = 0
     package private(set) var failureCount = 0
+    /// How long the slowest answer took, or would have taken with a dial.
+    private var slowestAnswer = Duration.zero
     /// Candidates that found no place.
     package private(set) var droppedCount = 0
 
@@ -116,7 +122,15 @@ package struct KadLookup: Sendable {
     }
 
     private func underWay(now: Duration) -> (fast: Int, all: Int) {
-        (self.pending.values.count { now - $0.at < self.parameters.slowAfter }, self.pending.count)
+        let slowAfter = self.slowAfter
+        return (self.pending.values.count { now - $0.at < slowAfter }, self.pending.count)
+    }
+
+    /// Contacts that are gone would else cost each step of a walk as long as the slowest network takes. The slowest answer counts, so that
+    /// nobody makes us hurry by answering fast.
+    private var slowAfter: Duration {
+        guard self.answerCount >= self.parameters.resilienceCount else { return self.parameters.slowAfter }
+        return min(self.parameters.slowAfter, max(self.parameters.slowAfterMin, self.slowestAnswer * 2))
     }
 
     /// Whether there is nothing more to ask or to wait for.
@@ -127,7 +141,7 @@ package struct KadLookup: Sendable {
             switch self.candidates[index].state {
             case .answered, .failed: continue
             case .heard: if canAsk { return false }
-            case .asked(let time): if !isEnough || now - time < self.parameters.slowAfter { return false }
+            case .asked(let time): if !isEnough || now - time < self.slowAfter { return false }
             }
         }
         return isEnough || (self.pending.isEmpty && !(canAsk && self.candidates.contains { $0.state == .heard }))
@@ -135,14 +149,18 @@ package struct KadLookup: Sendable {
 
     /// When a request under way becomes slow, which may let another one go or end the walk.
     package func nextSlow(now: Duration) -> Duration? {
-        self.pending.values.lazy.map { $0.at + self.parameters.slowAfter }.filter { $0 > now }.min()
+        let slowAfter = self.slowAfter
+        return self.pending.values.lazy.map { $0.at + slowAfter }.filter { $0 > now }.min()
     }
 
     // MARK: Answers
 
     /// Notes a peer's answer, and whom it named.
-    package mutating func answered(_ peer: PeerID, naming peers: [(peer: PeerID, addresses: [KadAddress])]) {
-        guard let index = self.index(of: peer), case .asked = self.candidates[index].state else { return }
+    package mutating func answered(
+        _ peer: PeerID, naming peers: [(peer: PeerID, addresses: [KadAddress])], hasDialled: Bool, now: Duration
+    ) {
+        guard let index = self.index(of: peer), case .asked(let time) = self.candidates[index].state else { return }
+        self.slowestAnswer = max(self.slowestAnswer, (now - time) * (hasDialled ? 1 : self.parameters.dialRoundTripCount))
         self.candidates[index].state = .answered
         self.pending[peer] = nil
         self.answerCount += 1
