@@ -9,11 +9,15 @@ public struct PubSubDelivery: Equatable, Sendable {
     public let from: PeerID
     /// Whether it waits for ``PosixNode/judge(_:_:)`` before it goes on to others.
     public let needsVerdict: Bool
+
+    /// What it takes while it waits, about.
+    var byteCount: Int { 512 + self.message.data.count + self.message.unknownFields.count }
 }
 
 extension PosixNode {
-    /// Messages that wait for one who reads them slowly, each of at most 1 MiB. Beyond it the oldest are dropped.
+    /// Messages that wait for one who reads them slowly, and their bytes. Beyond either the oldest are dropped.
     public static let deliveryCountMax = 256
+    public static let deliveryByteCountMax = 16_777_216
 
     /// Subscribes to a topic. Several may do so; each gets all messages.
     ///
@@ -27,15 +31,13 @@ extension PosixNode {
         guard self.node.swarm.update(gossipsub, now: now, { $0.subscribe(topic, needsVerdict: needsVerdict, now: now) }) else {
             throw .invalidTopic(topic)
         }
-        let (stream, continuation) = AsyncStream.makeStream(
-            of: PubSubDelivery.self, bufferingPolicy: .bufferingNewest(Self.deliveryCountMax))
-        let number = self.subscriptions.add(continuation, to: topic)
-        continuation.onTermination = { [weak self] _ in
+        let deliveries = BoundedStream<PubSubDelivery>(countMax: Self.deliveryCountMax, byteCountMax: Self.deliveryByteCountMax)
+        let number = self.subscriptions.add(deliveries, to: topic)
+        self.carryOut()
+        return deliveries.stream { [weak self] in
             guard let self else { return }
             self.executor.queue.async { self.assumeIsolated { $0.subscriberLeft(number, topic) } }
         }
-        self.carryOut()
-        return stream
     }
 
     /// Ends a subscription, and the streams of all who have it.
@@ -97,10 +99,10 @@ extension PosixNode {
 
 /// Who reads which topic.
 struct PubSubSubscriptions {
-    private var readers: [String: [UInt64: AsyncStream<PubSubDelivery>.Continuation]] = [:]
+    private var readers: [String: [UInt64: BoundedStream<PubSubDelivery>]] = [:]
     private var nextNumber: UInt64 = 0
 
-    mutating func add(_ reader: AsyncStream<PubSubDelivery>.Continuation, to topic: String) -> UInt64 {
+    mutating func add(_ reader: BoundedStream<PubSubDelivery>, to topic: String) -> UInt64 {
         defer { self.nextNumber += 1 }
         self.readers[topic, default: [:]][self.nextNumber] = reader
         return self.nextNumber
@@ -114,7 +116,7 @@ struct PubSubSubscriptions {
     }
 
     func yield(_ delivery: PubSubDelivery, to topic: String) {
-        for reader in (self.readers[topic] ?? [:]).values { reader.yield(delivery) }
+        for reader in (self.readers[topic] ?? [:]).values { reader.yield(delivery, byteCount: delivery.byteCount) }
     }
 
     mutating func finish(_ topic: String) {

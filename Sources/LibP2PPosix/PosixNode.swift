@@ -17,6 +17,7 @@ public import LibP2P
 public actor PosixNode {
     /// Events that wait for one who reads them slowly. Beyond it the oldest are dropped: they tell, they decide nothing.
     public static let eventCountMax = 4_096
+    public static let eventByteCountMax = 16_777_216
 
     /// How often the node looks whether its interfaces or the system's clock have changed: neither is told by the system in one way
     /// everywhere, and a laptop that moved is found again within a minute.
@@ -53,7 +54,7 @@ public actor PosixNode {
     var discoveries: [UInt64: ActiveDiscovery] = [:]
     var nextDiscovery: UInt64 = 0
     var whenDiscoveriesStopped: (() -> Void)?
-    private var listeners: [UInt64: AsyncStream<Node.Event>.Continuation] = [:]
+    private var listeners: [UInt64: BoundedStream<Node.Event>] = [:]
     private var nextListener: UInt64 = 0
 
     // Those who wait, by what they wait for.
@@ -144,7 +145,9 @@ public actor PosixNode {
         }
         // Messages are for who subscribed: thousands of up to 1 MiB would wait for one who reads events slowly, or not at all.
         if case .gossipsub(.message) = event { return }
-        for listener in self.listeners.values { listener.yield(event) }
+        guard !self.listeners.isEmpty else { return }
+        let byteCount = event.byteCount
+        for listener in self.listeners.values { listener.yield(event, byteCount: byteCount) }
     }
 
     private func tell(_ event: SwarmEvent) {
@@ -158,15 +161,11 @@ public actor PosixNode {
 
     /// What happens, from now on. Messages of topics are not among it: they come to ``subscribe(to:needsVerdict:)``.
     public func events() -> AsyncStream<Node.Event> {
-        let (stream, continuation) = AsyncStream.makeStream(of: Node.Event.self, bufferingPolicy: .bufferingNewest(Self.eventCountMax))
-        if self.state == .closed {
-            continuation.finish()
-            return stream
-        }
+        let events = BoundedStream<Node.Event>(countMax: Self.eventCountMax, byteCountMax: Self.eventByteCountMax)
         let number = self.nextListener
         self.nextListener += 1
-        self.listeners[number] = continuation
-        continuation.onTermination = { [weak self] _ in
+        if self.state == .closed { events.finish() } else { self.listeners[number] = events }
+        return events.stream { [weak self] in
             guard let self else { return }
             self.executor.queue.async { self.assumeIsolated { $0.listeners[number] = nil } }
         }
@@ -191,5 +190,18 @@ public actor PosixNode {
         self.subscriptions.finish()
         for listener in self.listeners.values { listener.finish() }
         self.listeners = [:]
+    }
+}
+
+extension Node.Event {
+    /// What an event takes while it waits, about.
+    var byteCount: Int {
+        switch self {
+        case .kad(.finished(_, .value(let value, _), _)): 512 + value.count
+        case .kad(.finished(_, .providers(let found), _)): found.reduce(512) { $0 + 256 + $1.addresses.count * 256 }
+        // With the addresses and protocols that it names: what identify reads of a peer is at most so much.
+        case .identify(.identified): 8_192
+        case .swarm, .identify, .ping, .gossipsub, .kad, .relayClient, .relayServer, .holePunch: 512
+        }
     }
 }
