@@ -16,6 +16,8 @@ public enum NodeError: Error, Equatable, Sendable, CustomStringConvertible {
     case notConfigured(NodeService)
     /// `disconnect` came before the dial was over.
     case calledOff
+    /// The task that waits was cancelled.
+    case cancelled
     /// The node is closed.
     case closed
 
@@ -36,6 +38,7 @@ public enum NodeError: Error, Equatable, Sendable, CustomStringConvertible {
         case .holePunch(let error): error.description
         case .notConfigured(let service): "this node has no \(service.rawValue): its configuration leaves it out"
         case .calledOff: "the dial was called off"
+        case .cancelled: "the task was cancelled"
         case .closed: "the node is closed"
         }
     }

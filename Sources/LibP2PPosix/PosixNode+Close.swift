@@ -5,14 +5,14 @@ extension PosixNode {
     /// How long `close` waits for peers to take the last words.
     public static let closeTimeout = Duration.seconds(1)
 
-    /// Ends everything: no socket is left when it returns, and nobody waits any more.
+    /// Ends everything: no socket is left when it returns, and nobody waits any more. It goes on though the task be cancelled.
     public func close() async {
         if self.state == .closed { return }
         await withCheckedContinuation { waiter in
             self.closeWaiters.append(waiter)
             guard self.state == .open else { return }
             self.state = .closing
-            self.endQuestions()
+            self.waiters.answerEverybody(.closed)
             self.stopLocalDiscovery()
             self.sockets.stopListening()
             self.node.swarm.shutDown(now: self.now)

@@ -42,23 +42,41 @@ extension PosixNode {
 
     // MARK: Connections
 
-    /// Connects to a peer, unless there is a connection: then that one is given back.
+    /// Connects to a peer, unless there is a connection that the options ask for: then that one is given back.
+    ///
+    /// Addresses that others told, a hash table for example, are given with `DialOptions.isHearsay`: see ``dial(_:options:)``. When the task
+    /// is cancelled the dial itself goes on: others may wait for it.
     public func dial(
         _ peer: PeerID, at addresses: [Multiaddr] = [], options: DialOptions = DialOptions()
     ) async throws(NodeError) -> ConnectionInfo {
         guard self.state == .open else { throw .closed }
+        if Task.isCancelled { throw .cancelled }
         if let info = self.node.swarm.dial(peer, at: addresses, options: options, now: self.now) { return info }
-        let result = await withCheckedContinuation { waiter in
-            self.dialWaiters.add(waiter, for: peer)
-            self.carryOut()
+        // One through a relay that limits it, and that came from the other side, is no answer while a better one may come of the dial.
+        return try await self.answer(\.dials, for: peer) { info in
+            options.isAnswered(by: info) || !options.isDirect && (info.isOutbound || !self.node.swarm.isDialling(peer))
         }
-        return try result.get()
+    }
+
+    /// Connects to a peer that a hash table named, where it said that the peer is.
+    public func dial(_ found: KadFoundPeer, options: DialOptions = DialOptions()) async throws(NodeError) -> ConnectionInfo {
+        var options = options
+        options.isHearsay = true
+        return try await self.dial(found.id, at: found.addresses, options: options)
+    }
+
+    func tellDials(_ info: ConnectionInfo) { self.waiters.dials.answer(info.peer, with: info) }
+
+    /// Nothing better comes any more.
+    func tellDials(_ peer: PeerID, _ error: DialError) {
+        if let info = self.node.swarm.preferredConnection(to: peer) { self.waiters.dials.answer(peer, with: info) }
+        self.waiters.dials.answerAll(peer, .failure(.dial(error)))
     }
 
     public func disconnect(_ peer: PeerID) {
         self.node.swarm.disconnect(peer, now: self.now)
         self.carryOut()
-        self.dialWaiters.answerAll(peer, .failure(.calledOff))
+        self.waiters.dials.answerAll(peer, .failure(.calledOff))
     }
 
     public var connectedPeers: [PeerID] { self.node.swarm.connectedPeers.sorted() }

@@ -9,18 +9,15 @@ extension PosixNode {
     public func upgrade(_ peer: PeerID) async throws(NodeError) -> Int {
         guard self.state == .open else { throw .closed }
         guard self.node.holePunch != nil else { throw .notConfigured(.holePunch) }
+        if Task.isCancelled { throw .cancelled }
         self.node.upgrade(peer, now: self.now)
-        let result = await withCheckedContinuation { waiter in
-            self.upgradeWaiters.add(waiter, for: peer)
-            self.carryOut()
-        }
-        return try result.get()
+        return try await self.answer(\.upgrades, for: peer)
     }
 
     func tell(_ event: DCUtR.Event) {
         switch event {
-        case .upgraded(let peer, let attempts): self.upgradeWaiters.answerAll(peer, .success(attempts))
-        case .failed(let peer, let error): self.upgradeWaiters.answerAll(peer, .failure(.holePunch(error)))
+        case .upgraded(let peer, let attempts): self.waiters.upgrades.answerAll(peer, .success(attempts))
+        case .failed(let peer, let error): self.waiters.upgrades.answerAll(peer, .failure(.holePunch(error)))
         case .dial, .refused: break
         }
     }

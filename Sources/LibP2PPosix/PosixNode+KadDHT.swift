@@ -74,21 +74,24 @@ extension PosixNode {
     private func kadOutcome(_ begin: (inout KadDHT, Duration) -> KadOperationID) async throws(NodeError) -> KadOutcome {
         guard self.state == .open else { throw .closed }
         guard let kad = self.node.kad else { throw .notConfigured(.kad) }
+        if Task.isCancelled { throw .cancelled }
         let now = self.now
         let operation = self.node.swarm.update(kad, now: now) { begin(&$0, now) }
-        let result = await withCheckedContinuation { waiter in
-            self.kadWaiters.add(waiter, for: operation)
-            self.carryOut()
-        }
-        return try result.get()
+        return try await self.answer(
+            \.kad, for: operation,
+            whenCancelled: { node in
+                let now = node.now
+                node.node.swarm.update(kad, now: now) { $0.cancel(operation, now: now) }
+                node.carryOut()
+            })
     }
 
     func tell(_ event: KadEvent) {
         guard case .finished(let operation, let outcome, _) = event else { return }
         if case .failed(let failure) = outcome {
-            self.kadWaiters.answerFirst(operation, .failure(.kad(failure)))
+            self.waiters.kad.answerFirst(operation, .failure(.kad(failure)))
         } else {
-            self.kadWaiters.answerFirst(operation, .success(outcome))
+            self.waiters.kad.answerFirst(operation, .success(outcome))
         }
     }
 }

@@ -14,22 +14,19 @@ extension PosixNode {
 
     private func pingOnce(_ peer: PeerID) async throws(NodeError) -> Duration {
         guard self.state == .open else { throw .closed }
+        if Task.isCancelled { throw .cancelled }
         // The machine answers in the order in which it was asked, except that it refuses at once: that is done here.
         let maximum = self.node.swarm.read(self.node.ping) { $0.configuration.waitingMax }
-        guard self.pingWaiters.count(of: peer) < maximum else { throw .ping(.tooManyWaiting(maximum: maximum)) }
+        guard self.waiters.pings.count(of: peer) < maximum else { throw .ping(.tooManyWaiting(maximum: maximum)) }
         let now = self.now
         self.node.swarm.update(self.node.ping, now: now) { $0.ping(peer, bytes: SystemRandom.bytes(count: Ping.byteCount), now: now) }
-        let result = await withCheckedContinuation { waiter in
-            self.pingWaiters.add(waiter, for: peer)
-            self.carryOut()
-        }
-        return try result.get()
+        return try await self.answer(\.pings, for: peer)
     }
 
     func tell(_ event: Ping.Event) {
         switch event {
-        case .roundTrip(let peer, let time): self.pingWaiters.answerFirst(peer, .success(time))
-        case .failed(let peer, let error): self.pingWaiters.answerFirst(peer, .failure(.ping(error)))
+        case .roundTrip(let peer, let time): self.waiters.pings.answerFirst(peer, .success(time))
+        case .failed(let peer, let error): self.waiters.pings.answerFirst(peer, .failure(.ping(error)))
         case .refused: break
         }
     }

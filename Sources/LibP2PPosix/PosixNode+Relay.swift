@@ -13,20 +13,17 @@ extension PosixNode {
         options.isDirect = true
         _ = try await self.dial(relay, at: addresses, options: options)
         guard self.state == .open else { throw .closed }
+        if Task.isCancelled { throw .cancelled }
         // It renews itself, and says nothing of a renewal that is refused while the place still stands.
         if let standing = self.node.reservations.first(where: { $0.relay == relay }) { return standing }
         self.node.reserve(at: relay, now: self.now)
-        let result = await withCheckedContinuation { waiter in
-            self.reservationWaiters.add(waiter, for: relay)
-            self.carryOut()
-        }
-        return try result.get()
+        return try await self.answer(\.reservations, for: relay)
     }
 
     /// Gives a place up. The relay forgets it with its time, or with the connection.
     public func cancelReservation(at relay: PeerID) {
         self.node.cancelReservation(at: relay, now: self.now)
-        self.reservationWaiters.answerAll(relay, .failure(.calledOff))
+        self.waiters.reservations.answerAll(relay, .failure(.calledOff))
         self.carryOut()
     }
 
@@ -43,8 +40,8 @@ extension PosixNode {
 
     func tell(_ event: RelayClient.Event) {
         switch event {
-        case .reserved(let reservation, _): self.reservationWaiters.answerAll(reservation.relay, .success(reservation))
-        case .notReserved(let relay, let error): self.reservationWaiters.answerAll(relay, .failure(.relay(error)))
+        case .reserved(let reservation, _): self.waiters.reservations.answerAll(reservation.relay, .success(reservation))
+        case .notReserved(let relay, let error): self.waiters.reservations.answerAll(relay, .failure(.relay(error)))
         case .circuit, .connectFailed, .refused: break
         }
     }

@@ -26,12 +26,9 @@ extension PosixNode {
     /// - Parameter onLimited: over a relay that limits duration and bytes, if there is no other connection.
     public func openStream(to peer: PeerID, _ protocolIDs: [String], onLimited: Bool = false) async throws(NodeError) -> NodeStream {
         guard self.state == .open else { throw .closed }
+        if Task.isCancelled { throw .cancelled }
         let request = self.node.swarm.open(protocolIDs, to: peer, onLimited: onLimited, now: self.now)
-        let result = await withCheckedContinuation { waiter in
-            self.openWaiters.add(waiter, for: request)
-            self.carryOut()
-        }
-        return try result.get()
+        return try await self.answer(\.streams, for: request)
     }
 
     // MARK: What streams ask
@@ -65,8 +62,8 @@ extension PosixNode {
         switch event {
         case .streamOpened(let request, let id, let protocolID):
             let stream = self.addStream(id, protocolID)
-            if !self.openWaiters.answerFirst(request, .success(stream)) { self.reset(id) }
-        case .streamFailed(let request, let failure): self.openWaiters.answerFirst(request, .failure(.stream(failure)))
+            if !self.waiters.streams.answerFirst(request, .success(stream)) { self.reset(id) }
+        case .streamFailed(let request, let failure): self.waiters.streams.answerFirst(request, .failure(.stream(failure)))
         case .streamInbound(let id, _, let protocolID):
             guard let handler = self.handlers[protocolID] else { return self.reset(id) }
             let stream = self.addStream(id, protocolID)

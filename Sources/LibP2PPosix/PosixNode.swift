@@ -13,9 +13,10 @@ public import LibP2P
 /// What it speaks is ``Node``'s to know; here are the sockets, the clock and those who wait. One event loop does everything: the node, its
 /// streams and its sockets share ``executor``, and nothing there waits. Once it listens or has dialled, a node runs until ``close()``.
 ///
-/// Every question to a peer ends: the protocol's own time limit ends it with an error, and so does ``close()``.
+/// Every question to a peer ends: the protocol's own time limit ends it with an error, and so do ``close()`` and, with
+/// ``NodeError/cancelled``, the end of the task that asked.
 public actor PosixNode {
-    /// Events that wait for one who reads them slowly. Beyond it the oldest are dropped: they tell, they decide nothing.
+    /// Events that wait for one who reads them slowly, and their bytes. Beyond either the oldest are dropped: they tell, they decide nothing.
     public static let eventCountMax = 4_096
     public static let eventByteCountMax = 16_777_216
 
@@ -57,14 +58,7 @@ public actor PosixNode {
     private var listeners: [UInt64: BoundedStream<Node.Event>] = [:]
     private var nextListener: UInt64 = 0
 
-    // Those who wait, by what they wait for.
-    var dialWaiters = Waiters<PeerID, ConnectionInfo>()
-    var openWaiters = Waiters<UInt64, NodeStream>()
-    var pingWaiters = Waiters<PeerID, Duration>()
-    var identifyWaiters = Waiters<PeerID, IdentifiedPeer>()
-    var kadWaiters = Waiters<KadOperationID, KadOutcome>()
-    var reservationWaiters = Waiters<PeerID, RelayReservation>()
-    var upgradeWaiters = Waiters<PeerID, Int>()
+    var waiters = NodeWaiters()
     var closeWaiters: [CheckedContinuation<Void, Never>] = []
 
     public nonisolated var unownedExecutor: UnownedSerialExecutor { self.executor.asUnownedSerialExecutor() }
@@ -152,8 +146,8 @@ public actor PosixNode {
 
     private func tell(_ event: SwarmEvent) {
         switch event {
-        case .connected(let info): self.dialWaiters.answerAll(info.peer, .success(info))
-        case .dialFailed(let peer?, let error): self.dialWaiters.answerAll(peer, .failure(.dial(error)))
+        case .connected(let info): self.tellDials(info)
+        case .dialFailed(let peer?, let error): self.tellDials(peer, error)
         case .disconnected, .dialFailed(nil, _), .handshakeFailed, .refused, .relayNeeded: break
         default: self.tellStream(event)
         }
@@ -169,21 +163,9 @@ public actor PosixNode {
             guard let self else { return }
             self.executor.queue.async { self.assumeIsolated { $0.listeners[number] = nil } }
         }
-        return stream
     }
 
     // MARK: End
-
-    /// No answer will count any more.
-    func endQuestions() {
-        self.dialWaiters.answerEverybody(.closed)
-        self.openWaiters.answerEverybody(.closed)
-        self.pingWaiters.answerEverybody(.closed)
-        self.identifyWaiters.answerEverybody(.closed)
-        self.kadWaiters.answerEverybody(.closed)
-        self.reservationWaiters.answerEverybody(.closed)
-        self.upgradeWaiters.answerEverybody(.closed)
-    }
 
     /// Nothing more can happen.
     func endEvents() {

@@ -79,6 +79,35 @@ extension `A node with real sockets` {
             await nodes.close()
         }
 
+        @Test func `is not given one through it where it asked for a direct one`() async throws {
+            let nodes = try await RelayedNodes()
+            _ = try await within { try await nodes.other.reserve(at: nodes.relay.id, addresses: [nodes.relayAddress]) }
+            // Somebody takes connections there and says nothing.
+            let (silent, silentAddress) = try await listeningNode()
+            silent.executor.queue.suspend()
+            let (one, peer, circuit) = (nodes.one, nodes.other.id, nodes.circuit)
+            var options = DialOptions()
+            options.isDirect = true
+            let direct = options
+            let dialling = Task { try await one.dial(peer, at: [silentAddress], options: direct) }
+            try await Task.sleep(for: .milliseconds(50))
+            // Whoever takes any connection has the one through the relay; the other goes on waiting for its own.
+            let info = try await within { try await one.dial(peer, at: [circuit]) }
+            #expect(info.remoteAddress == circuit)
+            #expect(await one.waitingCount == 1)
+            #expect(await one.connections(to: peer).count == 1)
+            silent.executor.queue.resume()
+            // It fails for its own reason: another peer was there.
+            let failure = await #expect(throws: NodeError.self) { try await within { try await dialling.value } }
+            guard case .dial(.allFailed(let failures)) = failure else {
+                Issue.record("\(String(describing: failure))")
+                return
+            }
+            #expect(failures.map(\.address) == [silentAddress])
+            await silent.close()
+            await nodes.close()
+        }
+
         @Test func `becomes directly connected by itself where it is so configured`() async throws {
             let nodes = try await RelayedNodes { $0.holePunch?.isAutomatic = true }
             _ = try await within { try await nodes.other.reserve(at: nodes.relay.id, addresses: [nodes.relayAddress]) }

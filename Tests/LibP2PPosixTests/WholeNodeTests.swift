@@ -243,5 +243,7 @@ extension `A node with real sockets` {
 
 extension PosixNode {
     /// Whether somebody waits for each kind of answer.
-    fileprivate var isAskedForAll: Bool { !self.pingWaiters.isEmpty && !self.identifyWaiters.isEmpty && !self.kadWaiters.isEmpty }
+    fileprivate var isAskedForAll: Bool {
+        self.waiters.pings.count > 0 && self.waiters.identifications.count > 0 && self.waiters.kad.count > 0
+    }
 }

@@ -181,6 +181,30 @@ struct `A swarm` {
         #expect(scopes[names[4]] == .some(nil))
     }
 
+    @Test func `goes on with a dial for a direct connection when a relay answers that is asked beside it`() throws {
+        let world = try SwarmWorld(seed: 13, nodeCount: 2)
+        let (one, other) = (world.nodes[0], world.nodes[1])
+        let silent = try Multiaddr(text: "/ip4/203.0.113.9/tcp/4001")
+        world.silent = [silent]
+        var direct = DialOptions()
+        direct.isDirect = true
+        let circuit = try Multiaddr(text: "/p2p/\(try KnownNode(9).id)/p2p-circuit")
+        one.swarm.dial(other.id, at: [circuit], now: world.now)
+        one.swarm.dial(other.id, at: [silent], options: direct, now: world.now)
+        var isDialling = one.swarm.isDialling(other.id)
+        #expect(isDialling)
+        world.run(for: .seconds(1))
+        // Whoever has relays says that there is none; the direct dial has its time.
+        for case .relayNeeded(let id, _) in one.events { one.swarm.dialFailed(id, .unreachable, now: world.now) }
+        world.run(for: .seconds(5))
+        isDialling = one.swarm.isDialling(other.id)
+        #expect(isDialling)
+        world.run(for: .seconds(15))
+        isDialling = one.swarm.isDialling(other.id)
+        #expect(!isDialling)
+        #expect(one.events.dialFailures.count == 1)
+    }
+
     @Test func `knows where it was connected by its owner's word, and where by a stranger's`() throws {
         for isHearsay in [false, true] {
             let world = try SwarmWorld(seed: 11, nodeCount: 2)

@@ -68,10 +68,19 @@ struct DialLadder: Sendable {
     private(set) var failures: [DialAttemptFailure] = []
     /// When the next address may start.
     private var nextStart: Duration
-    let options: DialOptions
+    private(set) var options: DialOptions
 
     init(options: DialOptions, now: Duration) {
         (self.waiting, self.known, self.nextStart, self.options) = ([], [], now, options)
+    }
+
+    /// Another dial of the peer joins this one. If either is for a direct connection, one through a relay is no end.
+    mutating func join(_ options: DialOptions) { self.options.isDirect = self.options.isDirect || options.isDirect }
+
+    /// An address led to the peer, and not to what the dial is for: others go on, and no relay is tried any more.
+    mutating func connected(_ id: ConnectionID) {
+        self.attempts[id] = nil
+        self.waiting.removeAll { $0.rank == .relay }
     }
 
     /// Whether all addresses that were given are what others say.
@@ -175,5 +184,5 @@ public struct DialOptions: Hashable, Sendable {
     }
 
     /// Whether a connection is what is dialled for.
-    func isAnswered(by info: ConnectionInfo) -> Bool { !info.isLimited && !(self.isDirect && info.remoteAddress.isRelayed) }
+    public func isAnswered(by info: ConnectionInfo) -> Bool { !info.isLimited && !(self.isDirect && info.remoteAddress.isRelayed) }
 }

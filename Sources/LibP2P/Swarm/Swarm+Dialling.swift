@@ -32,10 +32,14 @@ extension Swarm {
         if useful.isEmpty, !options.isDirect, self.ladders[peer] == nil, let known { return known }
         // A hole punch has its moment and its role: it does not wait in another dial's queue.
         if options.isHolePunch { self.callOffUnconnected(of: peer) }
-        self.ladders[peer, default: DialLadder(options: options, now: now)].add(useful, addressCountMax: self.limits.dialAddressCountMax)
+        self.ladders[peer, default: DialLadder(options: options, now: now)].join(options)
+        self.ladders[peer]?.add(useful, addressCountMax: self.limits.dialAddressCountMax)
         self.climb(peer, now: now)
         return nil
     }
+
+    /// Whether a dial of the peer is under way.
+    public func isDialling(_ peer: PeerID) -> Bool { self.ladders[peer] != nil }
 
     /// Dials an address of which it is not known who answers there. If it names a peer at its end, that peer must.
     public mutating func dial(_ address: Multiaddr, now: Duration) {
@@ -171,7 +175,12 @@ extension Swarm {
         for isHearsay in [false, true] { self.backoffs[DialBackoff.Key(peer: peer, isHearsay: isHearsay)] = nil }
         self.attemptPeers[winner.id] = nil
         // One that comes through a relay while we dial directly does not end that dial.
-        guard let ladder = self.ladders[peer], ladder.options.isAnswered(by: winner) || ladder.attempts[winner.id] != nil else { return }
+        guard let ladder = self.ladders[peer] else { return }
+        guard ladder.options.isAnswered(by: winner) || ladder.attempts[winner.id] != nil && !ladder.options.isDirect else {
+            guard ladder.attempts[winner.id] != nil else { return }
+            self.ladders[peer]?.connected(winner.id)
+            return self.climb(peer, now: now)
+        }
         self.ladders[peer] = nil
         for id in ladder.attempts.keys.sorted() where id != winner.id {
             if self.pendingDials.removeValue(forKey: id) != nil {

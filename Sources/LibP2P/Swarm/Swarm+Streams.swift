@@ -102,7 +102,7 @@ public enum SwarmWriteError: Error, Equatable, Sendable, CustomStringConvertible
 extension Swarm {
     /// The connection that new streams take: direct before relayed, without limits before limited, then the oldest. None on which the peer
     /// has said that it takes no more: a dial then makes a new one.
-    func preferredConnection(to peer: PeerID) -> ConnectionInfo? {
+    public func preferredConnection(to peer: PeerID) -> ConnectionInfo? {
         let infos = self.connections(to: peer).filter { self.links[$0.id]?.value.hasGoneAway == false }
         return infos.first { !$0.remoteAddress.isRelayed } ?? infos.first { !$0.isLimited } ?? infos.first
     }
