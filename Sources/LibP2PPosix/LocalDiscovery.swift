@@ -58,8 +58,7 @@ final class DiscoverySockets {
     private var failures: [MDNSLink.ID: SystemError] = [:]
     private var events: [LocalDiscovery.Event] = []
     private var interfacesAt: Duration?
-    private var timer: (any DispatchSourceTimer)?
-    private var armedAt: Duration?
+    private var timer: LoopTimer
     private var whenStopped: (@Sendable () -> Void)?
     private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: MDNS.receivedByteCountMax + 1, alignment: 16)
 
@@ -70,6 +69,7 @@ final class DiscoverySockets {
         self.queue = queue
         self.configuration = configuration
         self.notify = notify
+        self.timer = LoopTimer(queue: queue)
         self.mdns = MDNS(peer: peer, configuration: configuration.mdns, seed: seed)
     }
 
@@ -96,7 +96,7 @@ final class DiscoverySockets {
             if let descriptor = self.closing.removeValue(forKey: number) { System.close(descriptor) }
             return self.tellIfStopped()
         case .timer:
-            self.armedAt = nil
+            self.timer.fired()
             if let time = self.interfacesAt, time <= now { self.lookAtInterfaces(now: now) }
             self.mdns.tick(now: now)
         }
@@ -112,8 +112,7 @@ final class DiscoverySockets {
         for socket in self.sockets { self.close(socket) }
         self.sockets = []
         self.interfacesAt = nil
-        self.timer?.cancel()
-        self.timer = nil
+        self.timer.cancel()
     }
 
     /// Calls `done` once no descriptor is left, after `stop`.
@@ -236,17 +235,8 @@ final class DiscoverySockets {
 
     private func arm(now: Duration) {
         guard let deadline = [self.mdns.deadline, self.interfacesAt].compactMap({ $0 }).min() else { return }
-        if let armedAt = self.armedAt, armedAt <= deadline { return }
-        self.armedAt = deadline
-        if self.timer == nil {
-            let timer = DispatchSource.makeTimerSource(queue: self.queue)
-            let notify = self.notify
-            timer.setEventHandler { notify(.timer) }
-            timer.schedule(deadline: .distantFuture)
-            timer.resume()
-            self.timer = timer
-        }
-        self.timer?.schedule(deadline: .now() + DispatchTimeInterval(max(deadline - now, .zero)), leeway: .milliseconds(1))
+        let notify = self.notify
+        self.timer.arm(deadline, now: now) { notify(.timer) }
     }
 }
 

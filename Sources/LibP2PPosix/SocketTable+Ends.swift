@@ -71,8 +71,7 @@ extension SocketTable {
         self.dials = [:]
         self.stopListening()
         for pipe in Array(self.pipes.values) { self.destroy(pipe) }
-        self.timer?.cancel()
-        self.timer = nil
+        self.timer.cancel()
         if let reserve = self.reserve.take() { System.close(reserve) }
         self.tellIfStopped()
     }

@@ -1,4 +1,3 @@
-internal import Dispatch
 internal import LibP2P
 
 // When the node's one timer fires, and what is due then.
@@ -20,26 +19,12 @@ extension SocketTable {
         }
     }
 
-    /// The timer may fire too early, when what it was set for has gone; it is set again then. So it is seldom set.
     func arm(_ ownerDeadline: Duration?) {
         guard !self.isStopped else { return }
         let deadlines = [ownerDeadline, self.acceptRetryAt, self.attemptDeadlines.first, self.drainDeadlines.first]
         guard let deadline = deadlines.compactMap({ $0 }).min() else { return }
-        if let armedAt = self.armedAt, armedAt <= deadline { return }
-        self.armedAt = deadline
-        if self.timer == nil {
-            let timer = DispatchSource.makeTimerSource(queue: self.queue)
-            let notify = self.notify
-            timer.setEventHandler { notify(.timer) }
-            timer.schedule(deadline: .distantFuture)
-            timer.resume()
-            self.timer = timer
-        }
-        // At most a day ahead: the rest is for the next time.
-        let wait = min(max(deadline - self.now, .zero), .seconds(86_400))
-        let (seconds, attoseconds) = wait.components
-        let nanoseconds = seconds * 1_000_000_000 + attoseconds / 1_000_000_000
-        self.timer?.schedule(deadline: .now() + .nanoseconds(Int(nanoseconds)), leeway: .milliseconds(1))
+        let notify = self.notify
+        self.timer.arm(deadline, now: self.now) { notify(.timer) }
     }
 }
 

@@ -54,8 +54,7 @@ final class SocketTable {
     /// Both in the order of time, since each kind has one time limit.
     var attemptDeadlines = DueList<SocketNumber>()
     var drainDeadlines = DueList<SocketNumber>()
-    var timer: (any DispatchSourceTimer)?
-    var armedAt: Duration?
+    var timer: LoopTimer
     var isStopped = false
     var whenStopped: [@Sendable () -> Void] = []
 
@@ -64,6 +63,7 @@ final class SocketTable {
         self.queue = queue
         self.start = start
         self.notify = notify
+        self.timer = LoopTimer(queue: queue)
         self.resolver = NameResolver(queue: queue, notify: notify)
     }
 
@@ -93,7 +93,7 @@ final class SocketTable {
             if let pipe = self.pipes[number] { self.becameWritable(pipe, &owner) }
         case .cancelled(let number): self.sourceEnded(number)
         case .timer:
-            self.armedAt = nil
+            self.timer.fired()
             self.passTime(&owner)
         case .turn: self.isTurnAsked = false
         case .resolved(let id, let result): self.resolved(id, result, &owner)
