@@ -121,7 +121,9 @@ import Darwin
         private let folder: TemporaryFolder
         private var isOver = false
 
-        init(_ words: String...) throws {
+        convenience init(_ words: String...) throws { try self.init(words) }
+
+        init(_ words: [String]) throws {
             let executable = try #require(Tool.executable, "chorale must be built beside the tests")
             self.folder = try TemporaryFolder()
             var actions = FileActions()
@@ -193,6 +195,30 @@ import Darwin
             #expect(["listening", "connected", "identified", "disconnected"].contains(event["event"] as? String))
         }
         #expect(listener.interrupt() == 4)
+    }
+
+    @Test(.enabled(if: if_nametoindex("lo") != 0, "there is no interface lo"))
+    func `who is near by is found when that is asked for, and not otherwise`() throws {
+        // On loopback alone: nothing leaves this machine.
+        let quiet = try Listener()
+        let words = ["--mdns", "--mdns-interface", "lo"]
+        let first = try Listener(words)
+        let second = try Listener(words + ["--json"])
+        func peer(_ listener: Listener) throws -> String {
+            let line = try #require(try listener.lines(with: "/p2p/").first)
+            return try #require(line.split(separator: "/p2p/").last?.split(separator: "\"").first.map(String.init))
+        }
+        #expect(try first.lines(with: try peer(second)).contains { $0.hasPrefix("discovered") && $0.contains("/ip4/127.0.0.1/tcp/") })
+        let told = try second.lines(with: "\"peer_id\":\"\(try peer(first))\"")
+        #expect(told.contains { $0.contains("\"event\":\"discovered\"") })
+        let silent = try peer(quiet)
+        #expect(try !first.lines(with: "discovered").contains { $0.contains(silent) })
+        #expect(first.interrupt() == 4)
+        // It has taken leave.
+        #expect(try second.lines(with: "expired").contains { $0.contains("\"event\":\"expired\"") })
+        #expect(second.interrupt() == 4)
+        #expect(try quiet.lines(with: "/p2p/").allSatisfy { !$0.hasPrefix("discovered") })
+        #expect(quiet.interrupt() == 4)
     }
 
     @Test func `who is not there, or is another one, is told with the reason`() throws {

@@ -17,7 +17,7 @@ struct Fuzzer: Sendable {
         .psbt, .psbtText, .transaction, .script, .address, .encodings, .keysAndNonces, .taproot, .statement, .ownStatement, .policy,
         .nonceSet, .signatureShares, .evidence, .sealedSecret, .keyFile, .journal, .session, .exchange,
         .networkEncodings, .multiaddr, .peerIdentity, .networkMessages, .multistream, .noise, .webSocket,
-        .identify, .ping, .requestResponse, .relayClient, .relayServer, .holePunch, .gossipsub, .kad,
+        .identify, .ping, .requestResponse, .relayClient, .relayServer, .holePunch, .gossipsub, .kad, .mdns,
         .yamux, .connection, .node,
     ]
 }

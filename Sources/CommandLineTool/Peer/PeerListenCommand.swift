@@ -8,11 +8,17 @@ enum PeerListenCommand {
         discussion: """
             Prints its addresses, one a line, and then what happens, until Ctrl-C. It answers ping and identify, and sends back \
             what comes under /echo/1.0.0. With --json each line is an object with "event" in it; the first is "listening".
+
+            With --mdns it also asks the networks of this machine for peers, and says which are found; nobody is dialled. On each network \
+            the addresses are told that it has there, so give one to listen on that others can reach.
             """,
-        items: [.argument(PeerArguments.listen), .argument(PeerArguments.seed), .argument(.jsonLines)],
+        items: [
+            .argument(PeerArguments.listen), .argument(.mdns), .argument(.interface), .argument(PeerArguments.seed), .argument(.jsonLines),
+        ],
         examples: [
             Command.Example("to be reached on this machine", "chorale peer listen"),
             Command.Example("to be reached from everywhere", "chorale peer listen --listen /ip4/0.0.0.0/tcp/4001"),
+            Command.Example("to be found by whoever is near by", "chorale peer listen --listen /ip4/0.0.0.0/tcp/0 --mdns"),
         ]
     ) { (arguments, console) async throws(CommandError) in
         DescriptorLimit.raise()
@@ -36,26 +42,59 @@ enum PeerListenCommand {
             do throws(ListenError) { try await node.listen(on: address) } catch { throw .failed("\(error)") }
         }
         try teller.tellStart(node.id, await node.listenAddresses)
+        let found = await Self.discover(node, arguments)
         try await Interruption.deferring { () async throws(CommandError) in
-            try await Self.tell(events, teller)
+            try await Self.tell(events, found, teller)
         }
     }
 
+    /// Asks the networks for peers if that is wanted.
+    private static func discover(_ node: PosixNode, _ arguments: Arguments) async -> AsyncStream<LocalDiscovery.Event>? {
+        guard arguments[.mdns] else { return nil }
+        var configuration = LocalDiscovery.Configuration()
+        let interfaces = arguments[.interface]
+        if !interfaces.isEmpty { configuration.interfaces = Set(interfaces) }
+        return await node.discoverLocalPeers(configuration)
+    }
+
     /// Until somebody asks to stop.
-    private static func tell(_ events: AsyncStream<Node.Event>, _ teller: Teller) async throws(CommandError) {
-        let telling = Task { () async -> CommandError? in
-            do throws(CommandError) {
-                for await event in events { try teller.tell(event) }
+    private static func tell(
+        _ events: AsyncStream<Node.Event>, _ found: AsyncStream<LocalDiscovery.Event>?, _ teller: Teller
+    ) async throws(CommandError) {
+        let error = await withTaskGroup(of: CommandError?.self) { group in
+            group.addTask {
+                do throws(CommandError) {
+                    for await event in events { try teller.tell(event) }
+                    return nil
+                } catch { return error }
+            }
+            if let found { group.addTask { await Self.tell(found, teller) } }
+            group.addTask {
+                while !Interruption.isRequested, !Task.isCancelled { try? await Task.sleep(for: .milliseconds(50)) }
                 return nil
-            } catch { return error }
+            }
+            // Whichever is over first ends the others.
+            let error = await group.next() ?? nil
+            group.cancelAll()
+            return error
         }
-        let asking = Task {
-            while !Interruption.isRequested, !Task.isCancelled { try? await Task.sleep(for: .milliseconds(50)) }
-            telling.cancel()
-        }
-        let error = await telling.value
-        asking.cancel()
         if let error { throw error }
+    }
+
+    private static func tell(_ found: AsyncStream<LocalDiscovery.Event>, _ teller: Teller) async -> CommandError? {
+        // What is only confirmed is not told again.
+        var known: [PeerID: [Multiaddr]] = [:]
+        do throws(CommandError) {
+            for await event in found {
+                switch event {
+                case .discovered(let peer, let addresses): if known.updateValue(addresses, forKey: peer) == addresses { continue }
+                case .expired(let peer): known[peer] = nil
+                case .failed: break
+                }
+                try teller.tell(event)
+            }
+            return nil
+        } catch { return error }
     }
 }
 
@@ -94,6 +133,18 @@ extension PeerListenCommand {
             }
         }
 
+        func tell(_ event: LocalDiscovery.Event) throws(CommandError) {
+            switch event {
+            case .discovered(let peer, let addresses):
+                let texts = addresses.map(\.description)
+                try self.say("discovered", peer, "at \(texts.joined(separator: " "))", [("addrs", .array(texts.map(JSONValue.string)))])
+            case .expired(let peer): try self.say("expired", peer, "nobody says any more that it is there", [])
+            case .failed(let interface, _, let reason):
+                try self.say(
+                    "failed", nil, "\(interface): \(reason)", [("interface", .string(interface)), ("reason", .string(reason))])
+            }
+        }
+
         private func say(
             _ event: String, _ peer: PeerID?, _ words: String, _ members: [(name: String, value: JSONValue)]
         ) throws(CommandError) {
@@ -111,4 +162,17 @@ extension PeerListenCommand {
 extension Argument where Value == Bool {
     /// `--json` of a command that goes on and on.
     fileprivate static let jsonLines = Argument.flag("json", help: "print one JSON object a line for each thing that happens")
+
+    fileprivate static let mdns = Argument.flag(
+        "mdns", help: "find peers on this machine's networks by multicast DNS, and be found: everybody there hears of this peer")
+}
+
+extension Argument where Value == [String] {
+    fileprivate static let interface = Argument.repeated(
+        "mdns-interface", "NAME", isRequired: false,
+        help: "use only this network interface, e.g. eth0; may be given several times (default: all but loopback)",
+        parse: { (text) throws(InvalidText) in
+            guard !text.isEmpty else { throw InvalidText("an interface has a name") }
+            return text
+        })
 }
