@@ -1,43 +1,51 @@
-/// When which of many things is over: setting, taking away and the next one cost a logarithm.
+/// When which of many things is over: setting, taking away and the next one cost a logarithm. Those of one time are over in the order in
+/// which they were set, so that a seed replays.
 struct ServiceDeadlines<Key: Hashable & Sendable>: Sendable {
     private struct Entry: Sendable {
         let time: Duration
+        /// How many were set before.
+        let order: UInt64
         let key: Key
+
+        func precedes(_ other: Entry) -> Bool { self.time == other.time ? self.order < other.order : self.time < other.time }
     }
 
-    /// What counts. Entries of the heap that say otherwise are left over.
-    private var times: [Key: Duration] = [:]
+    /// The entry of each key that counts, by its order. Entries of the heap with another one are left over.
+    private var orders: [Key: UInt64] = [:]
     private var heap: [Entry] = []
+    private var nextOrder: UInt64 = 0
 
-    var count: Int { self.times.count }
+    var count: Int { self.orders.count }
     var next: Duration? { self.heap.first?.time }
 
     /// Sets the one time of a key.
     mutating func set(_ key: Key, at time: Duration) {
-        self.times[key] = time
-        self.heap.append(Entry(time: time, key: key))
+        self.orders[key] = self.nextOrder
+        self.heap.append(Entry(time: time, order: self.nextOrder, key: key))
+        self.nextOrder += 1
         self.siftUp(from: self.heap.count - 1)
         self.dropLeftovers()
     }
 
     mutating func remove(_ key: Key) {
-        guard self.times.removeValue(forKey: key) != nil else { return }
+        guard self.orders.removeValue(forKey: key) != nil else { return }
         self.dropLeftovers()
     }
 
     /// Takes out one key whose time has come.
     mutating func popDue(now: Duration) -> Key? {
         guard let first = self.heap.first, first.time <= now else { return nil }
-        self.times[first.key] = nil
+        self.orders[first.key] = nil
         self.dropLeftovers()
         return first.key
     }
 
     private mutating func dropLeftovers() {
-        while let first = self.heap.first, self.times[first.key] != first.time { self.removeTop() }
+        while let first = self.heap.first, self.orders[first.key] != first.order { self.removeTop() }
         // Those in the middle would else grow with everything that ever ended early.
-        guard self.heap.count > 2 * self.times.count + 32 else { return }
-        self.heap = self.times.map { Entry(time: $0.value, key: $0.key) }.sorted { $0.time < $1.time }
+        guard self.heap.count > 2 * self.orders.count + 32 else { return }
+        let orders = self.orders
+        self.heap = self.heap.filter { orders[$0.key] == $0.order }.sorted { $0.precedes($1) }
     }
 
     private mutating func removeTop() {
@@ -48,8 +56,8 @@ struct ServiceDeadlines<Key: Hashable & Sendable>: Sendable {
         while true {
             let (left, right) = (2 * index + 1, 2 * index + 2)
             guard left < self.heap.count else { return }
-            let child = right < self.heap.count && self.heap[right].time < self.heap[left].time ? right : left
-            guard self.heap[child].time < self.heap[index].time else { return }
+            let child = right < self.heap.count && self.heap[right].precedes(self.heap[left]) ? right : left
+            guard self.heap[child].precedes(self.heap[index]) else { return }
             self.heap.swapAt(index, child)
             index = child
         }
@@ -57,7 +65,7 @@ struct ServiceDeadlines<Key: Hashable & Sendable>: Sendable {
 
     private mutating func siftUp(from start: Int) {
         var index = start
-        while index > 0, self.heap[index].time < self.heap[(index - 1) / 2].time {
+        while index > 0, self.heap[index].precedes(self.heap[(index - 1) / 2]) {
             self.heap.swapAt(index, (index - 1) / 2)
             index = (index - 1) / 2
         }

@@ -58,7 +58,6 @@ public final class SimulatedNetwork<Program: SimulatedProgram> {
     }
 
     /// - Parameters:
-    ///   - clockSkewMax: how much the hosts' calendar clocks differ from the right time at most.
     ///   - configure: changes a node's configuration, at each of its starts.
     ///   - makeProgram: what runs on a host, at each of its starts.
     public init(
