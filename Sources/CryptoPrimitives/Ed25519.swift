@@ -91,7 +91,8 @@ public enum Ed25519 {
             guard bytes.count == Self.byteCount else { throw .wrongByteCount(expected: Self.byteCount, actual: bytes.count) }
             Sodium.ready
             let bytes = Array(bytes)
-            guard crypto_core_ed25519_is_valid_point(bytes) == 1 else { throw .invalidPublicKey }
+            let isPoint = KnownPoints.shared.contains(bytes) { crypto_core_ed25519_is_valid_point($0) == 1 }
+            guard isPoint else { throw .invalidPublicKey }
             self.bytes = bytes
         }
 
