@@ -76,8 +76,9 @@ extension Node {
             // It has its own rule for which of them it dials.
             if let holePunch = self.holePunch { self.swarm.update(holePunch, now: now) { $0.learn(addresses, of: peer, now: now) } }
         }
-        if let gossipsub = self.gossipsub, let bytes = found.signedPeerRecord, let envelope = try? SignedEnvelope(parsing: bytes) {
-            self.swarm.update(gossipsub, now: now) { _ = $0.setRecord(envelope, of: peer) }
+        // Its signature was verified where the peer said who it is.
+        if let gossipsub = self.gossipsub, let bytes = found.signedPeerRecord {
+            self.swarm.update(gossipsub, now: now) { _ = $0.setVerifiedRecord(bytes, of: peer) }
         }
         if let protocols = found.protocols { self.swarm.learned(protocols, of: peer, now: now) }
     }

@@ -216,9 +216,15 @@ extension Gossipsub {
     @discardableResult
     public mutating func setRecord(_ envelope: SignedEnvelope, of peer: PeerID) -> Bool {
         let bytes = envelope.bytes
-        guard let number = self.numbers[peer], bytes.count <= self.parameters.limits.recordByteCountMax,
+        guard self.numbers[peer] != nil, bytes.count <= self.parameters.limits.recordByteCountMax,
             let record = try? PeerRecord(opening: envelope), record.peerID == peer
         else { return false }
+        return self.setVerifiedRecord(bytes, of: peer)
+    }
+
+    /// The same for an envelope that whoever calls has found to be the peer's own record.
+    mutating func setVerifiedRecord(_ bytes: [UInt8], of peer: PeerID) -> Bool {
+        guard let number = self.numbers[peer], bytes.count <= self.parameters.limits.recordByteCountMax else { return false }
         self.peers[number]?.record = bytes
         return true
     }
