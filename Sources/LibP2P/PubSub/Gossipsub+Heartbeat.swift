@@ -4,13 +4,12 @@ extension Gossipsub {
         self.heartbeatCount += 1
         self.decay(now: now)
         self.chargeBrokenPromises(now: now)
-        self.exchangeAddressCount = 0
+        self.exchangeDialCount = 0
         let backoffEnd = now - self.backoffSlack
         for number in self.peers.keys.sorted() {
             self.peers[number]?.window = GossipsubPeer.Window()
             self.peers[number]?.standing.forgetBackoffs(before: backoffEnd)
             self.reopenStream(to: number)
-            self.serveFloodPeer(number)
         }
         if self.heartbeatCount % self.parameters.directDialHeartbeatCount == 1 || self.parameters.directDialHeartbeatCount == 1 {
             self.dialDirectPeers()
@@ -31,8 +30,8 @@ extension Gossipsub {
         // After an hour asleep everything has faded; the bound keeps a clock that jumped from costing more.
         let count = Int(min(3_600, (now - last) / scoring.decayInterval))
         self.lastDecay = count < 3_600 ? last + scoring.decayInterval * count : now
-        for number in self.peers.keys { self.peers[number]?.standing.decay(scoring, intervalCount: count, now: now) }
-        for id in self.remembered.keys { self.remembered[id]?.standing.decay(scoring, intervalCount: count, now: now) }
+        self.peers.changeValues { $0.standing.decay(scoring, intervalCount: count, now: now) }
+        self.remembered.changeValues { $0.standing.decay(scoring, intervalCount: count, now: now) }
     }
 
     private mutating func chargeBrokenPromises(now: Duration) {
@@ -144,11 +143,20 @@ extension Gossipsub {
             self.events.append(.verdictMissed(id))
         }
         let oldest = self.heartbeatCount - Self.doNotWantHeartbeatCount
-        for number in self.peers.keys {
-            guard let peer = self.peers[number], !peer.unwanted.isEmpty else { continue }
-            self.peers[number]?.unwanted = peer.unwanted.filter { $0.value > oldest }
-            self.unwantedShares.giveBack(peer.unwantedByteCount - (self.peers[number]?.unwantedByteCount ?? 0), of: peer.household)
+        self.peers.changeValues { peer in
+            if !peer.unwanted.isEmpty { peer.unwanted = peer.unwanted.filter { $0.value > oldest } }
         }
         if self.remembered.contains(where: { $0.value.until <= now }) { self.remembered = self.remembered.filter { $0.value.until > now } }
+    }
+}
+
+extension Dictionary {
+    /// Changes each value in its place. A loop over `keys` holds the dictionary meanwhile, so that the first change copies all of it.
+    mutating func changeValues(_ change: (inout Value) -> Void) {
+        var index = self.startIndex
+        while index != self.endIndex {
+            change(&self.values[index])
+            self.formIndex(after: &index)
+        }
     }
 }

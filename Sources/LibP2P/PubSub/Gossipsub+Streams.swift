@@ -283,12 +283,7 @@ extension Gossipsub {
     mutating func flush() {
         guard !self.dirty.isEmpty else { return }
         for number in self.dirty.sorted() {
-            guard let stream = self.outboundStream(of: number) else { continue }
-            while self.peers[number]?.underWayByteCount ?? 0 < self.parameters.limits.underWayByteCountMax {
-                guard let unwanted = self.peers[number]?.unwanted, let frame = self.peers[number]?.outbox.next(unwanted: unwanted) else {
-                    break
-                }
-                self.peers[number]?.underWayByteCount += frame.count
+            while let (stream, frame) = self.peers[number]?.nextFrame(underWayByteCountMax: self.parameters.limits.underWayByteCountMax) {
                 self.commands.append(.write(stream, frame))
             }
         }
@@ -301,5 +296,14 @@ extension GossipsubPeer {
     var outboundStream: StreamID? {
         guard case .open(let stream, _) = self.outbound else { return nil }
         return stream
+    }
+
+    /// What is to be written next, while there may be more under way.
+    fileprivate mutating func nextFrame(underWayByteCountMax: Int) -> (StreamID, [UInt8])? {
+        guard case .open(let stream, _) = self.outbound, self.underWayByteCount < underWayByteCountMax,
+            let frame = self.outbox.next(unwanted: self.unwanted)
+        else { return nil }
+        self.underWayByteCount += frame.count
+        return (stream, frame)
     }
 }

@@ -13,6 +13,13 @@ struct GossipsubStanding: Sendable {
             self.inMeshSince == nil && self.firstDeliveries == 0 && self.meshDeliveries == 0 && self.meshFailures == 0 && self.invalid == 0
         }
 
+        mutating func decay(_ rates: GossipsubTopicScoring, intervalCount: Int, toZeroAt zero: Double) {
+            self.firstDeliveries.decay(by: rates.firstDeliveryDecay, intervalCount, toZeroAt: zero)
+            self.meshDeliveries.decay(by: rates.meshDeliveryDecay, intervalCount, toZeroAt: zero)
+            self.meshFailures.decay(by: rates.meshFailureDecay, intervalCount, toZeroAt: zero)
+            self.invalid.decay(by: rates.invalidDecay, intervalCount, toZeroAt: zero)
+        }
+
         /// How far P3 lies below its threshold.
         func deficit(_ scoring: GossipsubTopicScoring, now: Duration) -> Double {
             guard scoring.countsMeshDeliveries else { return 0 }
@@ -86,15 +93,14 @@ struct GossipsubStanding: Sendable {
 
     /// Lets everything fade for so many intervals.
     mutating func decay(_ scoring: GossipsubScoring, intervalCount: Int, now: Duration) {
-        for (name, standing) in self.topics {
-            let (rates, zero) = (scoring.topic(name), scoring.decayToZero)
-            var standing = standing
-            standing.firstDeliveries.decay(by: rates.firstDeliveryDecay, intervalCount, toZeroAt: zero)
-            standing.meshDeliveries.decay(by: rates.meshDeliveryDecay, intervalCount, toZeroAt: zero)
-            standing.meshFailures.decay(by: rates.meshFailureDecay, intervalCount, toZeroAt: zero)
-            standing.invalid.decay(by: rates.invalidDecay, intervalCount, toZeroAt: zero)
-            self.topics[name] = standing.isBlank ? nil : standing
+        var (index, isAnyBlank) = (self.topics.startIndex, false)
+        while index != self.topics.endIndex {
+            let rates = scoring.topic(self.topics[index].key)
+            self.topics.values[index].decay(rates, intervalCount: intervalCount, toZeroAt: scoring.decayToZero)
+            isAnyBlank = isAnyBlank || self.topics.values[index].isBlank
+            self.topics.formIndex(after: &index)
         }
+        if isAnyBlank { self.topics = self.topics.filter { !$0.value.isBlank } }
         self.behaviour.decay(by: scoring.behaviourDecay, intervalCount, toZeroAt: scoring.decayToZero)
     }
 

@@ -26,14 +26,14 @@ struct HostedMachine<Machine: ProtocolMachine>: Sendable {
 }
 
 extension Owned: MachineCell where Value: HostedMachineProtocol {
-    var servedProtocolIDs: [String] { self.value.machine.servedProtocolIDs }
+    var servedProtocolIDs: [String] { self.value.servedProtocolIDs() }
     var registeredProtocolIDs: [String] {
         get { self.value.registeredProtocolIDs }
         set { self.value.registeredProtocolIDs = newValue }
     }
     var onLimited: Bool { self.value.onLimited }
-    var deadline: Duration? { self.value.machine.deadline }
-    var heldByteCount: Int { self.value.machine.heldByteCount }
+    var deadline: Duration? { self.value.deadline() }
+    var heldByteCount: Int { self.value.heldByteCount() }
     func handle(_ input: ProtocolInput, now: Duration) { self.value.machine.handle(input, now: now) }
     func tick(now: Duration) { self.value.machine.tick(now: now) }
     func nextCommand() -> ProtocolCommand? { self.value.machine.nextCommand() }
@@ -45,9 +45,37 @@ protocol HostedMachineProtocol: Sendable {
     var machine: Machine { get set }
     var registeredProtocolIDs: [String] { get set }
     var onLimited: Bool { get }
+    // Mutating, though nothing changes: so a machine is asked in its place. To ask a copy costs a hundred times as much.
+    mutating func servedProtocolIDs() -> [String]
+    mutating func deadline() -> Duration?
+    mutating func heldByteCount() -> Int
 }
 
-extension HostedMachine: HostedMachineProtocol {}
+extension HostedMachine: HostedMachineProtocol {
+    mutating func servedProtocolIDs() -> [String] { self.machine.servedProtocolIDs }
+    mutating func deadline() -> Duration? { self.machine.deadline }
+    mutating func heldByteCount() -> Int { self.machine.heldByteCount }
+}
+
+/// Places of machines, the lowest first. A set's own order changes from run to run, and a seed must replay.
+struct MachinePlaces: Sendable {
+    private var isIn: [Bool] = []
+    private var count = 0
+
+    mutating func insert(_ place: Int) {
+        while self.isIn.count <= place { self.isIn.append(false) }
+        guard !self.isIn[place] else { return }
+        self.isIn[place] = true
+        self.count += 1
+    }
+
+    mutating func popFirst() -> Int? {
+        guard self.count > 0, let place = self.isIn.firstIndex(of: true) else { return nil }
+        self.isIn[place] = false
+        self.count -= 1
+        return place
+    }
+}
 
 extension Swarm {
     /// Adds a protocol. It is told of everything from now on, and of the connections that stand.
@@ -58,6 +86,7 @@ extension Swarm {
     ) -> ProtocolHandle<Machine> {
         let index = self.machines.count
         self.machines.append(Owned(HostedMachine(machine: machine, onLimited: onLimited)))
+        self.machineDeadlines.append(nil)
         self.refreshServed(index)
         for peer in self.peers.keys.sorted() {
             for info in self.connections(to: peer) { self.machineInputs.append((index, .connected(info))) }

@@ -55,7 +55,9 @@ public struct Swarm: ~Copyable, Sendable {
     var deadlines = DeadlineQueue<DeadlineSubject>()
     var touched = YamuxQueue<ConnectionID>()
     var machineInputs = YamuxQueue<(machine: Int, input: ProtocolInput)>()
-    var dirtyMachines: Set<Int> = []
+    /// When each machine wants to be called next, as it was when it last had nothing more to do.
+    var machineDeadlines: [Duration?] = []
+    var dirtyMachines = MachinePlaces()
     /// Streams of which machines have got so much that they are asked first whether they want more.
     var unread = YamuxQueue<StreamID>()
     /// Set whenever a machine ran; whoever has taken all events of all of them takes it back, and need not ask until it is set again.
@@ -134,15 +136,9 @@ extension Swarm {
     /// Streams of all connections, of either side.
     public var streamCount: Int { self.streams.count }
 
-    /// Bytes held by connections, streams, machines and what is known of peers, to be counted against the node's budget.
+    /// Bytes held by connections, streams and machines, to be counted against the node's budget.
     public var heldByteCount: Int {
-        let peers = self.peers.values.reduce(self.addressBook.heldByteCount) { $0 + $1.heldByteCount }
-        return self.machines.reduce(self.linkByteCount + self.pendingWriteByteCount + peers) { $0 + $1.heldByteCount }
-    }
-
-    /// ``counters`` with what the sessions of connections that stand have seen.
-    public var totalCounters: SwarmCounters {
-        self.links.values.reduce(into: self.counters) { if $1.value.closing == nil { $0.count($1) } }
+        self.machines.reduce(self.linkByteCount + self.pendingWriteByteCount) { $0 + $1.heldByteCount }
     }
 
     /// Bytes held by the connections with one peer.
@@ -156,10 +152,7 @@ extension Swarm {
 extension Swarm {
     /// When ``tick(now:)`` is wanted next; `nil` for never. May be sooner than there is something to do.
     public var deadline: Duration? {
-        self.machines.reduce(self.deadlines.first) { first, machine in
-            guard let deadline = machine.deadline else { return first }
-            return min(first ?? deadline, deadline)
-        }
+        self.machineDeadlines.reduce(self.deadlines.first, earlier)
     }
 
     /// Does what time brings.
@@ -176,8 +169,8 @@ extension Swarm {
             case .carrier(let id): self.dropStream(id, now: now)
             }
         }
-        for (index, machine) in self.machines.enumerated() where machine.deadline.map({ $0 <= now }) ?? false {
-            machine.tick(now: now)
+        for index in self.machines.indices where self.machineDeadlines[index].map({ $0 <= now }) ?? false {
+            self.machines[index].tick(now: now)
             self.dirtyMachines.insert(index)
         }
         self.settle(now: now)
@@ -225,18 +218,22 @@ extension Swarm {
             } else if let (index, input) = self.machineInputs.popFirst() {
                 self.machines[index].handle(input, now: now)
                 self.dirtyMachines.insert(index)
-            } else if let index = self.dirtyMachines.min() {
-                // In the order of their places: a set's own order changes from run to run, and a seed must replay.
-                self.dirtyMachines.remove(index)
-                self.machinesMayTell = true
-                while let command = self.machines[index].nextCommand() { self.carryOut(command, of: index, now: now) }
-                self.refreshServed(index)
+            } else if let index = self.dirtyMachines.popFirst() {
+                self.serve(machine: index, now: now)
             } else if let id = self.unread.popFirst() {
                 self.readForMachine(id, now: now)
             } else {
                 return
             }
         }
+    }
+
+    /// Does what a machine that ran wants, and notes what has changed about it.
+    private mutating func serve(machine index: Int, now: Duration) {
+        self.machinesMayTell = true
+        while let command = self.machines[index].nextCommand() { self.carryOut(command, of: index, now: now) }
+        self.refreshServed(index)
+        self.machineDeadlines[index] = self.machines[index].deadline
     }
 
     mutating func touch(_ link: Owned<SwarmLink>) {
