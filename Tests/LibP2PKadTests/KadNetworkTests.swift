@@ -119,6 +119,19 @@ struct `A hash table of many nodes` {
         }
     }
 
+    @Test func `stores with farther contacts what none of the nearest can be reached for`() throws {
+        var network = SimulatedNetwork(nodeCount: 40, seed: 9) { _, configuration in configuration.replicationCount = 4 }
+        network.join()
+        let (key, writer) = (self.bytes("/v/cut"), 7)
+        let target = KadKey(hashing: key)
+        let contacts = (0..<40).filter { network.machines[writer].isContact(network.ids[$0]) }
+        let distances = contacts.map { (KadKey(of: network.ids[$0]).distance(to: target), $0) }
+        let nearest = Set(distances.sorted { $0.0 < $1.0 }.prefix(4).map(\.1))
+        network.split { nearest.contains($0) ? 1 : 0 }
+        let put = try #require(network.result(of: writer) { $0.put(key: key, value: [1], now: $1) })
+        #expect(put.outcome.storedCount > 0, "\(put.outcome)")
+    }
+
     @Test func `corrects those that hold an older value`() throws {
         var network = SimulatedNetwork(nodeCount: 30, seed: 4)
         network.join()

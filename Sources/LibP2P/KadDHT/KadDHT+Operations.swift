@@ -120,6 +120,9 @@ extension KadDHT {
 
     // MARK: Start
 
+    /// So many times k contacts begin a lookup. Only the k nearest of those that answer are asked.
+    private static let spareFactor = 3
+
     @discardableResult mutating func start(_ goal: KadOperation.Goal, owner: KadOperation.Owner, now: Duration) -> KadOperationID {
         let id = self.makeNumber()
         self.counters.operations += 1
@@ -129,7 +132,8 @@ extension KadDHT {
         parameters.closestCount = self.configuration.replicationCount
         parameters.parallelCount = self.configuration.parallelCount
         parameters.resilienceCount = self.configuration.resilienceCount
-        let contacts = self.table.closest(to: target, count: self.configuration.replicationCount)
+        // More than are looked for: when a network is cut, all of the nearest may be on the other side, and one must still get on.
+        let contacts = self.table.closest(to: target, count: Self.spareFactor * self.configuration.replicationCount)
         var lookup = KadLookup(target: target, ownKey: self.ownKey, contacts: contacts, parameters: parameters)
         // Also when the table is full: after a cut of the network it is full of one side.
         if contacts.count < self.configuration.replicationCount || goal == .bootstrap {
