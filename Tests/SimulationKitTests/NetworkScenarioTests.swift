@@ -34,6 +34,43 @@ struct `The network scenario` {
         #expect(missed.count > 20)
     }
 
+    @Test func `notices the one node that swallows messages, and no other`() throws {
+        var scenario = self.scenario(6)
+        scenario.faults = NetworkFaults()
+        scenario.deafHosts = [4]
+        let report = try scenario.run()
+        let missed = report.violations.compactMap { if case .missedDelivery(_, _, _, let subscriber, _) = $0 { subscriber } else { nil } }
+        // All messages of others, but for those across the cut.
+        #expect(missed.count >= 10 && Set(missed) == [4])
+        #expect(missed.count == report.violations.count, "\(report.violations)")
+    }
+
+    @Test func `notices the one mesh that is never pruned`() throws {
+        var scenario = self.scenario(7)
+        (scenario.hostCount, scenario.faults) = (18, NetworkFaults())
+        scenario.configure = { host, configuration in
+            guard host == 5 else { return }
+            configuration.gossipsub?.meshDegree = 17
+            configuration.gossipsub?.meshDegreeLow = 17
+            configuration.gossipsub?.meshDegreeHigh = 100
+        }
+        let overfull = try scenario.run().violations.compactMap {
+            if case .meshDegree(let host, _, let degree, _) = $0, degree > 12 { host } else { nil }
+        }
+        #expect(Set(overfull) == [5] && !overfull.isEmpty)
+    }
+
+    @Test func `notices a node to which no answer of the hash table comes`() throws {
+        var scenario = self.scenario(8)
+        (scenario.faults, scenario.readerCount) = (NetworkFaults(), 10)
+        // Every answer comes after its time, and is dropped.
+        scenario.configure = { host, configuration in if host == 3 { configuration.kad?.requestTimeout = .nanoseconds(1) } }
+        let violations = try scenario.run().violations
+        #expect(violations.contains(.notJoined(host: 3)))
+        let readers = violations.compactMap { if case .notFound(_, let reader, _) = $0 { reader } else { nil } }
+        #expect(!readers.isEmpty && Set(readers) == [3])
+    }
+
     @Test func `notices meshes that are too large or too small`() throws {
         var scenario = self.scenario(4)
         scenario.bounds.meshDegree = 0...3

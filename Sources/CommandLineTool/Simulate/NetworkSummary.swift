@@ -4,6 +4,8 @@ import SimulationKit
 struct NetworkSummary {
     let reports: [SimulationReport]
     let nodeCount: Int
+    /// Options that a replay needs beside the count of nodes and the seed.
+    let replayOptions: [String]
     let jobs: Int
     let wallTime: Duration
 
@@ -19,12 +21,12 @@ struct NetworkSummary {
             let told = report.violations.prefix(Self.toldViolationCountMax).map { "seed \(report.seed): \($0)" }
             let rest = report.violations.count - told.count
             return told + (rest > 0 ? ["seed \(report.seed): and \(Amounts.grouped(rest)) more"] : [])
-                + ["replay: \(Self.replayCommand(nodeCount: self.nodeCount, seed: report.seed))"]
+                + ["replay: \(self.replayCommand(seed: report.seed))"]
         }
     }
 
-    static func replayCommand(nodeCount: Int, seed: UInt64) -> String {
-        "chorale simulate network --nodes \(nodeCount) --seed \(seed)"
+    private func replayCommand(seed: UInt64) -> String {
+        (["chorale simulate network --nodes \(self.nodeCount) --seed \(seed)"] + self.replayOptions).joined(separator: " ")
     }
 
     private func all(_ figures: KeyPath<SimulationReport, Figures>) -> Figures {
@@ -57,6 +59,13 @@ struct NetworkSummary {
         report.field("messages", "\(Amounts.grouped(self.sum(\.messageCount)))", indent: 2, width: width)
         report.field(
             "delivered after", Self.quantiles(deliveries, digits: 3) + " heartbeats, \(Amounts.grouped(deliveries.count)) deliveries",
+            indent: 2, width: width)
+        let floodCount = self.reports.count { $0.floodsOwnMessages }
+        report.field(
+            "own messages go",
+            self.reports.count == 1
+                ? (floodCount == 1 ? "to all peers" : "to the mesh")
+                : "to all peers in \(Amounts.count(floodCount, "network")), to the mesh in \(Amounts.grouped(self.reports.count - floodCount))",
             indent: 2, width: width)
         report.field("mesh peers", Self.range(degrees, digits: 1), indent: 2, width: width)
         report.field("values", "\(Amounts.grouped(self.sum(\.valueCount)))", indent: 2, width: width)
@@ -117,6 +126,7 @@ struct NetworkSummary {
         .object([
             "seed": .unsigned(report.seed), "digest": .string("\(report.digest)"), "events": .integer(report.digest.eventCount),
             "virtual_seconds": .number(report.virtualTime.milliseconds / 1_000), "messages": .integer(report.messageCount),
+            "flood_publishing": .bool(report.floodsOwnMessages),
             "delivery_heartbeats": Self.json(report.deliveries), "mesh_peers": Self.json(report.meshDegrees),
             "values": .integer(report.valueCount), "hops": Self.json(report.hops), "lookup_seconds": Self.json(report.lookupSeconds),
             "sent_bytes_per_node": Self.json(report.sentBytes), "connections_per_node": Self.json(report.connections),

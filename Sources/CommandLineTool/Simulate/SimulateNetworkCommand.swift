@@ -17,6 +17,17 @@ enum SimulateNetworkCommand {
         "seed", "S", default: 1, help: "what everything follows from", parse: Parsing.integer(0...Int.max))
     private static let seeds = Argument.option(
         "seeds", "K", default: 1, help: "how many seeds to run, from --seed on", parse: Parsing.integer(1...1_000_000))
+    private static let readers = Argument.option(
+        "readers", "R", default: NetworkScenario.readerCount, help: "how many nodes look for each value",
+        parse: Parsing.integer(1...10_000))
+    private static let valuesOnly = Argument.flag(
+        "values-only", help: "nodes only join, put and find values: no messages, no cut, no crashes")
+    private static let heartbeats = Argument.option(
+        "heartbeats", "H", default: NetworkBounds().deliveryHeartbeatCountMax, help: "within so many heartbeats messages must arrive",
+        parse: Parsing.integer(0...1_000))
+    private static let hops = Argument.option(
+        "hops", "P", default: NetworkBounds().hopCountMax, help: "within so many hops values must be found",
+        parse: Parsing.integer(0...1_000))
     private static let jobs = Argument.optional(
         "jobs", "J", help: "how many networks run at the same time (default: one on each core)", parse: Parsing.integer(1...1_024))
 
@@ -30,13 +41,18 @@ enum SimulateNetworkCommand {
             that every value is found within 5 hops, and that messages and values cross again where the network was cut. What does not \
             hold is told with the command that replays it, and the exit code is then 1.
 
-            How fast connections are and how often they break differs from seed to seed.
+            How fast connections are and how often they break differs from seed to seed. With odd seeds, own messages go to the mesh \
+            alone; with even ones to all peers at once, as is usual.
             """,
-        items: [.argument(nodes), .argument(seed), .argument(seeds), .argument(jobs), .argument(.json)],
+        items: [
+            .argument(nodes), .argument(seed), .argument(seeds), .argument(readers), .argument(valuesOnly), .argument(heartbeats),
+            .argument(hops), .argument(jobs), .argument(.json),
+        ],
         examples: [
             Command.Example("one network of 50 nodes", "chorale simulate network"),
             Command.Example("a thousand nodes", "chorale simulate network --nodes 1000 --seed 7"),
             Command.Example("200 networks, each from a seed of its own", "chorale simulate network --nodes 50 --seeds 200"),
+            Command.Example("every node looks for every value", "chorale simulate network --nodes 500 --values-only --readers 500"),
         ]
     ) { (arguments, console) async throws(CommandError) in
         let first = arguments[Self.seed]
@@ -46,10 +62,18 @@ enum SimulateNetworkCommand {
         let jobs = min(arguments[Self.jobs] ?? Self.processorCount, arguments[Self.seeds])
         try Self.makeRoomForKeys(nodeCount: arguments[Self.nodes], jobs: jobs)
         let start = ContinuousClock.now
-        let seeds = (0..<arguments[Self.seeds]).map { UInt64(first + $0) }
-        let reports = try await Self.run(seeds, nodeCount: arguments[Self.nodes], jobs: jobs)
+        let scenarios = (0..<arguments[Self.seeds]).map { number in
+            var scenario = NetworkScenario(hostCount: arguments[Self.nodes], seed: UInt64(first + number))
+            scenario.readerCount = arguments[Self.readers]
+            scenario.isOfValuesOnly = arguments[Self.valuesOnly]
+            scenario.bounds.deliveryHeartbeatCountMax = arguments[Self.heartbeats]
+            scenario.bounds.hopCountMax = arguments[Self.hops]
+            return scenario
+        }
+        let reports = try await Self.run(scenarios, jobs: jobs)
         let summary = NetworkSummary(
-            reports: reports, nodeCount: arguments[Self.nodes], jobs: jobs, wallTime: ContinuousClock.now - start)
+            reports: reports, nodeCount: arguments[Self.nodes], replayOptions: Self.replayOptions(arguments), jobs: jobs,
+            wallTime: ContinuousClock.now - start)
         if arguments[.json] {
             try console.print(summary.json)
         } else {
@@ -59,6 +83,17 @@ enum SimulateNetworkCommand {
         guard summary.hasPassed else {
             throw .failed("what must hold of a network did not, in \(Amounts.count(summary.failed.count, "network"))")
         }
+    }
+
+    /// What else decides what happens in a network, and what is a violation: options that are not as they are by themselves.
+    private static func replayOptions(_ arguments: Arguments) -> [String] {
+        let options = [
+            ("--readers", arguments[Self.readers], NetworkScenario.readerCount),
+            ("--heartbeats", arguments[Self.heartbeats], NetworkBounds().deliveryHeartbeatCountMax),
+            ("--hops", arguments[Self.hops], NetworkBounds().hopCountMax),
+        ]
+        return (arguments[Self.valuesOnly] ? ["--values-only"] : [])
+            + options.flatMap { name, value, usual in value == usual ? [] : [name, "\(value)"] }
     }
 
     /// Keys of simulated nodes are secret to nobody, so the memory that they lie in need not be locked; it must hold those of all
@@ -76,21 +111,21 @@ enum SimulateNetworkCommand {
 
     private static var processorCount: Int { max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
 
-    /// Runs a network for each seed, so many at a time.
+    /// Runs networks, so many at a time.
     ///
-    /// - Returns: the reports, in the order of the seeds.
-    private static func run(_ seeds: [UInt64], nodeCount: Int, jobs: Int) async throws(CommandError) -> [SimulationReport] {
-        let line = ProgressLine()
+    /// - Returns: the reports, in the order of the scenarios.
+    private static func run(_ scenarios: [NetworkScenario], jobs: Int) async throws(CommandError) -> [SimulationReport] {
+        // A log of hundreds of networks need not have a line a second.
+        let line = ProgressLine(pause: .seconds(10))
         defer { line.finish() }
         let outcomes = await withTaskGroup(of: (Int, Result<SimulationReport, any Error>).self) { group in
-            var (waiting, outcomes) = (seeds.enumerated().makeIterator(), [(Int, Result<SimulationReport, any Error>)]())
+            var (waiting, outcomes) = (scenarios.enumerated().makeIterator(), [(Int, Result<SimulationReport, any Error>)]())
             func startNext() {
-                guard let (index, seed) = waiting.next() else { return }
+                guard let (index, scenario) = waiting.next() else { return }
                 group.addTask {
-                    let scenario = NetworkScenario(hostCount: nodeCount, seed: seed)
                     let result = Result {
                         try scenario.run { step, now in
-                            if seeds.count == 1 { line.announce("\(step), at \(now.wholeSeconds) s") }
+                            if scenarios.count == 1 { line.announce("\(step), at \(now.wholeSeconds) s") }
                         }
                     }
                     return (index, result)
@@ -100,7 +135,7 @@ enum SimulateNetworkCommand {
             for await outcome in group {
                 outcomes.append(outcome)
                 startNext()
-                if seeds.count > 1 { line.update("Networks", done: outcomes.count, of: seeds.count) }
+                if scenarios.count > 1 { line.update("Networks", done: outcomes.count, of: scenarios.count) }
             }
             return outcomes
         }
@@ -108,7 +143,7 @@ enum SimulateNetworkCommand {
         for (index, outcome) in outcomes.sorted(by: { $0.0 < $1.0 }) {
             switch outcome {
             case .success(let report): reports.append(report)
-            case .failure(let error): throw .failed("the network of seed \(seeds[index]) cannot run: \(error)")
+            case .failure(let error): throw .failed("the network of seed \(scenarios[index].seed) cannot run: \(error)")
             }
         }
         return reports

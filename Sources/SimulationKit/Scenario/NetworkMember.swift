@@ -11,10 +11,14 @@ public struct NetworkMember: SimulatedProgram {
     public struct Plan: Sendable {
         /// Through whom it joins. Itself is passed over.
         public var bootstrap: [(peer: PeerID, address: Multiaddr)] = []
-        /// Below so many connected peers it dials those that it lost.
-        public var connectionCountMin = 12
+        /// Below so many connections it dials peers that it lost, and looks for others.
+        public var connectionCountMin = 16
+        /// Within so long after its start it joins.
+        public var joinDelayMax = Duration.zero
         /// A fault of tests: it takes messages and passes none on.
         public var forwardsNothing = false
+        /// Another one: it swallows messages.
+        public var isDeaf = false
         public var seed: UInt64 = 0
 
         public init() {}
@@ -22,6 +26,8 @@ public struct NetworkMember: SimulatedProgram {
 
     /// How often a member looks after its connections.
     static let careInterval = Duration.seconds(1)
+    /// How often it looks for others at most.
+    static let searchInterval = Duration.seconds(4)
     /// Peers that it remembers to have lost.
     static let lostCountMax = 64
 
@@ -29,9 +35,11 @@ public struct NetworkMember: SimulatedProgram {
     private var random: SeededRandom
     private var lost: [PeerID] = []
     private var nextCare: Duration?
+    private var nextSearch = Duration.zero
     private var bootstrap: KadOperationID?
     /// Whether a lookup of its own neighbourhood ended with contacts.
     public private(set) var hasJoined = false
+    var isJoining: Bool { self.bootstrap != nil }
     /// When each message came first.
     public private(set) var arrivals: [PubSubMessageID: Duration] = [:]
     /// Messages that came a second time.
@@ -52,14 +60,14 @@ public struct NetworkMember: SimulatedProgram {
         for (peer, address) in self.plan.bootstrap where peer != own {
             node.withKad(now: now) { _ = $0.addPeer(peer, addresses: [address], now: now) }
         }
-        self.join(&node, now: now)
         // Not all at the same moment.
-        self.nextCare = now + Self.careInterval * Double.random(in: 0.5...1.5, using: &self.random)
+        self.nextCare = now + self.plan.joinDelayMax * Double.random(in: 0...1, using: &self.random)
     }
 
     public mutating func handle(_ event: Node.Event, _ node: inout Node, now: Duration) {
         switch event {
         case .gossipsub(.message(let id, _, _, let needsVerdict)):
+            guard !self.plan.isDeaf else { return }
             if self.arrivals.updateValue(self.arrivals[id] ?? now, forKey: id) != nil { self.repeatedCount += 1 }
             if needsVerdict { node.withGossipsub(now: now) { _ = $0.verdict(.ignore, on: id, now: now) } }
         case .kad(.finished(let id, let outcome, let report)):
@@ -80,16 +88,22 @@ public struct NetworkMember: SimulatedProgram {
     }
 
     public mutating func tick(_ node: inout Node, now: Duration) {
-        self.nextCare = now + Self.careInterval
+        self.nextCare = now + Self.careInterval * Double.random(in: 0.5...1.5, using: &self.random)
         if !self.hasJoined { self.join(&node, now: now) }
         for (peer, address) in self.plan.bootstrap where peer != node.localPeer && !node.swarm.isConnected(to: peer) {
             node.swarm.dial(peer, at: [address], now: now)
         }
         // Whoever was there may be there again; two at a time are enough for a network that heals.
+        guard node.swarm.connectionCount < self.plan.connectionCountMin else { return }
         for peer in self.lost.shuffled(using: &self.random).prefix(2) { node.swarm.dial(peer, now: now) }
+        guard self.hasJoined, now >= self.nextSearch else { return }
+        self.nextSearch = now + Self.searchInterval
+        let key = (0..<32).map { _ in UInt8.random(in: 0...255, using: &self.random) }
+        node.withKad(now: now) { _ = $0.findClosest(to: key, now: now) }
     }
 
-    private mutating func join(_ node: inout Node, now: Duration) {
+    /// Looks for its neighbours in the hash table, through those that it was told of.
+    mutating func join(_ node: inout Node, now: Duration) {
         guard self.bootstrap == nil, self.plan.bootstrap.contains(where: { $0.peer != node.localPeer }) else { return }
         self.bootstrap = node.withKad(now: now) { $0.bootstrap(now: now) }
     }

@@ -14,6 +14,7 @@ struct NetworkRun {
 
     struct Value {
         let number: Int
+        let writer: Int
         let key: [UInt8]
         let bytes: [UInt8]
     }
@@ -29,7 +30,8 @@ struct NetworkRun {
 
     init(_ scenario: NetworkScenario) throws {
         self.scenario = scenario
-        self.report = SimulationReport(seed: scenario.seed, hostCount: scenario.hostCount)
+        self.report = SimulationReport(
+            seed: scenario.seed, hostCount: scenario.hostCount, floodsOwnMessages: scenario.floodsOwnMessages)
         self.random = SeededRandom(seed: scenario.seed ^ 0x7363_656e_6172_696f)
         let seed = scenario.seed
         let bootstrap = try (0..<min(NetworkScenario.bootstrapCount, scenario.hostCount)).map { number in
@@ -38,14 +40,21 @@ struct NetworkRun {
         self.network = try SimulatedNetwork(hostCount: scenario.hostCount, seed: seed, faults: scenario.faults) { number, configuration in
             configuration.limits.connectionCountHighWater = NetworkScenario.connectionCounts.highWater
             configuration.limits.trimmedConnectionCount = NetworkScenario.connectionCounts.trimmed
+            configuration.gossipsub?.floodsOwnMessages = scenario.floodsOwnMessages
+            configuration.kad?.refreshBucketCountMax = scenario.refreshedBucketCount
             configuration.kad?.replicationCount = scenario.replicationCount
             configuration.kad?.validators[NetworkMember.namespace] = KadValidator(
                 isValid: { _, value, _ in value.count <= 1_024 }, isBetter: { _, current, candidate in current.count < candidate.count })
             scenario.configure(number, &configuration)
-        } makeProgram: { number, _ in
+        } makeProgram: { number, previous in
             var plan = NetworkMember.Plan()
             plan.bootstrap = bootstrap
             plan.forwardsNothing = scenario.silentHosts.contains(number)
+            plan.isDeaf = scenario.deafHosts.contains(number)
+            // A part of a small network cannot have more.
+            plan.connectionCountMin = min(plan.connectionCountMin, scenario.hostCount * 2 / 5)
+            // Whoever comes back does so at once.
+            plan.joinDelayMax = previous == nil ? NetworkScenario.startingTime : .zero
             plan.seed = seed &* 1_000_003 &+ UInt64(number)
             return NetworkMember(plan)
         }
@@ -54,11 +63,14 @@ struct NetworkRun {
     mutating func perform(_ progress: (_ step: String, _ now: Duration) -> Void) throws {
         progress("joining", self.network.now)
         self.join()
-        progress("publishing", self.network.now)
-        self.publish(self.scenario.messageCount)
+        if !self.scenario.isOfValuesOnly {
+            progress("publishing", self.network.now)
+            self.publish(self.scenario.messageCount)
+        }
         progress("putting and finding values", self.network.now)
         self.put(self.scenario.valueCount, by: self.upHosts)
         self.findAll(by: self.upHosts)
+        guard !self.scenario.isOfValuesOnly else { return self.finish() }
         progress("cut in two", self.network.now)
         self.cutAndHeal()
         progress("crashing", self.network.now)
@@ -88,7 +100,7 @@ struct NetworkRun {
         self.network.split(breakingPipes: breaksPipes) { minority.contains($0) ? 1 : 0 }
         let sides = [self.upHosts.filter { !minority.contains($0) }, self.upHosts.filter { minority.contains($0) }]
         self.network.run(for: .seconds(2))
-        let firstMessage = self.messages.count
+        let (firstMessage, firstValue) = (self.messages.count, self.values.count)
         for side in sides where side.count > 1 {
             self.publish(2, by: side)
             self.put(1, by: side)
@@ -97,7 +109,13 @@ struct NetworkRun {
         self.checkCut(self.messages[firstMessage...])
         self.network.split { _ in 0 }
         self.becomeOne()
+        self.refreshTables()
         self.publish(self.scenario.messageCount)
+        // A value lies with the nearest hosts that its writer could reach. Where all those nearest of all are on the other side, it is found
+        // everywhere once it was put again, which its writer does by itself after some hours.
+        let cutOff = Array(self.values[firstValue...])
+        self.values.removeSubrange(firstValue...)
+        self.put(cutOff)
         self.findAll(by: self.upHosts)
     }
 
@@ -123,6 +141,13 @@ struct NetworkRun {
             until: { network in self.reachable(from: 0, in: network).count == count }, within: self.scenario.healingTime, step: .seconds(1))
         self.checkConnected()
         self.network.run(for: NetworkScenario.settlingTime)
+    }
+
+    /// Has all hosts look for their neighbours again, as they do by themselves every ten minutes: what a cut has taken out of the tables
+    /// of the other side comes back only so.
+    private func refreshTables() {
+        for host in self.upHosts { self.network.update(host) { node, program, now in program.join(&node, now: now) } }
+        self.network.run(until: { network in network.hosts.allSatisfy { !$0.isUp || !$0.program.isJoining } }, within: .seconds(30))
     }
 
     private mutating func finish() {
@@ -158,8 +183,15 @@ struct NetworkRun {
                 Message(number: number, id: publication.id, publisher: publisher, at: self.network.now, expected: expected))
             self.network.run(for: .milliseconds(Int.random(in: 50...400, using: &self.random)))
         }
-        self.network.run(for: NetworkRun.heartbeat * self.scenario.bounds.deliveryHeartbeatCountMax)
-        self.checkDelivery(of: self.messages[first...])
+        // What has arrived everywhere needs no more time; what came too late is found out by when it came.
+        let published = self.messages[first...]
+        self.network.run(
+            until: { network in
+                published.allSatisfy { message in
+                    message.expected.allSatisfy { network.hosts[$0].program.arrivals[message.id] != nil }
+                }
+            }, within: NetworkRun.heartbeat * self.scenario.bounds.deliveryHeartbeatCountMax)
+        self.checkDelivery(of: published)
     }
 
     static let heartbeat = GossipsubParameters().heartbeatInterval
@@ -247,28 +279,35 @@ struct NetworkRun {
 
     /// Puts values by some of these hosts, at the same time, and waits for all.
     private mutating func put(_ count: Int, by hosts: [Int]) {
-        var operations: [(writer: Int, value: Value, id: KadOperationID)] = []
+        var values: [Value] = []
         for _ in 0..<count {
             guard let writer = hosts.randomElement(using: &self.random) else { return }
             let number = self.putCount
             self.putCount += 1
-            let bytes = Array("value \(number) of host \(writer)".utf8)
-            let value = Value(number: number, key: Array("/\(NetworkMember.namespace)/\(number)".utf8), bytes: bytes)
-            let id = self.network.update(writer) { node, _, now in
+            let (key, bytes) = (Array("/\(NetworkMember.namespace)/\(number)".utf8), Array("value \(number) of host \(writer)".utf8))
+            values.append(Value(number: number, writer: writer, key: key, bytes: bytes))
+        }
+        self.put(values)
+    }
+
+    private mutating func put(_ values: [Value]) {
+        var operations: [(value: Value, id: KadOperationID)] = []
+        for value in values {
+            let id = self.network.update(value.writer) { node, _, now in
                 node.withKad(now: now) { $0.put(key: value.key, value: value.bytes, now: now) }
             }
-            if let id = id ?? nil { operations.append((writer, value, id)) }
+            if let id = id ?? nil { operations.append((value, id)) }
         }
-        self.wait(for: operations.map { ($0.writer, $0.id) })
-        for (writer, value, id) in operations {
-            let outcome = self.network.hosts[writer].program.results[id]?.outcome
+        self.wait(for: operations.map { ($0.value.writer, $0.id) })
+        for (value, id) in operations {
+            let outcome = self.network.hosts[value.writer].program.results[id]?.outcome
             if case .stored = outcome {
                 self.values.append(value)
-                self.report.valueCount += 1
             } else {
-                self.report.violations.append(.notStored(value: value.number, writer: writer, reason: Self.reason(outcome)))
+                self.report.violations.append(.notStored(value: value.number, writer: value.writer, reason: Self.reason(outcome)))
             }
         }
+        self.report.valueCount = self.values.count
     }
 
     /// Looks for every value that was put so far, by some of these hosts.

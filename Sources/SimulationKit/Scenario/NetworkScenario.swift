@@ -17,21 +17,39 @@ public struct NetworkScenario: Sendable {
     public var messageCount = 6
     /// Values that are put in each step, and by how many hosts each is looked for.
     public var valueCount = 3
-    public var readerCount = 4
+    public var readerCount = Self.readerCount
     /// k of the hash table: so many hosts keep each value. Kademlia's 20 is for networks where nobody knows a large part of the others;
     /// below 200 hosts it would have everyone connect to everyone.
     public var replicationCount: Int
+    /// In how many of its buckets a host that joins looks for others. With fewer than 200 hosts it would meet nearly all of them there,
+    /// and nothing would be left for meshes and lookups to do; with more, those of the far half and the next quarter are enough.
+    public var refreshedBucketCount: Int
+    /// Whether messages go from their publisher to all its peers, as gossipsub 1.1 has it, or to its mesh alone, which then has to bring
+    /// them to everybody. Unless it is set, every second seed leaves it to the meshes.
+    public var floodsOwnMessages: Bool
+    /// Only the hash table is tried: hosts join, put and find values, and nothing else happens.
+    public var isOfValuesOnly = false
     /// How long the cut lasts.
-    public var cutTime = Duration.seconds(15)
+    public var cutTime = Duration.seconds(10)
     /// How long a network may take to be one again.
     public var healingTime = Duration.seconds(60)
     /// For tests of the checks: hosts that pass no message on.
     public var silentHosts: Set<Int> = []
+    /// For tests of the checks: hosts that swallow the messages that reach them.
+    public var deafHosts: Set<Int> = []
     /// For tests of the checks: changes a node's configuration.
     public var configure: @Sendable (_ host: Int, inout Node.Configuration) -> Void = { _, _ in }
 
-    /// How long a network is left alone before its meshes are looked at.
-    static let settlingTime = Duration.seconds(8)
+    /// Hosts that look for each value, unless others are asked for.
+    public static let readerCount = 4
+
+    /// How long a network is left alone before its meshes are looked at: some heartbeats, each of which fills and prunes.
+    static let settlingTime = Duration.seconds(5)
+    /// Within so long all hosts have started. Of two that dial each other at the same moment both connections stay, so that a network that
+    /// starts at once has many of them.
+    static let startingTime = Duration.seconds(2)
+    /// From so many hosts on a network's hash table is as large networks have it.
+    static let largeHostCount = 200
     /// Hosts through which the others join.
     static let bootstrapCount = 3
     /// Connections beyond which a node closes the least used ones, and down to how many: what keeps a network of a thousand nodes from
@@ -45,7 +63,9 @@ public struct NetworkScenario: Sendable {
         self.hostCount = hostCount
         self.seed = seed
         self.faults = Self.faults(of: seed)
-        self.replicationCount = hostCount < 200 ? 8 : 20
+        self.floodsOwnMessages = seed.isMultiple(of: 2)
+        self.replicationCount = hostCount < Self.largeHostCount ? 8 : 20
+        self.refreshedBucketCount = hostCount < Self.largeHostCount ? 0 : 2
     }
 
     /// The network that a seed has: from quiet to stormy.

@@ -2,6 +2,8 @@
 public struct SimulationReport: Sendable {
     public let seed: UInt64
     public let hostCount: Int
+    /// See ``NetworkScenario/floodsOwnMessages``.
+    public let floodsOwnMessages: Bool
     public internal(set) var violations: [NetworkViolation] = []
     /// Of two runs of one seed it is the same.
     public internal(set) var digest = EventDigest()

@@ -1,0 +1,68 @@
+import Foundation
+import Testing
+
+@testable import CommandLineTool
+
+/// `chorale simulate network` as a process: each run has dictionaries in an order of its own, so what is the same in two runs follows
+/// from the seed.
+@Suite struct SimulateCommandTests {
+    private func run(_ words: String...) throws -> Transcript { try Tool(["simulate", "network", "--nodes", "6"] + words).run() }
+
+    private func runs(_ transcript: Transcript) throws -> [[String: Any]] {
+        try #require(transcript.json()["runs"] as? [[String: Any]])
+    }
+
+    @Test func `a network that holds is told with its figures, and replays to the byte in another process`() throws {
+        let text = try self.run("--seed", "3")
+        #expect(text.exitCode == 0, "\(text.errors)")
+        let lines = text.outputLines
+        #expect(lines.first?.contains("6 nodes, seed 3") == true, "\(text.output)")
+        for name in ["messages", "delivered after", "mesh peers", "hops to a value", "time", "digest"] {
+            #expect(lines.contains { $0.contains(name) }, "\(text.output)")
+        }
+        #expect(lines.contains { $0.contains("checks") && $0.contains("everything held") }, "\(text.output)")
+
+        let json = try self.run("--seed", "3", "--json")
+        #expect(json.exitCode == 0, "\(json.errors)")
+        let only = try #require(try self.runs(json).first)
+        #expect(only["seed"] as? Int == 3 && (only["violations"] as? [String])?.isEmpty == true)
+        #expect((only["messages"] as? Int ?? 0) > 0 && (only["values"] as? Int ?? 0) > 0)
+        let digest = try #require(only["digest"] as? String)
+        #expect(digest.count == 16 && lines.contains { $0.contains("digest") && $0.contains(digest) }, "\(text.output)")
+    }
+
+    @Test func `networks that run at the same time come to the same as one after the other, in the order of their seeds`() throws {
+        func outcome(jobs: String) throws -> [String] {
+            let transcript = try self.run("--seed", "20", "--seeds", "3", "--jobs", jobs, "--json")
+            #expect(transcript.exitCode == 0, "\(transcript.errors)")
+            return try self.runs(transcript).map { run in
+                "\(run["seed"] as? Int ?? 0) \(run["digest"] as? String ?? "") \(run["flood_publishing"] as? Bool == true)"
+            }
+        }
+        let serial = try outcome(jobs: "1")
+        #expect(serial.map { $0.prefix(2) } == ["20", "21", "22"])
+        // Every second seed leaves delivery to the meshes.
+        #expect(serial.map { $0.hasSuffix("true") } == [true, false, true], "\(serial)")
+        #expect(try outcome(jobs: "3") == serial)
+    }
+
+    @Test func `what does not hold is told with its seed and the command that replays it, and the exit code is 1`() throws {
+        let run = try self.run("--seed", "8", "--seeds", "2", "--heartbeats", "0", "--json")
+        #expect(run.exitCode == 1)
+        #expect(try run.json()["passed"] as? Bool == false)
+        for (seed, found) in zip([8, 9], try self.runs(run)) {
+            #expect(found["seed"] as? Int == seed && (found["violations"] as? [String])?.isEmpty == false)
+            #expect(run.errors.contains("seed \(seed): message "), "\(run.errors)")
+            #expect(run.errors.contains("replay: chorale simulate network --nodes 6 --seed \(seed) --heartbeats 0\n"), "\(run.errors)")
+        }
+        #expect(run.errors.contains("2 networks"), "\(run.errors)")
+    }
+
+    @Test func `nodes, seeds and bounds that cannot be are refused`() throws {
+        for words in [["--nodes", "1"], ["--seeds", "0"], ["--jobs", "0"], ["--readers", "0"], ["--hops", "-1"], ["--seed", "x"]] {
+            #expect(throws: CommandError.self) {
+                try CommandLineParser(root: CommandLineTool.root).parse(["simulate", "network"] + words)
+            }
+        }
+    }
+}
