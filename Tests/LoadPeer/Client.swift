@@ -24,10 +24,10 @@ struct Client: Sendable {
 
     private static func identity() throws -> PeerIdentity { PeerIdentity(try Ed25519.SecretKey.generate()) }
 
-    private func node(_ identity: PeerIdentity, on executor: NodeExecutor = NodeExecutor()) throws -> PosixNode {
-        var limits = SwarmLimits()
-        limits.connection.idleTimeout = nil
-        return try PosixNode(identity, limits: limits, executor: executor)
+    private func node(
+        _ identity: PeerIdentity, isWhole: Bool = false, on executor: NodeExecutor = NodeExecutor()
+    ) throws -> PosixNode {
+        try PosixNode(identity, configuration: LoadPeer.configuration(isWhole: isWhole), executor: executor)
     }
 
     private func connect(_ node: PosixNode) async throws {
@@ -51,12 +51,14 @@ struct Client: Sendable {
     // MARK: Loads
 
     /// Each connection has a node of its own, since a node makes only one to a peer.
-    func hold(_ count: Int) async throws {
+    ///
+    /// Whole nodes are a peer each: what a node keeps of peers counts then for each connection.
+    func hold(_ count: Int, isWhole: Bool) async throws {
         let executor = NodeExecutor()
-        let identityCount = (count + Self.connectionCountOfIdentity - 1) / Self.connectionCountOfIdentity
+        let identityCount = isWhole ? count : (count + Self.connectionCountOfIdentity - 1) / Self.connectionCountOfIdentity
         let identities = try (0..<identityCount).map { _ in try Self.identity() }
         // Numbers of one task follow at distances that spread over the identities.
-        let nodes = try (0..<count).map { try self.node(identities[$0 % identityCount], on: executor) }
+        let nodes = try (0..<count).map { try self.node(identities[$0 % identityCount], isWhole: isWhole, on: executor) }
         LoadPeer.say("ready")
         LoadPeer.waitForWord()
         try await self.spread(count) { _, number in try await self.connect(nodes[number]) }

@@ -11,12 +11,14 @@ import Darwin
 
 /// One end of the load tests. Tests/Load/run.py runs two of them, tells them when to go on, and looks at both from outside.
 ///
-///     LoadPeer serve                       listens on loopback, and serves until its standard input ends
-///     LoadPeer hold ADDRESS COUNT          as many connections, held
+///     LoadPeer serve [whole]               listens on loopback, and serves until its standard input ends
+///     LoadPeer hold ADDRESS COUNT [whole]  as many connections, held
 ///     LoadPeer churn ADDRESS COUNT         as many connections, each made, used and closed
 ///     LoadPeer stream ADDRESS COUNT BYTES PAUSED-COUNT PAUSED-AT PAUSE-MILLISECONDS
 ///                                          one connection and as many streams at once, of so many bytes each; the readers of some stand
 ///                                          still for a while at one of their bytes
+///
+/// With `whole` its nodes speak everything that a node does, gossip and the hash table among it; else ping, identify and what is used here.
 ///
 /// What it says and hears is words, a line each. It waits for a line before each step, and the end of its input ends it.
 @main
@@ -24,11 +26,12 @@ struct LoadPeer {
     static func main() async throws {
         DescriptorLimit.raise()
         let arguments = Array(CommandLine.arguments.dropFirst())
-        let numbers = arguments.dropFirst(2).map { Int($0) ?? -1 }
+        let isWhole = arguments.last == "whole"
+        let numbers = arguments.dropFirst(2).filter { $0 != "whole" }.map { Int($0) ?? -1 }
         guard let command = arguments.first, numbers.allSatisfy({ $0 >= 0 }) else { Self.stop() }
-        switch (command, arguments.count) {
-        case ("serve", 1): try await Server.run()
-        case ("hold", 3): try await Client(arguments[1]).hold(numbers[0])
+        switch (command, arguments.count - (isWhole ? 1 : 0)) {
+        case ("serve", 1): try await Server.run(isWhole: isWhole)
+        case ("hold", 3): try await Client(arguments[1]).hold(numbers[0], isWhole: isWhole)
         case ("churn", 3): try await Client(arguments[1]).churn(numbers[0])
         case ("stream", 7):
             let pause = Pause(at: numbers[3], milliseconds: numbers[4])
@@ -38,9 +41,17 @@ struct LoadPeer {
     }
 
     private static func stop() -> Never {
-        Self.say("usage: LoadPeer serve | hold ADDRESS COUNT | churn ADDRESS COUNT")
+        Self.say("usage: LoadPeer serve [whole] | hold ADDRESS COUNT [whole] | churn ADDRESS COUNT")
         Self.say("       | stream ADDRESS COUNT BYTES PAUSED-COUNT PAUSED-AT PAUSE-MILLISECONDS")
         exit(64)
+    }
+
+    /// A node's configuration, with connections that stay.
+    static func configuration(isWhole: Bool) -> Node.Configuration {
+        let name = "chorale-load/1.0"
+        var configuration = isWhole ? Node.Configuration(agentVersion: name) : Node.Configuration.bare(agentVersion: name)
+        configuration.limits.connection.idleTimeout = nil
+        return configuration
     }
 
     /// A line for whoever watches, at once.

@@ -8,12 +8,12 @@ enum Server {
     /// Load bytes read on all streams.
     private static let readByteCount = Atomic<Int>(0)
 
-    static func run() async throws {
-        var limits = SwarmLimits()
+    static func run(isWhole: Bool) async throws {
+        var configuration = LoadPeer.configuration(isWhole: isWhole)
         // All clients of these tests come from one address, and what counts is held until they go.
-        limits.inboundCountFromAddressMax = limits.connectionCountMax
-        limits.connection.idleTimeout = nil
-        let node = try PosixNode(PeerIdentity(Ed25519.SecretKey.generate()), limits: limits)
+        configuration.limits.inboundCountFromAddressMax = configuration.limits.connectionCountMax
+        let node = try PosixNode(PeerIdentity(Ed25519.SecretKey.generate()), configuration: configuration)
+        if isWhole { _ = try await node.subscribe(to: "load") }
         await node.serve("/echo/1.0.0") { stream in await Self.echo(stream) }
         await node.serve(LoadStream.protocolID) { stream in await Self.sink(stream) }
         let addresses = try await node.listen(on: Multiaddr(text: "/ip4/127.0.0.1/tcp/0"))
