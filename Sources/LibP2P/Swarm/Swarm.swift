@@ -136,9 +136,15 @@ extension Swarm {
     /// Streams of all connections, of either side.
     public var streamCount: Int { self.streams.count }
 
-    /// Bytes held by connections, streams and machines, to be counted against the node's budget.
+    /// Bytes held by connections, streams, machines and what is known of peers, to be counted against the node's budget.
     public var heldByteCount: Int {
-        self.machines.reduce(self.linkByteCount + self.pendingWriteByteCount) { $0 + $1.heldByteCount }
+        let peers = self.peers.values.reduce(self.addressBook.heldByteCount) { $0 + $1.heldByteCount }
+        return self.machines.reduce(self.linkByteCount + self.pendingWriteByteCount + peers) { $0 + $1.heldByteCount }
+    }
+
+    /// ``counters`` with what the sessions of connections that stand have seen.
+    public var totalCounters: SwarmCounters {
+        self.links.values.reduce(into: self.counters) { if $1.value.closing == nil { $0.count($1) } }
     }
 
     /// Bytes held by the connections with one peer.
