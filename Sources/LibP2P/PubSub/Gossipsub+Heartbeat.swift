@@ -4,12 +4,13 @@ extension Gossipsub {
         self.heartbeatCount += 1
         self.decay(now: now)
         self.chargeBrokenPromises(now: now)
-        self.exchangeDialCount = 0
+        self.exchangeAddressCount = 0
         let backoffEnd = now - self.backoffSlack
         for number in self.peers.keys.sorted() {
             self.peers[number]?.window = GossipsubPeer.Window()
             self.peers[number]?.standing.forgetBackoffs(before: backoffEnd)
             self.reopenStream(to: number)
+            self.serveFloodPeer(number)
         }
         if self.heartbeatCount % self.parameters.directDialHeartbeatCount == 1 || self.parameters.directDialHeartbeatCount == 1 {
             self.dialDirectPeers()
@@ -143,9 +144,14 @@ extension Gossipsub {
             self.events.append(.verdictMissed(id))
         }
         let oldest = self.heartbeatCount - Self.doNotWantHeartbeatCount
+        var returned: [(byteCount: Int, household: [UInt8])] = []
         self.peers.changeValues { peer in
-            if !peer.unwanted.isEmpty { peer.unwanted = peer.unwanted.filter { $0.value > oldest } }
+            guard !peer.unwanted.isEmpty else { return }
+            let before = peer.unwantedByteCount
+            peer.unwanted = peer.unwanted.filter { $0.value > oldest }
+            returned.append((before - peer.unwantedByteCount, peer.household))
         }
+        for (byteCount, household) in returned { self.unwantedShares.giveBack(byteCount, of: household) }
         if self.remembered.contains(where: { $0.value.until <= now }) { self.remembered = self.remembered.filter { $0.value.until > now } }
     }
 }
