@@ -1,5 +1,6 @@
 import Bitcoin
 import CryptoPrimitives
+import Foundation
 import MuSig2
 import Secp256k1
 import Signing
@@ -100,6 +101,44 @@ import Testing
         }
         #expect(simulation.accusationsOfHonest() == [], "replay: \(replay)")
         #expect(simulation.violations == [], "replay: \(replay)")
+    }
+
+    /// Judged for each input by itself, a thousand of them took 90 s.
+    @Test func `partial signatures that are all bad cost no more than a few judgements, however many they are`() throws {
+        let simulation = try ExchangeSimulation(.allOfThree, seed: 9, inputs: 300)
+        let (signer, culprit) = (simulation.signers[0], simulation.signers[1])
+        self.corrupt(culprit, .invalidPartialSignatures, in: simulation)
+        try simulation.run(until: {
+            signer.process?.pending.isEmpty == true
+                && simulation.signers.allSatisfy {
+                    signer.replica.files[ExchangePath.partialSignatures(attempt: 1, $0.publicKey).description] != nil
+                }
+        })
+        let process = try #require(signer.process)
+        for (path, bytes) in signer.replica.files { process.machine.observe(ExchangeFile(path: path, bytes: bytes), now: simulation.now) }
+        var actions: [ExchangeAction] = []
+        let work = Self.work { actions = process.machine.step(now: simulation.now, key: signer.key, identity: signer.identity) }
+        let proofs = actions.compactMap { action -> [UInt8]? in
+            if case .write(.evidence(culprit.publicKey), let bytes) = action { bytes } else { nil }
+        }
+        #expect(proofs.count == 1)
+        let evidence = try Evidence(parsing: try #require(proofs.first))
+        var verdict: Evidence.Verdict?
+        let judgement = Self.work { verdict = evidence.verdict() }
+        guard case .proved(culprit.publicKey, .invalidPartialSignature)? = verdict else { throw SigningError.closed }
+        #expect(work < judgement * 30, "\(work) and \(judgement)")
+    }
+
+    /// The processor's time that this thread takes for it, whatever else the machine does.
+    private static func work(_ body: () -> Void) -> Duration {
+        func time() -> Duration {
+            var time = timespec()
+            clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+            return .seconds(Int64(time.tv_sec)) + .nanoseconds(Int64(time.tv_nsec))
+        }
+        let start = time()
+        body()
+        return time() - start
     }
 
     @Test(arguments: [Misdeed.tooFewNonces, .tooFewPartialSignatures, .signaturesForOtherNonces])

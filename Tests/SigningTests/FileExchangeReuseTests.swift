@@ -1,8 +1,9 @@
 import Bitcoin
 import CryptoPrimitives
 import Secp256k1
-import Signing
 import Testing
+
+@testable import Signing
 
 /// The clone alarm: one nonce under two transcripts.
 @Suite struct FileExchangeReuseTests {
@@ -87,6 +88,25 @@ import Testing
         for case .say(.excluded(let signer, let reason)) in others { Issue.record("\(signer): \(reason)") }
         let words = ExchangeError.nonceReused(cloned.publicKey).description
         #expect(words.contains("\(cloned.publicKey)") && words.contains("move the funds"))
+    }
+
+    /// With a thousand inputs, reading the nonces of all signers again takes a second; one signer could make every file cost that.
+    @Test func `what follows the first sign of reuse is judged without reading all nonces again`() throws {
+        let scene = try Scene(seed: 8)
+        let (cloned, witness) = (scene.signers[0], scene.signers[1])
+        let process = try #require(witness.process)
+        let request = scene.simulation.request.digest
+        func countTranscripts() -> Int { process.machine.attempts[1]?.transcripts.madeCount ?? 0 }
+        let strange = (1...3).map { number in
+            cloned.says(.partialSignatures(transcript: SHA256.hash([UInt8(number)]), [[], []]), request, attempt: 1)
+        }
+        _ = try scene.actions(of: witness, seeing: [try #require(scene.partials[cloned.publicKey])] + strange)
+        #expect(countTranscripts() == 1)
+        // Nonces that were there are no news, and new ones make one transcript more.
+        _ = try scene.actions(of: witness, seeing: Array(scene.nonces.values) + strange)
+        #expect(countTranscripts() == 1)
+        _ = try scene.actions(of: witness, seeing: [try scene.otherNonces()])
+        #expect(countTranscripts() == 2)
     }
 
     @Test func `signatures for nonces that nobody knows are a notice to their own signer and nothing to others`() throws {

@@ -153,7 +153,7 @@ final class ExchangeSimulation {
             TransactionOutput(amount: 10_000 + UInt64($0), scriptPubKey: $0 < inputs ? policy.scriptPubKey : foreign)
         }
         let spent = (0..<inputs + foreignInputs).map {
-            TransactionInput(previousOutput: OutPoint(txid: Txid(SHA256.hash([UInt8($0)])), index: UInt32($0)))
+            TransactionInput(previousOutput: OutPoint(txid: Txid(SHA256.hash([UInt8($0 & 0xff), UInt8($0 >> 8)])), index: UInt32($0)))
         }
         let transaction = Transaction(inputs: spent, outputs: [TransactionOutput(amount: 9_000, scriptPubKey: policy.scriptPubKey)])
         self.request = try SigningRequest(transaction: transaction, prevouts: coins, policyDigest: policy.digest)

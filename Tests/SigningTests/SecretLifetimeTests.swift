@@ -91,6 +91,35 @@ private var usedSlots: Int {
         }
     }
 
+    @Test func `nonces of an attempt that failed go at once, not with the next attempt`() async {
+        await #expect(processExitsWith: .success) {
+            for isMalformed in [true, false] {
+                let simulation = try ExchangeSimulation(.allOfThree, seed: 10)
+                let (signer, other) = (simulation.signers[0], simulation.signers[1])
+                let baseline = try usedSlots
+                func statement(_ body: Statement.Body) -> Statement { other.says(body, simulation.request.digest, attempt: 1) }
+                let set = statement(.set(simulation.policy.members))
+                // Nonces that are none are proof; too few of them prove nothing.
+                let items = isMalformed ? Array(repeating: [2] + Array(repeating: UInt8(0xff), count: 65), count: 2) : []
+                let nonces = statement(.nonces(NonceName(known: Array(repeating: 3, count: 16), counter: 1), items))
+                try simulation.start(signer)
+                let process = try #require(signer.process)
+                func see(_ path: ExchangePath, _ statement: Statement) throws {
+                    process.machine.observe(
+                        ExchangeFile(path: path.description, bytes: try simulation.psbt(statement)), now: simulation.now)
+                }
+                try see(.set(attempt: 1), set)
+                for case .create(let path, _) in process.machine.step(now: .zero, key: signer.key, identity: signer.identity) {
+                    process.machine.created(path, true)
+                }
+                #expect(try usedSlots == baseline + 2)
+                try see(.nonces(attempt: 1, other.publicKey), nonces)
+                _ = process.machine.step(now: .milliseconds(1), key: signer.key, identity: signer.identity)
+                #expect(try usedSlots == baseline, "malformed: \(isMalformed)")
+            }
+        }
+    }
+
     @Test func `a manager's nonces are wiped by close, closeAll, expiry and its end`() async {
         await #expect(processExitsWith: .success) {
             let signers = try Signer.make(2)

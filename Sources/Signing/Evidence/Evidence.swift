@@ -64,9 +64,7 @@ public struct Evidence: Hashable, Sendable {
     /// Judges the statements. Each was verified when it was read, so that what remains is what they mean together.
     public func verdict() -> Verdict {
         let plan: SigningPlan
-        do { plan = try SigningPlan(request: self.request, signers: self.signers, paths: self.paths) } catch {
-            return .nothingProved("the set cannot sign this request: \(error)")
-        }
+        do { plan = try self.plan() } catch { return .nothingProved("the set cannot sign this request: \(error)") }
         let own = self.statements.filter { $0.request == plan.requestDigest && self.signers.contains($0.sender) }
         guard !own.isEmpty else { return .nothingProved("no statement of a signer is about this request") }
         // What was signed for another attempt proves nothing about the one that is named here, which only the statements sign. The
@@ -74,8 +72,21 @@ public struct Evidence: Hashable, Sendable {
         let ofAttempt = own.filter { $0.attempt == self.attempt || $0.isApproval }
         return Self.conflict(of: ofAttempt, with: own) ?? Self.malformed(in: ofAttempt)
             ?? Self.conflictingBegins(in: ofAttempt)
-            ?? Self.badPartialSignature(in: ofAttempt, attempt: self.attempt, plan: plan)
+            ?? Self.badPartialSignatures(in: ofAttempt, attempt: self.attempt, plan: plan, countMax: 1).first
             ?? .nothingProved("the statements do not contradict each other or the mathematics")
+    }
+
+    /// All signers of whom a partial signature does not verify, where `verdict` names one. The nonces are each signer's only ones and
+    /// well formed; so what holds of a signer here holds of the evidence with the partial signatures of that signer alone.
+    func signersOfBadPartialSignatures() -> Set<PublicKey> {
+        guard let plan = try? self.plan() else { return [] }
+        let own = self.statements.filter { $0.request == plan.requestDigest && ($0.attempt == self.attempt || $0.isApproval) }
+        let verdicts = Self.badPartialSignatures(in: own, attempt: self.attempt, plan: plan, countMax: .max)
+        return Set(verdicts.compactMap { if case .proved(let signer, _) = $0 { signer } else { nil } })
+    }
+
+    private func plan() throws(SigningError) -> SigningPlan {
+        try SigningPlan(request: self.request, signers: self.signers, paths: self.paths)
     }
 
     /// Two nonce sets of one name, one of them of this attempt. A name belongs to one attempt only, so any other one conflicts.
@@ -128,13 +139,16 @@ public struct Evidence: Hashable, Sendable {
         return nil
     }
 
-    private static func badPartialSignature(in statements: [Statement], attempt: UInt32, plan: SigningPlan) -> Verdict? {
+    /// Partial signatures that do not verify, the first of each statement, in as many statements as are asked for.
+    private static func badPartialSignatures(
+        in statements: [Statement], attempt: UInt32, plan: SigningPlan, countMax: Int
+    ) -> [Verdict] {
         var sets: [PublicKey: NonceSet] = [:]
         for statement in statements {
             if let set = try? statement.nonceSet() { sets[statement.sender] = set }
         }
         let ordered = plan.signers.compactMap { sets[$0] }
-        guard ordered.count == plan.signers.count, ordered.allSatisfy({ $0.nonces.count == plan.inputs.count }) else { return nil }
+        guard ordered.count == plan.signers.count, ordered.allSatisfy({ $0.nonces.count == plan.inputs.count }) else { return [] }
         let transcript = plan.transcript(attempt: attempt, nonceSets: ordered)
         // The first that needs them pays for them; with 1,000 inputs they cost as much as a statement's verification.
         lazy var contexts = plan.inputs.enumerated().map { place, input in
@@ -142,7 +156,8 @@ public struct Evidence: Hashable, Sendable {
         }
         // One content can be signed in many ways.
         var judged: [PublicKey: Set<Statement.Body>] = [:]
-        for statement in statements {
+        var verdicts: [Verdict] = []
+        for statement in statements where verdicts.count < countMax {
             // Who signed under another transcript saw other nonces; that is no fault of his.
             guard case .partialSignatures(transcript, _) = statement.body, let partials = try? statement.partialSignatures(),
                 let seat = plan.signers.firstIndex(of: statement.sender), partials.count == plan.inputs.count,
@@ -150,10 +165,12 @@ public struct Evidence: Hashable, Sendable {
             else { continue }
             for (place, input) in plan.inputs.enumerated() {
                 guard let context = contexts[place], let isValid = try? context.isValid(partials[place], of: seat) else { continue }
-                if !isValid { return .proved(signer: statement.sender, .invalidPartialSignature(input: input.index)) }
+                guard !isValid else { continue }
+                verdicts.append(.proved(signer: statement.sender, .invalidPartialSignature(input: input.index)))
+                break
             }
         }
-        return nil
+        return verdicts
     }
 }
 

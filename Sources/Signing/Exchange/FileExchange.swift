@@ -115,7 +115,7 @@ public struct FileExchange: ~Copyable {
         }
         var set: SetFile?
         /// Different statements of each signer in the order in which they came; an honest one makes one of each kind.
-        var nonces: [PublicKey: [Statement]] = [:]
+        var nonces: [PublicKey: [ReceivedNonces]] = [:]
         private(set) var partials: [PublicKey: [Statement]] = [:]
         /// Who gave more than one statement of partial signatures: perhaps under several transcripts. No honest process does.
         private(set) var repeaters: Set<PublicKey> = []
@@ -125,11 +125,30 @@ public struct FileExchange: ~Copyable {
             if self.partials[statement.sender]?.count != 1 { self.repeaters.insert(statement.sender) }
         }
 
+        /// What was worked out of them.
+        let transcripts = KnownTranscripts()
+
         /// Keeps nothing but the set.
         mutating func forgetContributions() { self = AttemptFiles(set: self.set) }
 
         /// Most different statements of one kind that are kept of one signer in one attempt.
         static let statementCountMax = 4
+    }
+
+    /// Signed nonces that the folder gave. Whether each is a pair of points is found out when it is first asked, and once.
+    final class ReceivedNonces {
+        let statement: Statement
+        private var reading: Result<NonceSet?, SigningError>?
+
+        init(_ statement: Statement) { self.statement = statement }
+
+        /// - Throws: as `Statement.nonceSet()`.
+        func nonceSet() throws(SigningError) -> NonceSet? {
+            if let reading { return try reading.get() }
+            let reading = Result { () throws(SigningError) in try self.statement.nonceSet() }
+            self.reading = reading
+            return try reading.get()
+        }
     }
 
     /// The attempt that this process takes part in or watches.
@@ -158,7 +177,7 @@ public struct FileExchange: ~Copyable {
         /// How many of the nonce statements that the folder gave of a signer were looked at: each is, once.
         var takenNonceCounts: [PublicKey: Int] = [:]
         /// Set once this attempt can lead nowhere.
-        var failure: String?
+        private(set) var failure: String?
         /// Not before this does the next attempt begin.
         var nextAttemptAt: Duration = .zero
         /// How many contributions were awaited when that last changed, and when it did.
@@ -171,6 +190,13 @@ public struct FileExchange: ~Copyable {
             self.session = SigningSession(plan: plan, attempt: number)
             self.role = role
             self.progressedAt = now
+        }
+
+        /// Nothing comes of this attempt any more. Nonces that have not signed go at once: the next attempt may be long in coming.
+        func fail(_ reason: String) {
+            self.failure = reason
+            guard case .signing = self.role else { return }
+            self.session.close()
         }
     }
 

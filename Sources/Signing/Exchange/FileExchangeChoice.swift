@@ -95,7 +95,7 @@ extension FileExchange {
         current.progressedAt = now
         for signer in awaited { self.doubt(signer) }
         guard let other = self.preferredSet(now: now), other != current.plan.signers else { return false }
-        current.failure = "signers who are here gave nothing"
+        current.fail("signers who are here gave nothing")
         return true
     }
 

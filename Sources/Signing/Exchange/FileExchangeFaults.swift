@@ -8,7 +8,32 @@ extension FileExchange {
     mutating func blame(_ signer: PublicKey, _ problem: String, _ current: CurrentAttempt, statements: [Statement]) {
         let evidence = Evidence(plan: current.plan, attempt: current.number, statements: statements)
         guard self.accuse(signer, problem, evidence) else { return self.distrust(signer, problem, current) }
-        current.failure = "signer \(signer): \(problem)"
+        current.fail("signer \(signer): \(problem)")
+    }
+
+    /// The signatures do not add up. Looks for the partial signatures that do not verify, and holds them against each of their signers
+    /// once, however many inputs they spoil: one judgement of all that was signed tells against whom the proof is good.
+    mutating func blameForBadPartialSignatures(_ current: CurrentAttempt) {
+        var suspects: [(signer: PublicKey, problem: String, partials: Statement)] = []
+        var met: Set<PublicKey> = []
+        for (input, signer) in current.session.inquiry?.faultsOneByOne() ?? [] where met.insert(signer).inserted {
+            guard let partials = current.usedPartials[signer] else { continue }
+            suspects.append((signer, "its partial signature for input \(input) does not verify", partials))
+        }
+        guard !suspects.isEmpty else { return }
+        let nonces = current.plan.signers.compactMap { current.usedNonces[$0] }
+        func evidence(_ partials: [Statement]) -> Evidence {
+            Evidence(plan: current.plan, attempt: current.number, statements: nonces + partials)
+        }
+        let culprits = evidence(suspects.map(\.partials)).signersOfBadPartialSignatures()
+        for (signer, problem, partials) in suspects {
+            guard signer != self.signer, culprits.contains(signer) else {
+                self.distrust(signer, problem, current)
+                continue
+            }
+            self.faults.append(Fault(signer: signer, problem: problem, proof: .found(evidence([partials]))))
+            current.fail("signer \(signer): \(problem)")
+        }
     }
 
     /// Whether the evidence convinces. What it does not convince others of is held against nobody.
@@ -21,7 +46,7 @@ extension FileExchange {
     /// The attempt is spoilt, and nothing is proved: the signer may be at fault, or the folder, or whoever gave it other files.
     mutating func distrust(_ signer: PublicKey, _ problem: String, _ current: CurrentAttempt) {
         guard current.failure == nil else { return }
-        current.failure = "signer \(signer): \(problem)"
+        current.fail("signer \(signer): \(problem)")
         self.doubt(signer)
         self.notices.append(.doubted(signer, reason: problem))
         // Where others can sign they begin at once; the same set again, not faster than a beat.
@@ -63,7 +88,7 @@ extension FileExchange {
             }
             actions.append(.say(.excluded(fault.signer, reason: fault.problem)))
             if let current, current.failure == nil, current.plan.signers.contains(fault.signer) {
-                current.failure = "its set names signer \(fault.signer), whose fault was found"
+                current.fail("its set names signer \(fault.signer), whose fault was found")
             }
         }
         return actions

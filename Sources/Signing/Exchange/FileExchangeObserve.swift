@@ -112,15 +112,16 @@ extension FileExchange {
         guard case .nonces(let name, let items) = statement.body else { return self.ignore(file, "its name and its content disagree") }
         if signer == self.signer { self.noteOwnNonces(statement, name) }
         let standing = self.attempts[attempt]?.nonces[signer] ?? []
-        guard !standing.contains(statement) else { return }
+        guard !standing.contains(where: { $0.statement == statement }) else { return }
         guard standing.count < AttemptFiles.statementCountMax else { return self.ignore(file, "its sender changed it too often") }
-        for other in standing {
+        for other in standing.map(\.statement) {
             guard case .nonces(name, let others) = other.body, items != others else { continue }
             self.contradictions.append((other, statement))
         }
-        // Who changes its nonces within one attempt makes the others sign for different ones. No honest process does.
+        // Who changes its nonces within one attempt makes the others sign for different ones. An honest signer does
+        // so at most when it was started again before its first nonces reached its own copy of the folder.
         if !standing.isEmpty { self.doubt(signer, by: 2) }
-        self.attempts[attempt, default: AttemptFiles()].nonces[signer, default: []].append(statement)
+        self.attempts[attempt, default: AttemptFiles()].nonces[signer, default: []].append(ReceivedNonces(statement))
         self.judgeReuse(in: attempt)
     }
 
@@ -134,7 +135,7 @@ extension FileExchange {
         guard !standing.contains(statement) else { return }
         guard standing.count < AttemptFiles.statementCountMax else { return self.ignore(file, "its sender changed it too often") }
         self.attempts[attempt, default: AttemptFiles()].addPartials(statement)
-        self.judgeReuse(in: attempt)
+        self.judgeReuse(in: attempt, by: signer)
     }
 
     private mutating func observeFinal(_ file: ExchangeFile) {

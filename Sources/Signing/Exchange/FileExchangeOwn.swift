@@ -22,8 +22,7 @@ extension FileExchange {
             self.nextBeatAt = .zero
         }
         guard let current, current.role == .signing(isPublished: true) || current.role == .signing(isPublished: false) else { return }
-        current.session.close()
-        current.failure = "the clocks of this machine jumped, so its nonces were thrown away"
+        current.fail("the clocks of this machine jumped, so its nonces were thrown away")
     }
 
     /// Our key says that its process is here. That may be a process that this one follows, an old file that came late or that somebody

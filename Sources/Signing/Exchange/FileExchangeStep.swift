@@ -61,8 +61,7 @@ extension FileExchange {
                 current.role = .signing(isPublished: true)
             } else {
                 // Garbage, or another process with our key: what `observe` finds in the file tells.
-                current.session.close()
-                current.failure = "something stands already where this signer's nonces belong"
+                current.fail("something stands already where this signer's nonces belong")
                 current.nextAttemptAt = self.lastStepAt + self.configuration.beat
             }
         case .presence, .partialSignatures, .final, .evidence: break
@@ -161,7 +160,7 @@ extension FileExchange {
         }
         if let culprit = set.first(where: self.excluded.contains) { failure = "its set names signer \(culprit), whose fault was found" }
         let current = CurrentAttempt(number: number, plan: plan, role: role, now: now)
-        current.failure = failure
+        if let failure { current.fail(failure) }
         // Ours, and made after we began to make our own: another process with our key runs. Until the alarm is sure, attempts do not race.
         if areNoncesThere, failure != nil, self.nonceCounter > 0 { current.nextAttemptAt = now + self.configuration.beat }
         self.current = current
@@ -228,17 +227,18 @@ extension FileExchange {
         for signer in current.plan.signers where !(current.session.localSigners.contains(signer)) {
             let statements = files[signer] ?? []
             let takenCount = current.takenNonceCounts.updateValue(statements.count, forKey: signer) ?? 0
-            for statement in statements.dropFirst(takenCount) {
+            for nonces in statements.dropFirst(takenCount) {
                 do {
-                    guard let set = try statement.nonceSet() else { continue }
+                    // Once the attempt has failed, its session may be closed; what is no nonce is found all the same.
+                    guard let set = try nonces.nonceSet(), current.failure == nil else { continue }
                     switch try current.session.add(set, from: signer) {
-                    case .added, .replaced: current.usedNonces[signer] = statement
+                    case .added, .replaced: current.usedNonces[signer] = nonces.statement
                     case .repeated, .ignored, .waiting: break
                     }
                 } catch {
                     // Two contents under one name are judged from the statements themselves.
                     if case .conflictingNonces = error { continue }
-                    self.blame(signer, "\(error)", current, statements: [statement])
+                    self.blame(signer, "\(error)", current, statements: [nonces.statement])
                 }
             }
         }
@@ -268,9 +268,9 @@ extension FileExchange {
     /// Our decision from before this process, if the nonces in the folder are still those it rests on.
     private mutating func replay(_ current: CurrentAttempt) {
         guard let record = self.records[current.number] else { return }
-        do { try current.session.fixTranscript() } catch { return current.failure = "\(error)" }
+        do { try current.session.fixTranscript() } catch { return current.fail("\(error)") }
         guard current.session.transcriptDigest == record.transcript else {
-            return current.failure = "the nonces in the folder are not those that our recorded signatures rest on"
+            return current.fail("the nonces in the folder are not those that our recorded signatures rest on")
         }
         _ = try? current.session.add(record.shares, from: self.signer)
         current.ownPartials = record.partialSignatures.map(\.bytes.bytes)
@@ -287,7 +287,7 @@ extension FileExchange {
         current.usedPartials[self.signer] = statement
         guard self.attempts[current.number]?.partials[self.signer]?.contains(statement) != true else { return [] }
         self.attempts[current.number, default: AttemptFiles()].addPartials(statement)
-        self.judgeReuse(in: current.number)
+        self.judgeReuse(in: current.number, by: self.signer)
         // Replacing is harmless: the bytes are the same whenever they are written.
         return [.write(.partialSignatures(attempt: current.number, self.signer), Self.encoded(statement, current.plan))]
     }
@@ -313,13 +313,8 @@ extension FileExchange {
             // Replaced, whatever is there: a false file is none that anybody needs, and a true one has the same transaction.
             return [.write(.final, bytes)]
         } catch {
-            for (input, signer) in current.session.inquiry?.faultsOneByOne() ?? [] {
-                guard let partial = current.usedPartials[signer] else { continue }
-                self.blame(
-                    signer, "its partial signature for input \(input) does not verify", current,
-                    statements: current.plan.signers.compactMap { current.usedNonces[$0] } + [partial])
-            }
-            current.failure = current.failure ?? "\(error)"
+            self.blameForBadPartialSignatures(current)
+            if current.failure == nil { current.fail("\(error)") }
             return []
         }
     }
