@@ -29,7 +29,7 @@ import Testing
             wallClock: {
                 interruption.run()
                 return 0
-            })
+            }, clocks: WatchedClocks { (.zero, .zero) }, jumpCount: 0)
     }
 
     @Test func `a call that waited for the journal while its session was revoked signs nothing`() async throws {

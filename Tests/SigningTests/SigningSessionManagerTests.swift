@@ -102,6 +102,31 @@ private struct Machines: Sendable {
         await #expect(throws: SigningError.noSuchSession) { try await machines.us.tryFinalize(ids[0]) }
     }
 
+    @Test(arguments: [false, true])
+    func `clocks that go apart while the journal is asked end all sessions before a nonce is made or used`(signs: Bool) async throws {
+        let machines = try Machines(2)
+        let ids = try await machines.open(1)
+        let other = try await machines.open(2)
+        try await machines.exchangeNonces(other)
+        if signs { try await machines.exchangeNonces(ids) }
+        let leap = machines.leap
+        await machines.journals[0].interrupt { leap.seconds = 3_600 }
+        await #expect(throws: SigningError.clocksJumped) {
+            if signs {
+                _ = try await machines.us.sign(ids[0], with: machines.key.key)
+            } else {
+                _ = try await machines.us.generateNonces(ids[0], for: machines.key.key)
+            }
+        }
+        #expect(await machines.journals[0].burnCount == 0)
+        #expect(await machines.us.activeSessionCount == 0)
+        await #expect(throws: SigningError.noSuchSession) { try await machines.us.sign(other[0], with: machines.key.key) }
+        // It is told once; what begins now has nonces of a new name.
+        let (transaction, coins) = machines.transaction(3)
+        let id = try await machines.us.createSigningSession(transaction, coins: coins, requestID: SHA256.hash([3]))
+        _ = try await machines.us.generateNonces(id, for: machines.key.key)
+    }
+
     @Test func `two thousand sessions at once never touch each other, and all finish`() async throws {
         let machines = try Machines(2)
         let count = 2_000

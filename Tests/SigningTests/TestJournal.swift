@@ -13,12 +13,16 @@ actor TestJournal: SessionJournal {
     private(set) var stored: [BurnRecord] = []
     private(set) var burnCount = 0
     private var losesNextAnswer = false
+    private var interruption: (@Sendable () -> Void)?
 
     /// The next record is refused, as by a full disk.
     func refuseNext() async { await self.journal.prepare(.refuse) }
 
     /// The next record is durable, and the writer does not learn of it.
     func loseNextAnswer() { self.losesNextAnswer = true }
+
+    /// What happens while somebody waits for a decision that is looked up.
+    func interrupt(_ action: @escaping @Sendable () -> Void) { self.interruption = action }
 
     func burn(_ record: BurnRecord) async throws(JournalError) {
         self.burnCount += 1
@@ -31,7 +35,8 @@ actor TestJournal: SessionJournal {
     }
 
     func record(request: Bytes32, attempt: UInt32, signer: PublicKey) async throws(JournalError) -> BurnRecord? {
-        try await self.journal.record(request: request, attempt: attempt, signer: signer)
+        self.interruption?()
+        return try await self.journal.record(request: request, attempt: attempt, signer: signer)
     }
 
     func records(request: Bytes32) async throws(JournalError) -> [BurnRecord] { try await self.journal.records(request: request) }

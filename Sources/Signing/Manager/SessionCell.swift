@@ -11,18 +11,23 @@ actor SessionCell {
     private let journal: any SessionJournal
     private let names: NonceNames
     private let wallClock: @Sendable () -> UInt64
+    private let clocks: WatchedClocks
+    /// How often the clocks had gone apart when this session began: once more, and its nonces may lie in two memories.
+    private let jumpCount: Int
     /// Set from outside the isolation, where a call of this session may be under way.
     private nonisolated let isRevoked = Atomic(false)
 
     init(
         _ session: consuming SigningSession, plan: SigningPlan, journal: any SessionJournal, names: NonceNames,
-        wallClock: @escaping @Sendable () -> UInt64
+        wallClock: @escaping @Sendable () -> UInt64, clocks: WatchedClocks, jumpCount: Int
     ) {
         self.plan = plan
         self.session = session
         self.journal = journal
         self.names = names
         self.wallClock = wallClock
+        self.clocks = clocks
+        self.jumpCount = jumpCount
     }
 
     func generateNonces(for key: borrowing SecretKey) async throws(SigningError) -> NonceSet {
@@ -33,6 +38,7 @@ actor SessionCell {
         if let own = self.session.ownNonces(of: signer) { return own }
         try self.requireTimeLeft()
         guard !self.isRevoked.load(ordering: .acquiring) else { throw .closed }
+        try self.requireSteadyClocks()
         return try self.session.generateNonces(for: key, name: self.names.next())
     }
 
@@ -48,6 +54,7 @@ actor SessionCell {
         if let decided = try await self.decision(of: key.publicKey) { return try self.session.resume(decided) }
         try self.requireTimeLeft()
         guard !self.isRevoked.load(ordering: .acquiring) else { throw .closed }
+        try self.requireSteadyClocks()
         let record = try self.session.sign(with: key)
         do { try await self.journal.burn(record) } catch { throw .journal(error) }
         return try self.session.release(record)
@@ -79,6 +86,14 @@ actor SessionCell {
         do {
             return try await self.journal.record(request: self.plan.requestDigest, attempt: self.session.attempt, signer: signer)
         } catch { throw .journal(error) }
+    }
+
+    /// The last thing that is asked before nonces are made or used, with nothing to wait for in between.
+    private func requireSteadyClocks() throws(SigningError) {
+        guard self.clocks.countJumps() == self.jumpCount else {
+            self.session.close()
+            throw .clocksJumped
+        }
     }
 
     private func requireTimeLeft() throws(SigningError) {

@@ -41,7 +41,8 @@ public struct SigningSessionID: Hashable, Sendable, CustomStringConvertible {
 /// Signatures leave only after the journal has made the decision durable.
 ///
 /// When time of day and running time go apart, the machine may be a resumed snapshot, of which another copy runs somewhere: all
-/// sessions are closed before any nonce is used, and the call that noticed says `clocksJumped`.
+/// sessions are closed before any nonce is used, and the call that noticed says `clocksJumped`. The clocks are looked at in each call,
+/// and once more right before nonces are made or used.
 public actor SigningSessionManager<C: Clock> where C.Duration == Duration {
     /// Limits, with their defaults.
     public struct Limits: Sendable {
@@ -65,8 +66,9 @@ public actor SigningSessionManager<C: Clock> where C.Duration == Duration {
     private let names: NonceNames
 
     private var sessions: [SigningSessionID: Entry] = [:]
-    private var clocks = ClockGuard()
-    private let start: C.Instant
+    private let clocks: WatchedClocks
+    /// How often the clocks had gone apart when all sessions were ended for it the last time.
+    private var jumpCount = 0
     private var timer: Task<Void, Never>?
 
     private struct Entry {
@@ -88,7 +90,8 @@ public actor SigningSessionManager<C: Clock> where C.Duration == Duration {
         self.policy = policy
         self.journal = journal
         self.clock = clock
-        self.start = clock.now
+        let start = clock.now
+        self.clocks = WatchedClocks { (.seconds(Int64(clamping: wallClock())), start.duration(to: clock.now)) }
         self.limits = limits
         self.wallClock = wallClock
         self.random = random
@@ -123,7 +126,8 @@ public actor SigningSessionManager<C: Clock> where C.Duration == Duration {
         let plan = try SigningPlan(request: request, under: self.policy, set: signers)
         let id = SigningSessionID(bytes: self.random(16))
         let cell = SessionCell(
-            SigningSession(plan: plan, attempt: attempt), plan: plan, journal: self.journal, names: self.names, wallClock: self.wallClock)
+            SigningSession(plan: plan, attempt: attempt), plan: plan, journal: self.journal, names: self.names, wallClock: self.wallClock,
+            clocks: self.clocks, jumpCount: self.jumpCount)
         self.sessions[id] = Entry(cell: cell, lastTouched: self.clock.now)
         self.startTimer()
         return id
@@ -137,7 +141,8 @@ public actor SigningSessionManager<C: Clock> where C.Duration == Duration {
     /// - Throws: `attemptDecided` when the journal holds the signer's decision already, as after a restart: to send it again, add all
     ///   nonces of the attempt, our own old ones among them, and `sign`; otherwise begin the next attempt. `expired`.
     public func generateNonces(_ id: SigningSessionID, for key: borrowing SecretKey) async throws(SigningError) -> NonceSet {
-        try await self.touch(id).generateNonces(for: key)
+        let cell = try self.touch(id)
+        do { return try await cell.generateNonces(for: key) } catch { throw self.noting(error) }
     }
 
     /// Takes another signer's nonces, in any order.
@@ -155,7 +160,8 @@ public actor SigningSessionManager<C: Clock> where C.Duration == Duration {
     ///
     /// - Throws: `missingNonces`, `noOwnNonces`, `expired` for a request whose time is over and that was not decided before, `journal`.
     public func sign(_ id: SigningSessionID, with key: borrowing SecretKey) async throws(SigningError) -> SignatureShares {
-        try await self.touch(id).sign(with: key)
+        let cell = try self.touch(id)
+        do { return try await cell.sign(with: key) } catch { throw self.noting(error) }
     }
 
     /// Fixes the transcript without signing: for a process without a key that collects the shares and finishes.
@@ -221,10 +227,23 @@ public actor SigningSessionManager<C: Clock> where C.Duration == Duration {
     // MARK: Clocks
 
     private func lookAtClocks() throws(SigningError) {
-        let wall = Duration.seconds(Int64(clamping: self.wallClock()))
-        guard self.clocks.hasJumped(wall: wall, running: self.start.duration(to: self.clock.now)) else { return }
-        self.revokeAll()
+        guard self.endSessionsAfterJump() else { return }
         throw .clocksJumped
+    }
+
+    /// Ends all sessions if the clocks have gone apart since that was done last. Whether it was so.
+    private func endSessionsAfterJump() -> Bool {
+        let jumpCount = self.clocks.countJumps()
+        guard jumpCount != self.jumpCount else { return false }
+        self.jumpCount = jumpCount
+        self.revokeAll()
+        return true
+    }
+
+    /// What one session noticed ends them all.
+    private func noting(_ error: SigningError) -> SigningError {
+        if error == .clocksJumped { _ = self.endSessionsAfterJump() }
+        return error
     }
 
     // MARK: Idle expiry
