@@ -240,6 +240,30 @@ struct `A journal in a file` {
         #expect(try self.folder.names == ["journal"])
     }
 
+    /// Whoever made it may have been killed before the name was durable, and a power cut would take the file.
+    @Test func `is opened only where its name can be made to last, whoever made it`() async throws {
+        _ = try await self.write([try Sample.record(request: "a")])
+        let file = try OpenFile(openingOrCreating: self.path, permissions: .ownerOnly)
+        var journal = JournalFile(file, path: self.folder.file("gone") + "/journal", byteCount: 0)
+        var refusal: JournalError?
+        do throws(JournalError) { _ = try journal.load() } catch { refusal = error }
+        guard case .storage? = refusal else {
+            Issue.record("\(String(describing: refusal))")
+            return
+        }
+    }
+
+    @Test func `of more inputs than a record can hold is no record, and stops nobody`() throws {
+        let record = try Sample.record(request: "a", inputs: 1)
+        for (count, isRecord) in [(BurnRecord.inputCountMax, true), (BurnRecord.inputCountMax + 1, false)] {
+            let made = BurnRecord(
+                request: record.request, attempt: 1, signer: record.signer, transcript: record.transcript,
+                nonces: Array(repeating: record.nonces[0], count: count),
+                partialSignatures: Array(repeating: record.partialSignatures[0], count: count))
+            #expect((made != nil) == isRecord, "\(count) inputs")
+        }
+    }
+
     @Test func `that is full refuses decisions, says what to do, and still forgets`() throws {
         let file = try OpenFile(openingOrCreating: self.path, permissions: .ownerOnly)
         // Of all that stands before, nothing but its length matters here.

@@ -41,6 +41,10 @@ enum Folder {
         let (descriptor, code) = restarting { Int(open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) }
         guard descriptor >= 0 else { throw .system(path: folder, action: .open, code: code) }
         defer { _ = close(Int32(descriptor)) }
+        #if canImport(Darwin)
+        // As for files: fsync on Apple systems leaves it in the drive's cache. File systems that know no such request are asked for less.
+        if restarting({ Int(fcntl(Int32(descriptor), F_FULLFSYNC)) }).0 == 0 { return }
+        #endif
         let (result, syncCode) = restarting { Int(fsync(Int32(descriptor))) }
         // Some file systems cannot do this for folders; then a name is as durable as they make it by themselves.
         guard result == 0 || syncCode == EINVAL || syncCode == ENOTSUP else {

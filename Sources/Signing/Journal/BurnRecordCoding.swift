@@ -10,9 +10,6 @@ extension BurnRecord {
     /// Version of the encoding that this code writes and reads.
     fileprivate static let version: UInt8 = 1
 
-    /// Most inputs in a record: far above the limit of any request, and what two bytes count.
-    package static let inputCountMax = Int(UInt16.max)
-
     package func encoded() -> [UInt8] {
         precondition(self.nonces.count <= Self.inputCountMax, "a request's limit on inputs is below this one")
         var writer = ByteWriter()

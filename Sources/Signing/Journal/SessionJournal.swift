@@ -78,12 +78,16 @@ public struct BurnRecord: Hashable, Sendable {
     /// What the signer sends: the partial signatures with the transcript that they rest on.
     public var shares: SignatureShares { SignatureShares(transcript: self.transcript, partialSignatures: self.partialSignatures) }
 
-    /// Takes a record's parts, as a journal read them; `nil` unless each signed input has one nonce and one partial signature.
+    /// Most inputs in a record: far above the limit of any request, and what two bytes count.
+    public static let inputCountMax = Int(UInt16.max)
+
+    /// Takes a record's parts, as a journal read them; `nil` unless each signed input has one nonce and one partial signature, and there
+    /// are no more inputs than a record can hold.
     public init?(
         request: Bytes32, attempt: UInt32, signer: PublicKey, transcript: Bytes32, nonces: [PublicNonce],
         partialSignatures: [PartialSignature]
     ) {
-        guard nonces.count == partialSignatures.count else { return nil }
+        guard nonces.count == partialSignatures.count, nonces.count <= Self.inputCountMax else { return nil }
         self.init(
             request: request, attempt: attempt, signer: signer, transcript: transcript,
             contributions: Array(zip(nonces, partialSignatures)))
