@@ -183,6 +183,34 @@ struct OfficialMuSig2PSBTTests {
         #expect(throws: SigningError.self) { _ = try paper.subject() }
     }
 
+    /// Each would cost the aggregation of up to a thousand keys, and the order of a dictionary would decide which one is complained of.
+    @Test func `groups with the signer's key that are not the coin's are passed over, up to a stated number`() throws {
+        var paper = try Paper(inputs: 1)
+        let (script, group) = (paper.group.scriptPubKey, paper.group)
+        let keys = (0..<42_000).lazy.compactMap { try? XOnlyPublicKey(SHA256.hash(Array("group \($0)".utf8))).evenKey }
+        for key in keys.prefix(PSBTSubject.groupCountMax - 1) { paper.psbt.inputs[0].musig2Participants[key] = group.members }
+        guard case .all(let found) = try paper.subject().group else { throw SigningError.closed }
+        #expect(found.scriptPubKey == script && found.members == group.members)
+        for key in keys.prefix(PSBTSubject.groupCountMax) { paper.psbt.inputs[0].musig2Participants[key] = group.members }
+        let limit = PSBTSubject.groupCountMax
+        #expect(throws: SigningError.tooLarge(what: "groups with this signer", actual: limit + 1, limit: limit)) { try paper.subject() }
+    }
+
+    @Test func `the input that an owner cannot sign is named`() throws {
+        let (signers, owner) = (try Signer.make(2), try Signer(7))
+        let policy = try DelegatedMultisig(internalKey: .owner(owner.publicKey), signers: signers.map(\.publicKey), threshold: 2)
+        let (transaction, coins) = Scene.transaction(inputs: 3, script: policy.scriptPubKey)
+        // The last input has no output beside it.
+        #expect(transaction.outputs.count == 2)
+        let request = try SigningRequest(
+            transaction: transaction, prevouts: coins, sighashTypes: [.default, .single, .single], policyDigest: policy.digest)
+        let error = #expect(throws: SigningError.self) { _ = try policy.spendAsOwner(request, with: owner.key) }
+        guard case .transaction(let text)? = error, text.hasPrefix("input 2: ") else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+    }
+
     @Test func `a k-of-n policy travels in the PSBT and is not believed but computed`() async throws {
         var paper = try Paper(inputs: 1)
         let policy = try DelegatedMultisig(

@@ -10,17 +10,19 @@ extension DelegatedMultisig {
     public func spendAsOwner(_ request: SigningRequest, with key: borrowing SecretKey) throws(SigningError) -> Transaction {
         guard self.internalKey == .owner(key.publicKey.xOnly) else { throw .notASigner(key.publicKey) }
         let own = request.prevouts.indices.filter { request.prevouts[$0].scriptPubKey == self.scriptPubKey }
-        guard let first = own.first else { throw .scriptDoesNotMatch(input: 0) }
+        guard !own.isEmpty else { throw .scriptDoesNotMatch(input: 0) }
+        let cache: SighashCache
+        let tweaked: SecretKey
+        do { cache = try SighashCache(request.transaction, prevouts: request.prevouts) } catch { throw .sighash(error) }
+        do { tweaked = try key.tweakedForTaproot(merkleRoot: self.merkleRoot) } catch { throw .transaction("the owner's key: \(error)") }
         var transaction = request.transaction
-        do {
-            let cache = try SighashCache(request.transaction, prevouts: request.prevouts)
-            let tweaked = try key.tweakedForTaproot(merkleRoot: self.merkleRoot)
-            for index in own {
-                let type = request.sighashTypes[index]
+        for index in own {
+            let type = request.sighashTypes[index]
+            do {
                 let signature = try tweaked.sign(try cache.taprootSighash(input: index, type: type))
                 transaction.inputs[index].witness = try self.witness(for: .owner, signature: signature, sighashType: type)
-            }
-        } catch { throw .transaction("input \(first): \(error)") }
+            } catch { throw .transaction("input \(index): \(error)") }
+        }
         return transaction
     }
 }

@@ -48,33 +48,77 @@ public struct PSBTSubject: Sendable {
             guard record.signers.contains(key) || record.internalKey == .owner(key.xOnly) else { throw .notASigner(key) }
             return .delegated(record)
         }
-        var found: SignerGroup?
-        for (input, prevout) in zip(psbt.inputs, prevouts) {
-            guard let group = try Self.group(of: input, script: prevout.scriptPubKey, for: key) else { continue }
-            if let found, found.scriptPubKey != group.scriptPubKey {
-                throw .transaction("its inputs belong to more than one group of this signer: sign them in one PSBT each")
-            }
-            found = group
-        }
-        guard let found else { throw .notASigner(key) }
+        var search = GroupSearch(for: key)
+        for (input, prevout) in zip(psbt.inputs, prevouts) { try search.look(at: input, coin: prevout.scriptPubKey) }
+        guard let found = search.found else { throw .notASigner(key) }
         return .all(found)
     }
 
-    /// The group whose script is the coin's, of those that the input lists and the key belongs to.
-    private static func group(of input: PSBT.Input, script: Script, for key: PublicKey) throws(SigningError) -> SignerGroup? {
-        for (aggregate, participants) in input.musig2Participants where participants.contains(key) {
-            guard participants.count <= SigningPlan.signerCountMax else {
-                throw .tooLarge(what: "signers", actual: participants.count, limit: SigningPlan.signerCountMax)
-            }
-            let tweaked = try SignerGroup(inOrder: participants, merkleRoot: input.tapMerkleRoot)
-            guard tweaked.keys.aggregateKey.xOnly == aggregate.xOnly else {
-                throw .transaction("the participants of the key \(aggregate) aggregate to another key")
-            }
-            if tweaked.scriptPubKey == script { return tweaked }
-            let untweaked = try SignerGroup(untweakedInOrder: participants)
-            if untweaked.scriptPubKey == script { return untweaked }
+    /// Most groups with the signer in them that are looked at, those of several inputs that are the same counted once.
+    ///
+    /// Source: Chorale's own bound; half a second's work, and far more than one signer has coins with in one transaction.
+    public static let groupCountMax = 20_000
+
+    /// Looks through a PSBT's inputs for the one group that the signer belongs to and that the coins belong to.
+    ///
+    /// A stranger can list thousands of groups with a signer's key in them, of a thousand keys each. Which of them could be the coin's is
+    /// told by the aggregate key that each stands under; only that one is aggregated.
+    private struct GroupSearch {
+        private let key: PublicKey
+        private(set) var found: SignerGroup?
+        /// The keys that groups would have in an output.
+        private var outputKeys: [Candidate: XOnlyPublicKey?] = [:]
+
+        private struct Candidate: Hashable {
+            let aggregate: XOnlyPublicKey
+            let merkleRoot: Bytes32?
         }
-        return nil
+
+        init(for key: PublicKey) { self.key = key }
+
+        mutating func look(at input: PSBT.Input, coin script: Script) throws(SigningError) {
+            guard case .payToTaproot(let outputKey) = script.kind else { return }
+            var match: (aggregate: PublicKey, participants: [PublicKey], path: SpendPath)?
+            for (aggregate, participants) in input.musig2Participants where participants.contains(self.key) {
+                guard let path = try self.path(from: aggregate.xOnly, to: outputKey, input.tapMerkleRoot) else { continue }
+                // Two keys can have one x; the lesser counts, so that what is found does not depend on a dictionary's order.
+                if let match, match.aggregate < aggregate { continue }
+                match = (aggregate, participants, path)
+            }
+            guard let match else { return }
+            // The same group at another input.
+            if let found, found.scriptPubKey == script, found.members == match.participants { return }
+            guard match.participants.count <= SigningPlan.signerCountMax else {
+                throw .tooLarge(what: "signers", actual: match.participants.count, limit: SigningPlan.signerCountMax)
+            }
+            let group = try SignerGroup(inOrder: match.participants, path: match.path)
+            guard group.scriptPubKey == script else {
+                throw .transaction("the participants of the key \(match.aggregate) aggregate to another key")
+            }
+            if let found, found.scriptPubKey != script {
+                throw .transaction("its inputs belong to more than one group of this signer: sign them in one PSBT each")
+            }
+            self.found = group
+        }
+
+        /// How the aggregate key is the output's: with a tweak, or as it stands.
+        private mutating func path(
+            from aggregate: XOnlyPublicKey, to outputKey: Bytes32, _ merkleRoot: Bytes32?
+        ) throws(SigningError) -> SpendPath? {
+            let candidate = Candidate(aggregate: aggregate, merkleRoot: merkleRoot)
+            let tweaked: XOnlyPublicKey?
+            if let known = self.outputKeys[candidate] {
+                tweaked = known
+            } else {
+                guard self.outputKeys.count < PSBTSubject.groupCountMax else {
+                    throw .tooLarge(what: "groups with this signer", actual: self.outputKeys.count + 1, limit: PSBTSubject.groupCountMax)
+                }
+                tweaked = (try? TaprootOutput(internalKey: aggregate, merkleRoot: merkleRoot))?.outputKey
+                self.outputKeys[candidate] = .some(tweaked)
+            }
+            if tweaked?.bytes == outputKey { return .keyPath(merkleRoot: merkleRoot) }
+            return aggregate.bytes == outputKey ? .outputKey : nil
+        }
     }
 
     /// The sighash types that cover the whole transaction: all that a signer accepts unless told otherwise (BIP-174, "Signer").

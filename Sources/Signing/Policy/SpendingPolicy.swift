@@ -69,6 +69,17 @@ public struct SignerGroup: SpendingPolicy {
         try self.init(inOrder: publicKeys, path: .outputKey) { $0.xOnlyKey }
     }
 
+    /// A group whose aggregate is the coin's output key in one of these two ways.
+    ///
+    /// - Precondition: the path is no leaf.
+    init(inOrder publicKeys: [PublicKey], path: SpendPath) throws(SigningError) {
+        switch path {
+        case .outputKey: try self.init(untweakedInOrder: publicKeys)
+        case .keyPath(let merkleRoot): try self.init(inOrder: publicKeys, merkleRoot: merkleRoot)
+        case .leaf: preconditionFailure("all signers together sign by the key path")
+        }
+    }
+
     private init(
         inOrder publicKeys: [PublicKey], path: SpendPath, outputKey: (KeyAggregation) throws(MuSig2Error) -> XOnlyPublicKey
     ) throws(SigningError) {
