@@ -53,6 +53,8 @@ struct PSBTCombinerTests {
         #expect(throws: error) { try PSBT(combining: [self.parts[1], other]) }
         #expect("\(error)".contains(contribution.participant.description))
         #expect("\(error)".contains("PSBT_IN_MUSIG2_PUB_NONCE"))
+        // Nothing in a PSBT's fields is signed by the signer under whose name it stands.
+        #expect("\(error)".contains("proves nothing") && !"\(error)".contains("gave"))
     }
 
     @Test func `two partial signatures of one signer are refused, and the signer is named`() throws {
@@ -65,6 +67,34 @@ struct PSBTCombinerTests {
         var target = self.parts[0]
         #expect(throws: error) { try target.combine(with: other) }
         #expect(target == self.parts[0])
+    }
+
+    @Test func `what together is more than is read of one PSBT does not combine, and nothing changes`() throws {
+        func key(_ number: Int) -> PSBT.ProprietaryKey { PSBT.ProprietaryKey(identifier: [1], subtype: UInt64(number)) }
+        var (first, second) = (self.empty, self.empty)
+        let half = PSBT.fieldCountMax / 2
+        for number in 0..<half {
+            first.proprietary[key(number)] = []
+            second.proprietary[key(half + number)] = []
+        }
+        var combined = first
+        #expect(throws: PSBTError.tooManyFields) { try combined.combine(with: second) }
+        #expect(throws: PSBTError.tooManyFields) { try PSBT(combining: [first, second]) }
+        #expect(combined == first)
+
+        (first, second) = (self.empty, self.empty)
+        first.proprietary[key(1)] = Array(repeating: 0, count: PSBT.byteCountMax / 2)
+        second.proprietary[key(2)] = Array(repeating: 0, count: PSBT.byteCountMax / 2)
+        let error = #expect(throws: PSBTError.self) { try PSBT(combining: [first, second]) }
+        guard case .tooLong? = error else { throw PSBTError.notAPSBT }
+
+        let input = TransactionInput(previousOutput: OutPoint(txid: Txid(Bytes32()), index: 0))
+        first = try PSBT(unsignedTransaction: Transaction(inputs: [input, input], outputs: []))
+        second = first
+        first.inputs[0].finalScriptWitness = Witness([[UInt8]](repeating: [], count: PSBT.itemCountMax))
+        second.inputs[1].finalScriptWitness = Witness([[]])
+        #expect(throws: PSBTError.tooManyItems) { try PSBT(combining: [first, second]) }
+        #expect(try PSBT(combining: [first, first]) == first)
     }
 
     @Test func `contributions of a wrong length never get in`() throws {

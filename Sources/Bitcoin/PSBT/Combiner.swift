@@ -5,16 +5,28 @@ extension PSBT {
     ///
     /// The order does not matter, and neither does giving one twice.
     ///
-    /// - Throws: `differentTransactions`; `conflictingContributions`, which names the signer, when one key of an input gave
-    ///   two different nonces or signatures; `conflictingValues` for any other field with two values; `nothingToCombine`.
+    /// - Throws: `differentTransactions`; `conflictingContributions`, which names the signer, when two different nonces or signatures
+    ///   stand under one key of an input; `conflictingValues` for any other field with two values; `nothingToCombine`; `tooLong`,
+    ///   `tooManyFields` and `tooManyItems` where together they are more than is read of one PSBT.
     public init(combining psbts: some Collection<PSBT>) throws(PSBTError) {
         guard var combined = psbts.first else { throw .nothingToCombine }
-        for psbt in psbts.dropFirst() { try combined.combine(with: psbt) }
+        for psbt in psbts.dropFirst() { try combined.merge(psbt) }
+        if psbts.count > 1 { try combined.checkBounds() }
         self = combined
     }
 
     /// Takes in what another PSBT of the same transaction knows. After an error this one is as it was.
+    ///
+    /// - Throws: as `init(combining:)`.
     public mutating func combine(with other: PSBT) throws(PSBTError) {
+        var combined = self
+        try combined.merge(other)
+        try combined.checkBounds()
+        self = combined
+    }
+
+    /// After an error this one is as it was.
+    private mutating func merge(_ other: PSBT) throws(PSBTError) {
         guard self.unsignedTransaction == other.unsignedTransaction else {
             throw .differentTransactions(self.unsignedTransaction.txid, other.unsignedTransaction.txid)
         }
@@ -121,7 +133,7 @@ private struct FieldMerger {
         mine.merge(theirs) { mine, _ in mine }
     }
 
-    /// The same for what a signer alone can make, so that a conflict is the signer's own.
+    /// The same for what stands under a signer's name, which is then told. Nothing here is signed by that signer, so it is not blamed.
     func mergeContributions<Key: Hashable, Value: Equatable>(
         _ mine: inout [Key: Value], _ theirs: [Key: Value], _ field: PSBT.InputField,
         names: (Key) -> (keyData: [UInt8], signer: [UInt8])

@@ -66,8 +66,8 @@ struct KeyMapWriter<Field: RawRepresentable<UInt64>> {
         for (key, value) in unknown { self.records.append((key.keyType, key.keyData, key.keyData, value)) }
     }
 
-    /// Writes the records and the separator.
-    func finish(into writer: inout ByteWriter) {
+    /// Writes the records and the separator. Gives back how many records there were.
+    func finish(into writer: inout ByteWriter) -> Int {
         let sorted = self.records.sorted { left, right in
             if left.keyType != right.keyType { return left.keyType < right.keyType }
             return left.order.lexicographicallyPrecedes(right.order)
@@ -79,5 +79,6 @@ struct KeyMapWriter<Field: RawRepresentable<UInt64>> {
             writer.writeVariableBytes(record.value)
         }
         writer.writeUInt8(0)
+        return sorted.count
     }
 }

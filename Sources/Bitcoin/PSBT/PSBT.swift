@@ -9,8 +9,9 @@ import CryptoPrimitives
 ///     try psbt.finalize()                                       // input finalizer
 ///     let transaction = try psbt.extract()                      // transaction extractor
 ///
-/// A value of this type always encodes to bytes that parse to an equal value. Encoding puts the fields of each map into one
-/// fixed order (see `serialized()`), so equal values have equal bytes, and every official PSBT comes out as it went in.
+/// What was parsed or combined encodes to bytes that parse to an equal value; so does what was set by hand, as long as it stays
+/// within the bounds below. Encoding puts the fields of each map into one fixed order (see `serialized()`), so equal values have
+/// equal bytes, and every official PSBT comes out as it went in.
 /// Fields of unknown type and proprietary ones are carried along byte for byte.
 public struct PSBT: Hashable, Sendable {
     /// Longest PSBT that is read, in bytes of the binary encoding: 16 MiB.

@@ -107,25 +107,43 @@ extension PSBT {
     ///
     /// Within each map, fields stand in the order of their key types, and those of one type in the order of their key data,
     /// compared byte by byte; only PSBT_IN_PARTIAL_SIG goes by the HASH160 of its key, as in BIP-174's own figures.
-    public func serialized() -> [UInt8] {
+    public func serialized() -> [UInt8] { self.encoding().bytes }
+
+    private func encoding() -> (bytes: [UInt8], fieldCount: Int) {
         var writer = ByteWriter()
         writer.write(Self.magic)
-        self.writeGlobal(to: &writer)
-        for input in self.inputs { input.write(to: &writer) }
-        for output in self.outputs { output.write(to: &writer) }
-        return writer.bytes
+        var fieldCount = self.writeGlobal(to: &writer)
+        for input in self.inputs { fieldCount += input.write(to: &writer) }
+        for output in self.outputs { fieldCount += output.write(to: &writer) }
+        return (writer.bytes, fieldCount)
+    }
+
+    /// Whether what was put together of several PSBTs is still no more than is read of one.
+    ///
+    /// - Throws: `tooLong`, `tooManyFields`, `tooManyItems`.
+    func checkBounds() throws(PSBTError) {
+        let (bytes, fieldCount) = self.encoding()
+        guard bytes.count <= Self.byteCountMax else { throw .tooLong(byteCount: bytes.count) }
+        guard fieldCount <= Self.fieldCountMax else { throw .tooManyFields }
+        var itemCount = 0
+        for input in self.inputs {
+            itemCount += input.finalScriptWitness?.items.count ?? 0
+            for spent in input.nonWitnessUTXO?.inputs ?? [] { itemCount += spent.witness.items.count }
+        }
+        for output in self.outputs { itemCount += output.tapTree?.leafCount ?? 0 }
+        guard itemCount <= Self.itemCountMax else { throw .tooManyItems }
     }
 
     /// The binary encoding in Base64 (BIP-174, "Encoding").
     public func base64() -> String { Base64.encode(self.serialized()) }
 
-    private func writeGlobal(to writer: inout ByteWriter) {
+    private func writeGlobal(to writer: inout ByteWriter) -> Int {
         var map = KeyMapWriter<GlobalField>()
         map.add(.unsignedTransaction, self.unsignedTransaction.serializedWithoutWitness())
         for (key, origin) in self.extendedPublicKeys { map.add(.extendedPublicKey, key: key.bytes, origin.serialized) }
         map.add(.version, self.statedVersion?.littleEndianBytes)
         for (key, value) in self.proprietary { map.add(.proprietary, key: key.serialized, value) }
         map.add(unknown: self.unknown)
-        map.finish(into: &writer)
+        return map.finish(into: &writer)
     }
 }

@@ -17,6 +17,8 @@ public enum PSBTError: Error, Equatable, Sendable {
     case tooManyOutputs(Int)
     /// The maps hold more than `PSBT.fieldCountMax` fields.
     case tooManyFields
+    /// Put together, the maps hold more than `PSBT.itemCountMax` witness items and leaves of trees.
+    case tooManyItems
     /// A map breaks off, or a length in it is not canonical.
     case malformed(PSBT.Map, ByteDecodingError)
     /// One key stands twice in one map.
@@ -36,8 +38,8 @@ public enum PSBTError: Error, Equatable, Sendable {
     case invalidField(PSBT.Map, PSBT.Field, PSBT.Flaw)
     /// Two PSBTs, or a PSBT and an update, give one field two values.
     case conflictingValues(PSBT.Map, PSBT.Field, keyData: [UInt8])
-    /// One signer gave two different nonces or signatures under one key of one input. `signer` is the signer's public key as
-    /// it stands in the field's key.
+    /// Two different nonces or signatures stand under one signer's name in one input. `signer` is the signer's public key as it stands
+    /// in the field's key. It proves nothing: whoever had the PSBT in hand can have written either one.
     case conflictingContributions(signer: [UInt8], input: Int, PSBT.InputField)
 
     // MARK: Roles
@@ -79,6 +81,8 @@ extension PSBTError: CustomStringConvertible {
             "the transaction has \(count) outputs, above the limit of \(PSBT.outputCountMax); split it"
         case .tooManyFields:
             "the PSBT has more than \(PSBT.fieldCountMax) fields; ask its sender to leave out what signing does not need"
+        case .tooManyItems:
+            "the PSBT has more than \(PSBT.itemCountMax) witness items and leaves of trees; leave out what signing does not need"
         case .malformed(let map, let error):
             "\(map): \(error)"
         case .duplicateKey(let map, let field, let keyData):
@@ -97,8 +101,8 @@ extension PSBTError: CustomStringConvertible {
             "\(map): \(field)\(Self.named(keyData)) has two different values; find out which one is right and drop the other"
         case .conflictingContributions(let signer, let input, let field):
             """
-            input \(input): signer \(Self.hex(signer)) gave two different values of \(field.name); \
-            start again with fresh contributions of this signer
+            input \(input): two different values of \(field.name) stand under the name of signer \(Self.hex(signer)), which proves nothing \
+            against that signer: anybody who had the files can have written either; ask the signer, or start again with fresh contributions
             """
         case .differentTransactions(let first, let second):
             "the PSBTs are about different transactions, \(first) and \(second); only those of one transaction combine"

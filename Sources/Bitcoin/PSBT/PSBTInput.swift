@@ -190,7 +190,8 @@ extension PSBT.Input {
 // MARK: - Encoding
 
 extension PSBT.Input {
-    func write(to writer: inout ByteWriter) {
+    /// Writes the map. Gives back how many fields it has.
+    func write(to writer: inout ByteWriter) -> Int {
         var map = KeyMapWriter<PSBT.InputField>()
         map.add(.nonWitnessUTXO, self.nonWitnessUTXO?.serialized())
         map.add(.witnessUTXO, self.witnessUTXO?.serialized())
@@ -221,6 +222,6 @@ extension PSBT.Input {
         }
         for (key, value) in self.proprietary { map.add(.proprietary, key: key.serialized, value) }
         map.add(unknown: self.unknown)
-        map.finish(into: &writer)
+        return map.finish(into: &writer)
     }
 }

@@ -81,7 +81,8 @@ extension PSBT.Output {
 // MARK: - Encoding
 
 extension PSBT.Output {
-    func write(to writer: inout ByteWriter) {
+    /// Writes the map. Gives back how many fields it has.
+    func write(to writer: inout ByteWriter) -> Int {
         var map = KeyMapWriter<PSBT.OutputField>()
         map.add(.redeemScript, self.redeemScript?.bytes)
         map.add(.witnessScript, self.witnessScript?.bytes)
@@ -94,6 +95,6 @@ extension PSBT.Output {
         }
         for (key, value) in self.proprietary { map.add(.proprietary, key: key.serialized, value) }
         map.add(unknown: self.unknown)
-        map.finish(into: &writer)
+        return map.finish(into: &writer)
     }
 }

@@ -54,8 +54,8 @@ extension PSBTCommands {
     private static let combine = Command(
         "combine", summary: "join what several signers have added to one transaction",
         discussion: """
-            Takes PSBTs of the same transaction and makes one that holds everything they hold. If one signer gave two different \
-            nonces or signatures, nothing is made, and the signer is named.
+            Takes PSBTs of the same transaction and makes one that holds everything they hold. If two different nonces or \
+            signatures stand under one signer's name, nothing is made, and the signer is named; who wrote them is not known.
             """,
         items: [.argument(files), .argument(psbtOut), .argument(Files.force), .argument(.json)],
         examples: [Command.Example("three signers' files", "chorale psbt combine alice.psbt bob.psbt carol.psbt --out payment.psbt")]
