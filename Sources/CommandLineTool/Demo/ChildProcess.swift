@@ -10,6 +10,10 @@ internal import Darwin
 struct ChildProcess {
     let number: pid_t
 
+    /// Makes the system keep how children end until it is asked. Who started this program may have told it to forget, and then nobody
+    /// could wait for them.
+    static func keepEnds() { _ = signal(SIGCHLD, SIG_DFL) }
+
     /// Where this program's own executable is.
     static var ownExecutable: String {
         #if os(Linux)
@@ -19,6 +23,9 @@ struct ChildProcess {
         #endif
         return CommandLine.arguments.first ?? "chorale"
     }
+
+    /// A process that is there already.
+    init(number: pid_t) { self.number = number }
 
     /// Starts this program with other arguments. What it prints goes to a file, and its standard input is empty.
     ///
@@ -40,10 +47,13 @@ struct ChildProcess {
         self.number = number
     }
 
-    /// The exit code if the process has ended, 128 and more for one that a signal ended; `nil` while it runs.
+    /// The exit code if the process has ended, 128 and more for one that a signal ended; `nil` while it runs. Of a process whose end was
+    /// kept for nobody it is 0: what it did must tell.
     func exitCode() -> Int32? {
         var status: Int32 = 0
-        guard waitpid(self.number, &status, WNOHANG) == self.number else { return nil }
+        let ended = waitpid(self.number, &status, WNOHANG)
+        if ended == -1, errno == ECHILD { return 0 }
+        guard ended == self.number else { return nil }
         let signal = status & 0x7f
         return signal == 0 ? (status >> 8) & 0xff : 128 + signal
     }

@@ -37,6 +37,7 @@ struct DemoPlay {
     func run() async throws(CommandError) -> Result {
         let start = ContinuousClock.now
         var running: [(number: Int, process: ChildProcess)] = []
+        ChildProcess.keepEnds()
         do throws(CommandError) {
             for number in 1...self.scene.signers.count { running.append((number, try self.startSigner(number))) }
             return try await self.watch(&running, since: start)
@@ -62,7 +63,7 @@ struct DemoPlay {
         _ running: inout [(number: Int, process: ChildProcess)], since start: ContinuousClock.Instant
     ) async throws(CommandError) -> Result {
         var folder = try ExchangeFolder(in: self.scene.exchangePath, request: self.scene.request)
-        var seen = Seen()
+        var seen = DemoSeen()
         // Each signer computes a k-of-n policy for itself, which takes a while for a large one: nobody shows up before.
         let line = ProgressLine(pause: .seconds(5))
         defer { line.finish() }
@@ -83,8 +84,7 @@ struct DemoPlay {
             if self.threshold < self.scene.signers.count {
                 line.update { "Computing the k-of-n policy, each signer for itself  \((now - start).components.seconds) s" }
             }
-            if seen.noncesAt == nil, !seen.set.isEmpty, seen.nonces.isSuperset(of: seen.set) { seen.noncesAt = now }
-            if seen.transaction != nil, seen.finalAt == nil { seen.finalAt = now }
+            seen.date(now)
             if let failed { throw self.failure(of: failed.number, failed.code) }
             if running.isEmpty { break }
             guard !Interruption.isRequested else { throw .interrupted }
@@ -93,42 +93,29 @@ struct DemoPlay {
         return try self.result(seen, since: start)
     }
 
-    /// What the folder has shown.
-    private struct Seen {
-        var present: Set<PublicKey> = []
-        var set: [PublicKey] = []
-        var nonces: Set<PublicKey> = []
-        var signed: Set<PublicKey> = []
-        var transaction: Transaction?
-        var noncesAt: ContinuousClock.Instant?
-        var finalAt: ContinuousClock.Instant?
-    }
-
-    private func take(_ file: ExchangeFile, into seen: inout Seen) {
+    private func take(_ file: ExchangeFile, into seen: inout DemoSeen) {
+        let before = seen
+        seen.take(file)
         switch ExchangePath(file.path) {
         case .presence(let signer): self.meet(signer, &seen)
-        case .set:
-            guard seen.set.isEmpty, let psbt = try? PSBT(parsing: file.bytes) else { return }
-            let set = psbt.inputs.lazy.compactMap { $0.musig2Participants.values.first }.first ?? []
+        case .set(let attempt):
+            guard let set = seen.attempts[attempt]?.set, before.attempts[attempt]?.set == nil, attempt == seen.newestAttempt else { return }
             // Whoever made it has seen them. All of them need nobody to be here first.
             if set.count < self.scene.signers.count { for signer in set { self.meet(signer, &seen) } }
-            seen.set = set
             self.narrator.tellSet(set, unneeded: seen.present.subtracting(set))
-        case .nonces(_, let signer):
+        case .nonces(let attempt, let signer):
             self.meet(signer, &seen)
-            if seen.nonces.insert(signer).inserted { self.narrator.tell(signer, "gives its public nonces") }
-        case .partialSignatures(_, let signer):
-            if seen.signed.insert(signer).inserted { self.narrator.tell(signer, "has seen all nonces and gives its partial signature") }
-        case .final:
-            let text = String(decoding: file.bytes, as: UTF8.self).filter { !$0.isWhitespace }
-            seen.transaction = (try? Hex.decode(text)).flatMap { try? Transaction(parsing: $0) }
-        case .evidence, nil: break
+            if before.attempts[attempt]?.nonces.contains(signer) != true { self.narrator.tell(signer, "gives its public nonces") }
+        case .partialSignatures(let attempt, let signer):
+            guard before.attempts[attempt]?.signed.contains(signer) != true else { return }
+            self.narrator.tell(signer, "has seen all nonces and gives its partial signature")
+        case .final, .evidence, nil: break
         }
     }
 
-    private func meet(_ signer: PublicKey, _ seen: inout Seen) {
+    private func meet(_ signer: PublicKey, _ seen: inout DemoSeen) {
         guard seen.present.insert(signer).inserted else { return }
-        self.narrator.tellArrival(of: signer, count: seen.present.count, set: seen.set)
+        self.narrator.tellArrival(of: signer, count: seen.present.count, set: seen.newestSet)
     }
 
     /// The files in the order in which they were written, as far as the file system's clock tells; else in that of the rounds.
@@ -175,14 +162,17 @@ struct DemoPlay {
         return .failed("the process of signer \(number) ended with exit code \(code) and said:\n\(String(decoding: output, as: UTF8.self))")
     }
 
-    private func result(_ seen: Seen, since start: ContinuousClock.Instant) throws(CommandError) -> Result {
-        guard let transaction = seen.transaction, let finalAt = seen.finalAt, let noncesAt = seen.noncesAt else {
+    private func result(_ seen: DemoSeen, since start: ContinuousClock.Instant) throws(CommandError) -> Result {
+        guard let transaction = seen.transaction, let finalAt = seen.finalAt else {
             throw .failed("all processes ended, and there is no finished transaction in the folder")
         }
+        guard let signed = seen.signedAttempt, let set = signed.set, let noncesAt = signed.noncesAt else {
+            throw .failed("all processes ended, and the folder does not show who signed the transaction")
+        }
         let aggregate: PublicKey
-        do throws(MuSig2Error) { aggregate = try KeyAggregation(seen.set).untweakedKey } catch { throw .failed("\(error)") }
+        do throws(MuSig2Error) { aggregate = try KeyAggregation(set).untweakedKey } catch { throw .failed("\(error)") }
         return Result(
-            transaction: transaction, set: seen.set, aggregateKey: aggregate,
+            transaction: transaction, set: set, aggregateKey: aggregate,
             isKeyPath: transaction.inputs.allSatisfy { $0.witness.items.count == 1 }, nonces: noncesAt - start,
             signatures: finalAt - noncesAt)
     }
