@@ -68,6 +68,29 @@ import Testing
         #expect(outputs.compactMap { $0["change"] as? Bool } == [false, true])
     }
 
+    @Test func `signers are called by the names of the own list, in a policy and in a group`() throws {
+        let keys = Samples.keys(3)
+        let policy = try DelegatedMultisig(internalKey: .unspendable, signers: keys, threshold: 2)
+        let folder = try TemporaryFolder()
+        let list = try folder.write("\(keys[0]) # Alice\n\(keys[2]) #\u{301}Éva\n", to: "signers.txt")
+        var psbt = try Samples.payment(from: policy.output.outputKey)
+        psbt.addPolicy(policy)
+        let path = try folder.write(psbt.serialized(), to: "a.psbt")
+        let named = Set(["Alice (\(keys[0]))", "\(keys[1])", "Éva (\(keys[2]))"])
+        let lines = try Tool("psbt", "show", path, "--signers", list).run().outputLines
+        let heading = try #require(lines.firstIndex(of: "Signers"))
+        #expect(Set(lines[(heading + 1)...(heading + 3)].map { String($0.dropFirst(5)) }) == named)
+        let json = try Tool("psbt", "show", path, "--signers", list, "--json").run().json()
+        let names = try #require((json["policy"] as? [String: Any])?["names"] as? [Any]).map { $0 as? String }
+        #expect(names == policy.signers.map { $0 == keys[0] ? "Alice" : $0 == keys[2] ? "Éva" : nil })
+
+        psbt = try Samples.payment(from: keys[0].xOnly)
+        psbt.inputs[0].musig2Participants[keys[0]] = keys
+        let group = try Tool("psbt", "show", try folder.write(psbt.serialized(), to: "b.psbt"), "--signers", list).run().output
+        for name in named { #expect(group.contains("\(name)  nothing yet\n"), "\(group)") }
+        #expect(try Tool("psbt", "show", path, "--signers", folder.path("none")).run().exitCode == ExitCode.missing.rawValue)
+    }
+
     @Test func `nonces without their coins and signers are told, and with these they are not`() throws {
         let keys = Samples.keys(2)
         let group = try SignerGroup(keys)

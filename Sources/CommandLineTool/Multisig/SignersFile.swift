@@ -23,7 +23,7 @@ struct SignersFile {
         var (keys, lineNumbers, names) = ([PublicKey](), [Int](), [PublicKey: String]())
         let lines = text.split(omittingEmptySubsequences: false) { $0.isNewline }
         for (index, line) in lines.enumerated() {
-            let words = line.prefix { $0 != "#" }.split { $0.isWhitespace }
+            let words = line.prefix { !Self.beginsComment($0) }.split { $0.isWhitespace }
             guard let word = words.first else { continue }
             guard words.count == 1 else {
                 throw .failed("\(name), line \(index + 1): one key a line, and here are \(words.count) words; put # before a comment")
@@ -49,8 +49,11 @@ struct SignersFile {
         return "line \(self.lineNumbers[index]) of \(Files.shownName(self.path))"
     }
 
+    /// An accent behind the `#` makes one character of both.
+    private static func beginsComment(_ character: Character) -> Bool { character.unicodeScalars.first == "#" }
+
     private static func comment(in line: Substring) -> String? {
-        let words = line.drop { $0 != "#" }.drop { $0 == "#" }.split { $0.isWhitespace }
+        let words = line.drop { !Self.beginsComment($0) }.drop { Self.beginsComment($0) }.split { $0.isWhitespace }
         return words.isEmpty ? nil : words.joined(separator: " ")
     }
 

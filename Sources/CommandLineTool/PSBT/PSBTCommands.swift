@@ -15,6 +15,8 @@ enum PSBTCommands {
     private static let files = Argument.positionals("FILE", help: "PSBTs of one transaction, binary or Base64; - for standard input")
     private static let network = Argument.optional(
         "network", "NET", help: "mainnet, testnet4, signet or regtest: show addresses as on this network", parse: Parsing.network)
+    private static let signers = Argument.optional(
+        "signers", "FILE", help: "what you call the signers: one key a line, with # and a name after it", parse: Parsing.path)
     private static let psbtOut = Argument.optional(
         "out", "FILE", help: "write the PSBT to this file, in binary; else it is printed in Base64", parse: Parsing.path)
     private static let transactionOut = Argument.optional(
@@ -32,18 +34,22 @@ extension PSBTCommands {
             is a reason to ask back.
 
             A PSBT does not say which network it is for: name the network to see addresses; without it, scripts are shown.
+
+            With --signers it calls the signers by the names that your own list gives them. Nothing in the PSBT can give a name.
             """,
-        items: [.argument(file), .argument(network), .argument(.json)],
+        items: [.argument(file), .argument(network), .argument(signers), .argument(.json)],
         examples: [
             Command.Example("a file", "chorale psbt show payment.psbt --network signet"),
             Command.Example("from the clipboard", "wl-paste | chorale psbt show -"),
         ]
     ) { (arguments, console) throws(CommandError) in
+        let book = try arguments[Self.signers].map { path throws(CommandError) in try SignersFile(readingFrom: path) }
         let summary = PSBTSummary(try TransactionFiles.psbt(at: arguments[Self.file]))
+        let names = SignerNames(file: book)
         if arguments[.json] {
-            try console.print(PSBTDescription.json(summary, on: arguments[Self.network]))
+            try console.print(PSBTDescription.json(summary, on: arguments[Self.network], names))
         } else {
-            try console.print(PSBTReport(summary: summary, network: arguments[Self.network], style: console.style).lines())
+            try console.print(PSBTReport(summary: summary, network: arguments[Self.network], names: names, style: console.style).lines())
         }
     }
 }

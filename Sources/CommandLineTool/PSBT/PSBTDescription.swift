@@ -4,13 +4,13 @@ import Signing
 
 /// A PSBT as JSON for programs, a few times as long as the PSBT at most.
 enum PSBTDescription {
-    static func json(_ summary: PSBTSummary, on network: Network?) -> JSONValue {
+    static func json(_ summary: PSBTSummary, on network: Network?, _ names: SignerNames = SignerNames()) -> JSONValue {
         let transaction = summary.psbt.unsignedTransaction
         let fee = try? summary.fee.get()
         return .object([
             ("txid", .string("\(transaction.txid)")), ("network", .optional(network?.rawValue)),
             ("version", .unsigned(UInt64(transaction.version))), ("lock_time", .unsigned(UInt64(transaction.lockTime))),
-            ("policy", self.policy(summary.policy)), ("complete", .bool(summary.isComplete)),
+            ("policy", self.policy(summary.policy, names)), ("complete", .bool(summary.isComplete)),
             ("ready_to_finalize", .bool(summary.unfinishedCount == 0)),
             ("inputs", .array(summary.inputs.enumerated().map { self.json($0.element, index: $0.offset, on: network) })),
             ("outputs", .array(self.outputs(of: summary, on: network))),
@@ -21,10 +21,11 @@ enum PSBTDescription {
         ])
     }
 
-    private static func policy(_ policy: PolicyRecord?) -> JSONValue {
+    private static func policy(_ policy: PolicyRecord?, _ names: SignerNames) -> JSONValue {
         guard let policy else { return .null }
         let signers = policy.signers.map { JSONValue.string("\($0)") }
-        return .object(["threshold": .integer(policy.threshold), "signers": .array(signers)])
+        let called = policy.signers.map { JSONValue.optional(names[$0]) }
+        return .object(["threshold": .integer(policy.threshold), "signers": .array(signers), "names": .array(called)])
     }
 
     private static func outputs(of summary: PSBTSummary, on network: Network?) -> [JSONValue] {

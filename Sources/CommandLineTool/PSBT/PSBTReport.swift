@@ -6,6 +6,7 @@ import Signing
 struct PSBTReport {
     let summary: PSBTSummary
     let network: Network?
+    let names: SignerNames
     let style: Style
 
     /// Most MuSig2 signatures of one input that are listed; the rest is counted.
@@ -66,7 +67,9 @@ struct PSBTReport {
     private func writeSigners(to report: inout Report) {
         guard let signers = self.summary.policy?.signers else { return }
         report.heading("Signers")
-        for (index, key) in signers.prefix(Self.participantCountMax).enumerated() { report.line("\(index)".leftPadded(to: 3) + "  \(key)") }
+        for (index, key) in signers.prefix(Self.participantCountMax).enumerated() {
+            report.line("\(index)".leftPadded(to: 3) + "  \(self.names.full(key))")
+        }
         let rest = signers.count - Self.participantCountMax
         if rest > 0 { report.line("     … and \(Amounts.grouped(rest)) more (--json lists all)") }
     }
@@ -134,7 +137,7 @@ struct PSBTReport {
                 + (signing.aggregateKey == nil ? " (participants not listed)" : ""), to: &report)
         let listed = signing.participants.prefix(min(Self.participantCountMax, allowance))
         allowance -= listed.count
-        for key in listed { self.field("", "\(key)  \(self.contribution(of: key, to: signing))", to: &report) }
+        for key in listed { self.field("", "\(self.names.full(key))  \(self.contribution(of: key, to: signing))", to: &report) }
         let rest = count - listed.count
         if rest > 0 {
             let text = listed.isEmpty ? Amounts.count(rest, "participant") : "… and \(Amounts.grouped(rest)) more"
