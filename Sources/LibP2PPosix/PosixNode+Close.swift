@@ -6,7 +6,9 @@ extension PosixNode {
     public static let closeTimeout = Duration.seconds(1)
 
     /// Ends everything: no socket is left when it returns, and nobody waits any more. It goes on though the task be cancelled.
-    public func close() async {
+    public func close() async { await self.close(within: Self.closeTimeout) }
+
+    func close(within timeout: Duration) async {
         if self.state == .closed { return }
         await withCheckedContinuation { waiter in
             self.closeWaiters.append(waiter)
@@ -16,7 +18,7 @@ extension PosixNode {
             self.stopLocalDiscovery()
             self.sockets.stopListening()
             self.node.swarm.shutDown(now: self.now)
-            self.executor.queue.asyncAfter(deadline: .now() + DispatchTimeInterval(Self.closeTimeout)) { [weak self] in
+            self.executor.queue.asyncAfter(deadline: .now() + DispatchTimeInterval(timeout)) { [weak self] in
                 self?.assumeIsolated { $0.stop() }
             }
             self.carryOut()
