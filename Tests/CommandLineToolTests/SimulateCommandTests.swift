@@ -66,3 +66,25 @@ import Testing
         }
     }
 }
+
+@Suite struct SimulateSigningCommandTests {
+    @Test func `signings are counted, and the JSON has what its readers expect`() throws {
+        let run = try Tool(["simulate", "signing", "--seeds", "12", "--first-seed", "3", "--members", "4", "--jobs", "2", "--json"]).run()
+        #expect(run.exitCode == 0 && run.errors.isEmpty)
+        let object = try #require(try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any])
+        #expect(
+            Set(object.keys) == [
+                "seeds", "completed", "aborted", "expired", "violations", "virtual_seconds", "wall_seconds", "coverage",
+            ])
+        #expect(object["seeds"] as? Int == 12 && (object["violations"] as? [Any])?.isEmpty == true)
+        let ended = ["completed", "aborted", "expired"].compactMap { object[$0] as? Int }
+        #expect(ended.count == 3 && ended.reduce(0, +) == 12)
+        #expect((object["coverage"] as? [String])?.contains("event complete") == true)
+    }
+
+    @Test func `signings are told in words`() throws {
+        let run = try Tool(["simulate", "signing", "--seeds", "4", "--members", "3"]).run()
+        #expect(run.exitCode == 0)
+        #expect(run.output.contains("signings      4: ") && run.output.contains("violations    0\n"))
+    }
+}

@@ -252,7 +252,7 @@ import Testing
         let group = try CoordinationGroup(4, threshold: 3)
         let (cheat, member) = (group.members[3], group.members[1])
         group.approveAll()
-        let far = CoordinationMessage.Standing(turn: 900_000, highest: 900_000, hasApproved: true, asks: false)
+        let far = CoordinationMessage.Standing(turn: 1_000, highest: 900_000, hasApproved: true, asks: false)
         group.deliver(group.message(.standing(far), of: cheat), from: cheat, to: member)
         group.step(member)
         #expect(member.machine?.turn == 1)

@@ -21,7 +21,7 @@ enum SimulateSigningCommand {
         "members", "M", default: 15, help: "most members of a group", parse: Parsing.integer(2...100))
 
     static let command = Command(
-        "signing", summary: "have members sign together while machines crash and some cheat, and check what must hold",
+        "signing", summary: "have groups sign while machines crash and some cheat",
         discussion: """
             Each seed makes a group of members, all of whom or any k of whom sign, a request, and what happens to it: messages are lost, \
             late, repeated and out of order; the network is cut; machines crash, also while their journal writes, and lose their disks; \

@@ -159,7 +159,7 @@ extension Coordination {
         guard nonces.isEmpty || nonces.count == self.signedInputs.count else {
             return .refused(.inconsistent("\(nonces.count) nonces for \(self.signedInputs.count) inputs"))
         }
-        guard turn <= Self.attemptMax, highest <= Self.attemptMax else { return .refused(.inconsistent("a turn beyond all bounds")) }
+        guard turn <= self.turnMax, highest <= Self.attemptMax else { return .refused(.inconsistent("a turn beyond all bounds")) }
         if self.completion != nil {
             self.remindOfCompletion(sender)
             return .accepted
@@ -245,7 +245,7 @@ extension Coordination {
     }
 
     private mutating func take(_ standing: CoordinationMessage.Standing, from sender: PublicKey) -> CoordinationReception {
-        guard standing.turn <= Self.attemptMax, standing.highest <= Self.attemptMax else {
+        guard standing.turn <= self.turnMax, standing.highest <= Self.attemptMax else {
             return .refused(.inconsistent("a turn beyond all bounds"))
         }
         if self.completion != nil {

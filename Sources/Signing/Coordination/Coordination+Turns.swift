@@ -9,7 +9,7 @@ extension Coordination {
         guard self.decision.statement == .approved else { return }
         if self.turnBeganAt == nil { self.turnBeganAt = now.uptime }
         self.followOthers(now: now)
-        while let deadline = self.turnDeadline, now.uptime >= deadline, self.turn < Self.attemptMax { self.enter(self.turn + 1, now: now) }
+        while let deadline = self.turnDeadline, now.uptime >= deadline { self.enter(self.turn + 1, now: now) }
         self.probe(now: now)
     }
 
@@ -19,7 +19,7 @@ extension Coordination {
     /// its share of the request's life; once we signed, only machines are to be waited for. Signing again prolongs a turn, as often as
     /// attempts can be needed.
     var turnDeadline: Duration? {
-        guard let began = self.turnBeganAt else { return nil }
+        guard let began = self.turnBeganAt, self.turn < self.turnMax else { return nil }
         let patience = self.patience(in: self.turn)
         var deadline = began + max(patience, self.shareOfLife)
         if let signedAt { deadline = signedAt + patience }
@@ -85,7 +85,7 @@ extension Coordination {
     private mutating func followOthers(now: Moment) {
         let claims = self.others.compactMap { self.desk[$0]?.turn }.sorted(by: >)
         let liarsMax = self.policy.members.count - self.policy.threshold
-        guard claims.indices.contains(liarsMax), claims[liarsMax] > self.turn, claims[liarsMax] <= Self.attemptMax else { return }
+        guard claims.indices.contains(liarsMax), claims[liarsMax] > self.turn else { return }
         self.enter(claims[liarsMax], now: now)
     }
 

@@ -176,8 +176,10 @@ public struct Coordination: ~Copyable {
         var isToBeToldOfCompletion = false
     }
 
-    /// Most attempts at a request.
+    /// Highest number of an attempt.
     public static let attemptMax: UInt32 = 1_000_000
+    /// The last turn: patience doubles with each rotation up to a share of the request's life, so that honest members come to a tenth of it.
+    var turnMax: UInt32 { min(Self.attemptMax, 256 * UInt32(self.priority.count)) }
     /// Most pieces of evidence that are judged for one member.
     static let evidenceCountMax = 8
 

@@ -61,11 +61,12 @@ extension SigningRun {
                 identity: host.identity)
             return [message, with(.begin(ahead, approvals: approvals), sequence: 0)]
         case (.turns, .standing(var standing)):
-            standing.turn = 900_000
+            // The farthest that is believed of one, or beyond.
+            standing.turn = isOdd ? 256 * UInt32(self.hosts.count) : 900_000
             standing.highest = 900_000
             return [with(.standing(standing))]
         case (.turns, .approval(let turn, _, let statement)):
-            return [with(.approval(turn: turn + UInt32(self.hosts.count) * 1_000, highest: 900_000, statement))]
+            return [with(.approval(turn: turn + UInt32(self.hosts.count) * 200, highest: 900_000, statement))]
         case (.replays, _): return [message, message] + host.heard.suffix(2)
         case (.garbles, _):
             guard Int.random(in: 0..<3, using: &self.random) == 0 else { return [message] }
@@ -73,7 +74,8 @@ extension SigningRun {
             let place = Int.random(in: 0..<garbled.count, using: &self.random)
             garbled[place] ^= 1 << UInt8.random(in: 0..<8, using: &self.random)
             return [garbled, Array(message.prefix(place)), message]
-        case (.floods, _): return Array(repeating: message, count: 50)
+        // So much is enough to see what it does to the others.
+        case (.floods, _): return Array(repeating: message, count: host.sentCount < 2_000 ? 20 : 1)
         case (.frames, .begin(let statement, let approvals)):
             return [message, with(.evidence(self.slander(statement, approvals).serialized()), sequence: 0)]
         case (.frames, .approval(_, _, let statement)):

@@ -151,7 +151,7 @@ public enum SigningCheat: String, CaseIterable, Sendable {
     case replays
     /// Changes single bits of what it sends.
     case garbles
-    /// Says everything fifty times.
+    /// Says everything twenty times.
     case floods
     /// Accuses others of faults that they did not make.
     case frames
