@@ -60,9 +60,9 @@ extension Fuzzer {
 
     private static func isUnreadable(_ body: Statement.Body) -> Bool {
         switch body {
-        case .nonces(_, let items), .partialSignatures(_, let items): items.count > Statement.itemCountMax
+        case .nonces(_, let items), .partialSignatures(_, let items), .approval(_, _, let items): items.count > Statement.itemCountMax
         case .set(let keys): keys.count > Statement.itemCountMax
-        case .presence: false
+        case .presence, .proposal, .refusal, .cancellation, .begin: false
         }
     }
 

@@ -37,6 +37,7 @@ final class SigningHost {
     var lastState = "new"
     var sentCount = 0
     var sentByteCount = 0
+    var heardFromCheats = 0
     var refusedCount = 0
     var broadcasts = 0
     /// Whether its request ended without a signature, and not by time alone.

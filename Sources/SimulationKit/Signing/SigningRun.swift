@@ -288,6 +288,7 @@ struct SigningRun {
 
     private mutating func deliver(_ message: [UInt8], from: Int, to host: SigningHost) {
         guard host.isUp else { return }
+        if self.hosts[from].cheat != nil { host.heardFromCheats += 1 }
         if host.cheat == .replays, host.heard.count < 64 { host.heard.append(message) }
         if host.coordination == nil {
             // A request that is new to it: known durably before anything is said about it.
