@@ -4,7 +4,10 @@ internal import Synchronization
 
 /// The one libsecp256k1 context of the process.
 package enum Context {
-    /// Made and blinded once; from then on only read, which the library allows from any number of threads.
+    // Unsafe only because the compiler does not know what the pointer points at. It is made and blinded by the initializer of a static,
+    // which runs once before anybody has it; the three calls in there are the only ones of the project that change a context. From then
+    // on it is only read, which the library allows from any number of threads ("secp256k1.h", on contexts).
+    /// Made and blinded once; from then on only read.
     package nonisolated(unsafe) static let shared: OpaquePointer = {
         guard let context = secp256k1_context_create(UInt32(SECP256K1_CONTEXT_NONE)) else {
             preconditionFailure("libsecp256k1 could not make a context: out of memory")

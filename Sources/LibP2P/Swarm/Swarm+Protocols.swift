@@ -47,14 +47,16 @@ protocol HostedMachineProtocol: Sendable {
     var onLimited: Bool { get }
     // Mutating, though nothing changes: so a machine is asked in its place. To ask a copy costs a hundred times as much.
     mutating func servedProtocolIDs() -> [String]
+    // So they may be asked only while the swarm itself may be changed.
     mutating func deadline() -> Duration?
-    mutating func heldByteCount() -> Int
+    /// Not mutating: whoever only looks at a swarm, from any thread, may ask for this.
+    func heldByteCount() -> Int
 }
 
 extension HostedMachine: HostedMachineProtocol {
     mutating func servedProtocolIDs() -> [String] { self.machine.servedProtocolIDs }
     mutating func deadline() -> Duration? { self.machine.deadline }
-    mutating func heldByteCount() -> Int { self.machine.heldByteCount }
+    func heldByteCount() -> Int { self.machine.heldByteCount }
 }
 
 /// Places of machines, the lowest first. A set's own order changes from run to run, and a seed must replay.

@@ -151,7 +151,7 @@ enum NetworkSeeds {
             "/dns/a.example/tcp/443/tls/ws", "/dns6/a.example/tcp/1/wss", "/dnsaddr/bootstrap.libp2p.io/p2p/\(KnownPeers.own.id)",
             "/ip6zone/eth0/ip6/fe80::1/tcp/1",
             "/ip4/1.2.3.4/udp/1/quic-v1/webtransport/certhash/uEiAkH5a4DPGKUuOBjYw0CgwjvcJCJMD2K_1aluKR_tpevQ",
-            "/ip4/1.2.3.4/udp/1/webrtc-direct", "/unix/tmp/a.sock", "/ip4/127.0.0.1/tcp/0/p2p/\(KnownPeers.own.id.cid)", "/memory/1",
+            "/ip4/1.2.3.4/udp/1/webrtc-direct", "/unix/a/b.sock", "/ip4/127.0.0.1/tcp/0/p2p/\(KnownPeers.own.id.cid)", "/memory/1",
             "/ip6/::ffff:1.2.3.4/tcp/65535", "/ip4/1.2.3.4/tcp/443/tls/sni/a.example/ws", "/ip4/1.2.3.4/tcp/80/http-path/a%2Fb",
         ].compactMap { try? Multiaddr(text: $0) }
         let all = KnownPeers.addresses + more
