@@ -37,9 +37,9 @@ public final class SecretArena: Sendable {
     /// fork while secrets are alive.
     public let isWipedInForkedChild: Bool
 
-    // A constant address for the arena's whole life; every access to what it points at goes through a slot, which has one owner.
-    // Whoever borrows a slot that others can borrow too, a secret key's, only reads it: libsecp256k1 takes key pairs as constants.
-    // It is written while it is made, before anybody else can have it, or, a nonce's, by `sign`, which consumes its owner.
+    // Unsafe only because the compiler does not know what the pointer points at. The address is constant for the arena's whole life, and
+    // every access to what it points at goes through a slot: two slots in use never overlap, a slot cannot be copied, and only who has
+    // it exclusively may write (`withUnsafeMutableBytes` is mutating), while those who borrow it, perhaps several at once, only read.
     private nonisolated(unsafe) let base: UnsafeMutableRawPointer
     private let free: Mutex<FreeSlots>
     private let lockPolicy: LockPolicy
@@ -87,8 +87,15 @@ public final class SecretArena: Sendable {
         fileprivate let arena: SecretArena
         fileprivate let index: Int32
 
+        /// Calls `body` with the slot's 136 bytes to be read. The pointer must not leave the closure.
+        package borrowing func withUnsafeBytes<Result, Failure: Error>(
+            _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
+        ) throws(Failure) -> Result {
+            try body(UnsafeRawBufferPointer(self.arena.bytes(of: self.index)))
+        }
+
         /// Calls `body` with the slot's 136 bytes, which stay where they are. The pointer must not leave the closure.
-        package borrowing func withUnsafeMutableBytes<Result, Failure: Error>(
+        package mutating func withUnsafeMutableBytes<Result, Failure: Error>(
             _ body: (UnsafeMutableRawBufferPointer) throws(Failure) -> Result
         ) throws(Failure) -> Result {
             try body(self.arena.bytes(of: self.index))

@@ -48,7 +48,7 @@ public enum X25519 {
         /// Any 32 bytes make a key: the five bits that must be fixed are set where they are used (RFC 7748, section 5).
         public init(filledBy fill: (UnsafeMutableRawBufferPointer) -> Void) throws(SecretMemoryError) {
             Sodium.ready
-            let slot = try SecretArena.shared.take()
+            var slot = try SecretArena.shared.take()
             self.publicKey = slot.withUnsafeMutableBytes { secret in
                 fill(UnsafeMutableRawBufferPointer(rebasing: secret[..<X25519.byteCount]))
                 return PublicKey(Bytes32 { _ = crypto_scalarmult_curve25519_base($0.start, secret.start) })
@@ -64,7 +64,7 @@ public enum X25519 {
             with other: PublicKey, to target: UnsafeMutableRawBufferPointer
         ) throws(X25519Error) {
             precondition(target.count == X25519.byteCount, "a shared secret takes \(X25519.byteCount) bytes")
-            let status = self.slot.withUnsafeMutableBytes { secret in
+            let status = self.slot.withUnsafeBytes { secret in
                 other.bytes.withUnsafeBytes { crypto_scalarmult_curve25519(target.start, secret.start, $0.start) }
             }
             guard status == 0 else { throw .publicKeyOfSmallOrder }

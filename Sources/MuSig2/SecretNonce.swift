@@ -14,7 +14,7 @@ public struct SecretNonce: ~Copyable, Sendable {
     /// The key it was made for.
     public let publicKey: PublicKey
 
-    let slot: SecretArena.Slot  // holds the library's secret nonce; the only part with a deinit
+    var slot: SecretArena.Slot  // holds the library's secret nonce; the only part with a deinit
     private let boundAggregateKey: XOnlyPublicKey?
     private let boundMessage: Bytes32?
 
@@ -31,8 +31,8 @@ public struct SecretNonce: ~Copyable, Sendable {
         for key: borrowing SecretKey, keys: KeyAggregation? = nil, message: Bytes32? = nil, extraInput: Bytes32
     ) throws(MuSig2Error) {
         if let keys, keys.signers(holding: key.publicKey).isEmpty { throw .notAMember(key.publicKey) }
-        let slot = try Self.takeSlot()
-        let scratch = try Self.takeSlot()  // session randomness, then the secret scalar
+        var slot = try Self.takeSlot()
+        var scratch = try Self.takeSlot()  // session randomness, then the secret scalar
         var (publicNonce, publicKey) = (secp256k1_musig_pubnonce(), key.publicKey.raw)
         let isMade = slot.withUnsafeMutableBytes { nonce in
             scratch.withUnsafeMutableBytes { scratch in

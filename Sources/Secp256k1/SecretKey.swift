@@ -6,12 +6,12 @@ public struct SecretKey: ~Copyable, Sendable {
     /// Bytes of the scalar.
     public static let byteCount = 32
 
-    let slot: SecretArena.Slot  // holds the library's key pair
+    var slot: SecretArena.Slot  // holds the library's key pair; read only, once it is made
     public let publicKey: PublicKey
 
     private init(slot: consuming SecretArena.Slot) {
         var publicKey = secp256k1_pubkey()
-        slot.withUnsafeMutableBytes { _ = secp256k1_keypair_pub(Context.shared, &publicKey, $0.keyPair) }
+        slot.withUnsafeBytes { _ = secp256k1_keypair_pub(Context.shared, &publicKey, $0.keyPair) }
         self.slot = slot
         self.publicKey = PublicKey(raw: publicKey)
     }
@@ -19,8 +19,8 @@ public struct SecretKey: ~Copyable, Sendable {
     /// A new key from the system's random source.
     public static func generate() throws(SecretMemoryError) -> SecretKey {
         let arena = try SecretArena.shared
-        let slot = try arena.take()
-        let scalar = try arena.take()
+        var slot = try arena.take()
+        var scalar = try arena.take()
         var isMade = false
         // One draw in 2^127 is out of range, so this loop ends.
         while !isMade {
@@ -39,7 +39,7 @@ public struct SecretKey: ~Copyable, Sendable {
         guard secret.count == Self.byteCount else {
             throw .key(.wrongByteCount(expected: Self.byteCount, actual: secret.count))
         }
-        let slot = try Self.takeSlot()
+        var slot = try Self.takeSlot()
         let isValid = secret.withUnsafeBytes { scalar in
             slot.withUnsafeMutableBytes {
                 secp256k1_keypair_create(Context.shared, $0.keyPair, scalar.bytePointer) == 1
@@ -52,7 +52,7 @@ public struct SecretKey: ~Copyable, Sendable {
     /// The 32-byte scalar, for an encrypted key file and nothing else.
     public borrowing func encoded() throws(SecretMemoryError) -> SecretBytes {
         try SecretBytes(count: Self.byteCount) { target in
-            self.slot.withUnsafeMutableBytes {
+            self.slot.withUnsafeBytes {
                 _ = secp256k1_keypair_sec(Context.shared, target.bytePointer, $0.keyPair)
             }
         }
@@ -77,7 +77,7 @@ public struct SecretKey: ~Copyable, Sendable {
         let isMade = withUnsafeMutableBytes(of: &signature) { signature in
             message.withUnsafeBytes { message in
                 auxiliary.withUnsafeBytes { auxiliary in
-                    self.slot.withUnsafeMutableBytes {
+                    self.slot.withUnsafeBytes {
                         secp256k1_schnorrsig_sign32(
                             Context.shared, signature.bytePointer, message.bytePointer, $0.keyPair,
                             auxiliary.bytePointer) == 1
@@ -96,10 +96,10 @@ public struct SecretKey: ~Copyable, Sendable {
     /// - Parameter merkleRoot: root of the script tree, or `nil` for an output without scripts.
     public borrowing func tweakedForTaproot(merkleRoot: Bytes32?) throws(SecretKeyError) -> SecretKey {
         let tweak = self.publicKey.xOnly.taprootTweak(merkleRoot: merkleRoot)
-        let slot = try Self.takeSlot()
-        let isValid = self.slot.withUnsafeMutableBytes { own in
+        var slot = try Self.takeSlot()
+        let isValid = self.slot.withUnsafeBytes { own in
             slot.withUnsafeMutableBytes { tweaked in
-                tweaked.copyMemory(from: UnsafeRawBufferPointer(own))
+                tweaked.copyMemory(from: own)
                 return tweak.withUnsafeBytes {
                     secp256k1_keypair_xonly_tweak_add(
                         Context.shared, tweaked.keyPair, $0.bytePointer) == 1
@@ -115,8 +115,8 @@ public struct SecretKey: ~Copyable, Sendable {
     }
 
     /// Lends the library's key pair to code of this package that calls the library.
-    package borrowing func withKeyPair<Result>(_ body: (UnsafeMutablePointer<secp256k1_keypair>) -> Result) -> Result {
-        self.slot.withUnsafeMutableBytes { body($0.keyPair) }
+    package borrowing func withKeyPair<Result>(_ body: (UnsafePointer<secp256k1_keypair>) -> Result) -> Result {
+        self.slot.withUnsafeBytes { body($0.keyPair) }
     }
 }
 
@@ -144,6 +144,13 @@ public enum SecretKeyError: Error, Equatable, Sendable, CustomStringConvertible 
         case .memory(let error): error.description
         case .signingFailed: "the signature just made does not verify, so it was not released: suspect this machine's memory"
         }
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    fileprivate var keyPair: UnsafePointer<secp256k1_keypair> {
+        guard let base = self.baseAddress else { preconditionFailure("an empty buffer for a key pair") }
+        return base.assumingMemoryBound(to: secp256k1_keypair.self)
     }
 }
 

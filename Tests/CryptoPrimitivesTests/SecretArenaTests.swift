@@ -13,13 +13,13 @@ struct SecretArenaTests {
 
     @Test func `a new slot holds zeros and keeps what is written`() throws {
         let arena = try Self.arena(slots: 30)
-        let slot = try arena.take()
+        var slot = try arena.take()
         slot.withUnsafeMutableBytes {
             #expect($0.count == SecretArena.slotByteCount)
             #expect($0.allSatisfy { $0 == 0 })
             $0.fill(0xa5)
         }
-        slot.withUnsafeMutableBytes { bytes in #expect(bytes.allSatisfy { $0 == 0xa5 }) }
+        slot.withUnsafeBytes { bytes in #expect(bytes.allSatisfy { $0 == 0xa5 }) }
         #expect(arena.usedSlotCount == 1)
     }
 
@@ -35,7 +35,7 @@ struct SecretArenaTests {
         let arena = try Self.arena(slots: 30)
         var memory = UnsafeRawBufferPointer(start: nil, count: 0)
         #expect(throws: Thrown.self) {
-            let slot = try arena.take()
+            var slot = try arena.take()
             try slot.withUnsafeMutableBytes {
                 $0.fill(0xa5)
                 memory = UnsafeRawBufferPointer($0)
@@ -134,7 +134,7 @@ struct SecretArenaTests {
             }
             let unlocked = try SecretArena(SecretArena.Configuration(byteCount: byteCount, lockPolicy: .allowUnlocked))
             let slot = try unlocked.take()
-            slot.withUnsafeMutableBytes { bytes in #expect(bytes.allSatisfy { $0 == 0 }) }
+            slot.withUnsafeBytes { bytes in #expect(bytes.allSatisfy { $0 == 0 }) }
 
             #expect(throws: SecretMemoryError.notLocked(byteCount: 65_536)) { _ = try SecretBytes.random(count: 65_536).count }
             // The downgrade of the shared arena is the whole process's: a key file must open too.
@@ -171,7 +171,7 @@ struct SecretArenaTests {
 
     /// The memory of a slot that is no one's any more; the arena keeps it.
     private static func fillAndDrop(_ arena: SecretArena) throws -> UnsafeRawBufferPointer {
-        let slot = try arena.take()
+        var slot = try arena.take()
         return slot.withUnsafeMutableBytes {
             $0.fill(0xa5)
             return UnsafeRawBufferPointer($0)
@@ -184,14 +184,15 @@ private final class Held: Sendable {
     private let slot: SecretArena.Slot
 
     init(_ arena: SecretArena, filledWith value: UInt8) throws(SecretMemoryError) {
-        self.slot = try arena.take()
-        self.slot.withUnsafeMutableBytes { $0.fill(value) }
+        var slot = try arena.take()
+        slot.withUnsafeMutableBytes { $0.fill(value) }
+        self.slot = slot
     }
 
     func holds(_ value: UInt8) -> Bool { self.withBytes { $0.allSatisfy { $0 == value } } }
 
-    func withBytes<Result>(_ body: (UnsafeMutableRawBufferPointer) throws -> Result) rethrows -> Result {
-        try self.slot.withUnsafeMutableBytes(body)
+    func withBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
+        try self.slot.withUnsafeBytes(body)
     }
 }
 

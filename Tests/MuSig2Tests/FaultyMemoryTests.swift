@@ -13,7 +13,7 @@ struct FaultyMemoryTests {
         let other = try TestSigner()
         let keys = try KeyAggregation([key.publicKey, other.publicKey])
         let message = Bytes32()
-        let nonce = try SecretNonce(for: key, keys: keys, message: message, extraInput: Bytes32())
+        var nonce = try SecretNonce(for: key, keys: keys, message: message, extraInput: Bytes32())
         let others = try other.makeNonce(keys: keys, message: message)
         let context = try SigningContext(keys: keys, nonces: [nonce.publicNonce, others], message: message)
 

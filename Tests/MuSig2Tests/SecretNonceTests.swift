@@ -43,7 +43,8 @@ struct SecretNonceTests {
         let nonce = try SecretNonce(for: key, keys: keys, message: message, extraInput: Bytes32())
         let nonces = [nonce.publicNonce, try group.signers[0].makeNonce(keys: keys, message: message)]
         let context = try SigningContext(keys: keys, nonces: nonces, message: message)
-        key.withKeyPair { $0.pointee = secp256k1_keypair() }
+        // What no borrower may do, a fork or a fault of the memory does.
+        key.withKeyPair { UnsafeMutablePointer(mutating: $0).pointee = secp256k1_keypair() }
         #expect(throws: MuSig2Error.nonceNotMade) { _ = try SecretNonce(for: key, keys: keys, message: message, extraInput: Bytes32()) }
         do throws(MuSig2Error) {
             _ = try nonce.sign(with: key, in: context)

@@ -8,7 +8,7 @@ struct FaultyMemoryTests {
     /// The library's key pair: the scalar, then the point.
     @Test(arguments: [0, 31])
     func `a key that changed in memory gives no signature`(position: Int) throws {
-        let key = try SecretKey.generate()
+        var key = try SecretKey.generate()
         #expect(try key.sign(Bytes32()).isValid(for: Bytes32(), by: key.publicKey.xOnly))
 
         key.slot.withUnsafeMutableBytes { $0[position] ^= 1 }

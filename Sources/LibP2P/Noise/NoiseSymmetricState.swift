@@ -8,7 +8,7 @@ struct NoiseSymmetricState: ~Copyable, Sendable {
     /// What was said so far, by both. After the handshake it names the connection.
     private(set) var transcriptHash: Bytes32
     private var counter: UInt64?  // `nil` while there is no cipher key
-    private let slot: SecretArena.Slot
+    private var slot: SecretArena.Slot
 
     // The slot: chaining key, cipher key, and room for a Diffie-Hellman result. The first two are what HKDF gives at once.
     private static let chainingKey = 0..<32
@@ -137,7 +137,7 @@ struct NoiseKeys: ~Copyable, Sendable {
 
     /// Lends the key with which one side sends.
     borrowing func withKey<Result>(of role: NoiseRole, _ body: (UnsafeRawBufferPointer) -> Result) -> Result {
-        self.slot.withUnsafeMutableBytes { slot in
+        self.slot.withUnsafeBytes { slot in
             body(UnsafeRawBufferPointer(rebasing: slot[role == .initiator ? Self.initiatorKey : Self.responderKey]))
         }
     }
