@@ -308,4 +308,76 @@ import Testing
         fresh.exchange()
         #expect(fresh.members.allSatisfy { !$0.events.contains { if case .fault = $0 { true } else { false } } })
     }
+
+    @Test func `nonces that differ from coordinator to coordinator are found by whoever is shown both`() throws {
+        let group = try CoordinationGroup(4, threshold: 3)
+        let (cheat, member) = (group.members[3], group.members[2])
+        group.approveAll()
+        for other in group.members { group.step(other) }
+        let name = NonceName(known: cheat.incarnation, counter: 77)
+        // One name, other nonces for each of two coordinators, who show them in their begins.
+        for (place, turn) in [(0, 1), (1, 2)] as [(Int, UInt32)] {
+            let nonce = try SecretNonce(for: cheat.signer.key, extraInput: Bytes32()).publicNonce.bytes
+            let approval = group.say(.approval(serial: 1, name, [nonce]), of: cheat)
+            let coordinator = group.members[place]
+            let body = Statement.Body.begin(incarnation: coordinator.incarnation, transcript: Bytes32())
+            let begin = group.say(body, attempt: turn, of: coordinator)
+            group.deliver(group.message(.begin(begin, approvals: [approval]), of: coordinator), from: coordinator, to: member)
+        }
+        group.step(member)
+        #expect(member.events.contains { if case .fault(cheat.key, .conflictingNonces(name), _) = $0 { true } else { false } })
+    }
+
+    @Test func `nonces that are none name their signer, whoever passes them on`() throws {
+        let group = try CoordinationGroup(3)
+        let (coordinator, cheat, member) = (group.members[0], group.members[1], group.members[2])
+        group.approveAll()
+        let approval = group.say(.approval(serial: 1, Party.name(9), [[UInt8](repeating: 0xff, count: 66)]), of: cheat)
+        let begin = group.say(.begin(incarnation: coordinator.incarnation, transcript: Bytes32()), attempt: 1, of: coordinator)
+        group.deliver(group.message(.begin(begin, approvals: [approval]), of: coordinator), from: coordinator, to: member)
+        group.step(member)
+        #expect(member.events.contains { if case .fault(cheat.key, .malformedNonces, _) = $0 { true } else { false } })
+    }
+
+    @Test func `an identity whose enrolment has expired is not heard`() throws {
+        let group = try CoordinationGroup(2)
+        let (member, other) = (group.members[0], group.members[1])
+        let short = try Enrolment(
+            network: .regtest, signer: other.signer.key, identity: other.identity, version: 2, expiry: CoordinationGroup.start + 30)
+        member.machine?.learn(short)
+        let said = group.message(.standing(.init(turn: 1, highest: 0, hasApproved: false, asks: false)), of: other)
+        #expect(group.deliver(said, from: other, to: member) == .accepted)
+        group.now += .seconds(40)
+        #expect(self.isRefused(group.deliver(said, from: other, to: member)))
+    }
+
+    @Test func `a coordinator takes again the nonces of a member that left its turn before it signed`() throws {
+        // All others are gone, so everything hangs on the one coordinator whose begin came to nobody.
+        let group = try CoordinationGroup(2)
+        group.approveAll()
+        let member = group.members[1]
+        var isCut = true
+        let filter: (CoordinationGroup.Member, CoordinationGroup.Member, [UInt8]) -> [UInt8]? = { sender, _, bytes in
+            if isCut, case .begin = group.content(bytes) { return nil }
+            return bytes
+        }
+        group.exchange(filter)
+        group.pass(.seconds(12), filter)
+        #expect((member.machine?.turn ?? 0) > 1)
+        isCut = false
+        group.pass(.seconds(60), filter)
+        #expect(group.members.allSatisfy { $0.state == .complete })
+    }
+
+    @Test func `long after its time an end is not told again and again`() throws {
+        let group = try CoordinationGroup(2, life: 60)
+        let (member, gone) = (group.members[0], group.members[1])
+        gone.machine = nil
+        member.machine?.refuse(.rejected, serial: 1)
+        group.step(member)
+        #expect(member.machine?.nextStepAt != nil)
+        group.now += .seconds(60 + 3_700)
+        group.step(member)
+        #expect(member.machine?.nextStepAt == nil)
+    }
 }

@@ -26,4 +26,20 @@ import Testing
             #expect(first.coverage == second.coverage && first.completed == second.completed)
         }
     }
+
+    /// A cheat that does nothing, or a crash at no bad time, tries nothing.
+    @Test func `what is to be tried is tried`() throws {
+        var all = SigningReport()
+        for seed in UInt64(1)...120 { all.add(try SigningReport.run(SigningScenario(seed: seed, memberCounts: 2...5))) }
+        let faults = [
+            "conflictingNonces", "malformedNonces", "malformedPartialSignatures", "invalidPartialSignature", "conflictingBegins",
+        ]
+        let wanted =
+            faults.map { "fault \($0)" } + SigningCheat.allCases.map { "cheat \($0.rawValue)" } + [
+                "crash", "crash that loses the disk", "crash while the journal writes", "refused malformed", "refused notEntitled",
+                "refused inconsistent", "event failoverExhausted", "event restarted",
+            ]
+        #expect(all.coverage.isSuperset(of: wanted), "\(Set(wanted).subtracting(all.coverage))")
+        #expect(all.violations.isEmpty && all.completed > 80 && all.aborted > 0)
+    }
 }

@@ -35,7 +35,7 @@ extension Coordination {
 
     /// The attempts begun here that may still complete, the oldest first.
     private func live(in turn: UInt32) -> [(number: UInt32, attempt: CoordinatedAttempt)] {
-        self.attempts.filter { $0.value.begin != nil && !$0.value.hasFailed && $0.value.turn == turn }
+        self.attempts.filter { $0.value.isLive && $0.value.turn == turn }
             .sorted { $0.key < $1.key }.map { (number: $0.key, attempt: $0.value) }
     }
 
@@ -65,7 +65,7 @@ extension Coordination {
         let approvals = plan.signers.compactMap { self.desk[$0]?.approvals.last }
         guard approvals.count == plan.signers.count else { return false }
         let sets = approvals.compactMap { try? $0.nonceSet() }
-        guard sets.count == approvals.count, let attempt = try? self.attempt(number: number, plan: plan, approvals, now: now) else {
+        guard sets.count == approvals.count, let attempt = try? self.attempt(number: number, plan: plan, approvals, sets, now: now) else {
             return false
         }
 
@@ -141,6 +141,8 @@ extension Coordination {
         seat.refusal = nil
         seat.hasApproved = true
         seat.rise(turn: turn, highest: highest)
+        if member != self.signer { self.failAttempts(leftBy: member, offering: name, turn: turn) }
+        if self.desk[member]?.owes == nil { seat.owes = nil }
         if !seat.approvals.contains(approval), !self.wasTaken(approval) {
             // Nonces of a former life of its process are gone.
             seat.approvals.removeAll { $0.namedNonces?.name.incarnation != name.incarnation }
@@ -149,20 +151,30 @@ extension Coordination {
         }
         self.desk[member] = seat
         self.links[member]?.outbox.remove { $0 == .renewal }
-        self.failAttempts(withNoncesOf: member, replacedBy: name)
         if isNew { self.tell(.joined(member)) }
     }
 
     /// Whether an attempt of ours took these nonces already.
     private func wasTaken(_ approval: Statement) -> Bool { self.attempts.values.contains { $0.approvals.contains(approval) } }
 
-    /// Attempts that wait for a member whose nonces in them are gone: it would not offer others, unasked, if it could still answer.
-    private mutating func failAttempts(withNoncesOf member: PublicKey, replacedBy name: NonceName) {
+    /// Attempts that wait for a member in vain: it offers other nonces, which it would not, unasked, if it could still answer; or it has
+    /// left the turn.
+    private mutating func failAttempts(leftBy member: PublicKey, offering name: NonceName, turn: UInt32) {
+        self.failAttempts { attempt in
+            guard attempt.partials[member] == nil, let used = attempt.approvals.first(where: { $0.sender == member })?.namedNonces?.name
+            else { return false }
+            return used != name || attempt.turn < turn
+        }
+    }
+
+    /// Attempts that wait for a member that is not coming: its process was started anew, or it is proved to be at fault.
+    mutating func failAttempts(waitingFor member: PublicKey) {
+        self.failAttempts { $0.partials[member] == nil && $0.plan.signers.contains(member) }
+    }
+
+    private mutating func failAttempts(where isLost: (CoordinatedAttempt) -> Bool) {
         for number in self.attempts.keys.sorted() {
-            guard let attempt = self.attempts[number], attempt.begin != nil, !attempt.hasFailed, attempt.partials[member] == nil,
-                let used = attempt.approvals.first(where: { $0.sender == member })?.namedNonces?.name, used != name,
-                !self.recording.contains(number) || member != self.signer
-            else { continue }
+            guard let attempt = self.attempts[number], attempt.isLive, isLost(attempt) else { continue }
             self.fail(attempt, number)
         }
     }
@@ -172,7 +184,7 @@ extension Coordination {
     mutating func take(partialSignatures statement: Statement) -> CoordinationReception {
         let (number, member) = (statement.attempt, statement.sender)
         guard case .partialSignatures(let transcript, _) = statement.body else { return .ignored }
-        guard let attempt = self.attempts[number], attempt.begin != nil, !attempt.hasFailed else { return .ignored }
+        guard let attempt = self.attempts[number], attempt.isLive else { return .ignored }
         guard attempt.plan.signers.contains(member) else { return .refused(.notEntitled("partial signatures of an attempt without it")) }
         guard transcript == attempt.session.transcriptDigest else { return .refused(.inconsistent("it signed another transcript")) }
         let partials: [PartialSignature]
@@ -200,7 +212,7 @@ extension Coordination {
 
     /// Adds up what came, once all of it is here.
     private mutating func finish(_ number: UInt32, now: Moment) {
-        guard let attempt = self.attempts[number], attempt.begin != nil, !attempt.hasFailed else { return }
+        guard let attempt = self.attempts[number], attempt.isLive else { return }
         do {
             guard let transaction = try attempt.session.tryFinalize(), let signatures = attempt.session.signatures else { return }
             self.complete(transaction, CompletedSignatures(signers: attempt.plan.signers, signatures: signatures), now: now)

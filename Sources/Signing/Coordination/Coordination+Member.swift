@@ -63,11 +63,11 @@ extension Coordination {
         guard self.decision.statement == .approved else { return }
         let size = UInt32(self.priority.count)
         for coordinator in self.priority {
-            guard let (statement, approvals) = self.begins[coordinator] else { continue }
-            let number = statement.attempt
+            guard let begin = self.begins[coordinator] else { continue }
+            let number = begin.statement.attempt
             if let record = self.records[number] {
                 self.begins[coordinator] = nil
-                self.answerAgain(record, statement, to: coordinator, now: now, identity: identity)
+                self.answerAgain(record, begin.statement, to: coordinator, now: now, identity: identity)
             } else if self.recording.contains(number) {
                 self.begins[coordinator] = nil
             } else if (number - 1) % size != (self.turn - 1) % size {
@@ -82,9 +82,7 @@ extension Coordination {
                     self.sendStanding(to: coordinator)
                     continue
                 }
-                do { try self.sign(statement, approvals, now: now, key: key) } catch {
-                    self.reject(statement, error, now: now)
-                }
+                do { try self.sign(begin, now: now, key: key) } catch { self.reject(begin.statement, error, now: now) }
             }
         }
     }
@@ -96,56 +94,33 @@ extension Coordination {
     private enum Objection: Error {
         /// It takes nonces that are not here, or not any more.
         case noncesGone
+        /// Signing failed, and the nonces are gone.
+        case noSignature
         case excluded
-        case inconsistent(String)
-        case signing(SigningError)
+        case inconsistent
     }
 
-    private mutating func sign(
-        _ begin: Statement, _ approvals: [Statement], now: Moment, key: borrowing SecretKey
-    ) throws(Objection) {
-        guard case .begin(_, let transcript) = begin.body else { throw .inconsistent("no begin") }
-        guard let own = approvals.first(where: { $0.sender == self.signer }) else { throw .inconsistent("an attempt without us") }
-        guard approvals.allSatisfy({ !self.excluded.contains($0.sender) }) else { throw .excluded }
-        let attempt = try self.attempt(begin.attempt, of: approvals, now: now)
-        guard attempt.plan.transcript(attempt: begin.attempt, nonceSets: try self.nonceSets(of: approvals, attempt.plan)) == transcript
-        else {
-            throw .inconsistent("it rests on another transcript than it says")
-        }
-        try self.sign(attempt, number: begin.attempt, own, key: key)
+    private mutating func sign(_ begin: Begin, now: Moment, key: borrowing SecretKey) throws(Objection) {
+        guard case .begin(_, let transcript) = begin.statement.body else { throw .inconsistent }
+        guard let own = begin.approvals.first(where: { $0.sender == self.signer }) else { throw .inconsistent }
+        guard begin.approvals.allSatisfy({ !self.excluded.contains($0.sender) }) else { throw .excluded }
+        let number = begin.statement.attempt
+        guard let plan = try? self.plan(of: begin.approvals.map(\.sender)), plan.signers == begin.approvals.map(\.sender),
+            plan.transcript(attempt: number, nonceSets: begin.nonceSets) == transcript,
+            let attempt = try? self.attempt(number: number, plan: plan, begin.approvals, begin.nonceSets, now: now)
+        else { throw .inconsistent }
+        try self.sign(attempt, number: number, own, key: key)
     }
 
-    /// An attempt of these approvals, with everybody's nonces but ours, each set checked.
-    func attempt(number: UInt32, plan: SigningPlan, _ approvals: [Statement], now: Moment) throws(SigningError) -> CoordinatedAttempt {
+    /// An attempt of these approvals, in the plan's order, with everybody's nonces but ours.
+    func attempt(
+        number: UInt32, plan: SigningPlan, _ approvals: [Statement], _ nonceSets: [NonceSet], now: Moment
+    ) throws(SigningError) -> CoordinatedAttempt {
         let attempt = CoordinatedAttempt(plan: plan, number: number, approvals: approvals, now: now.uptime)
-        for approval in approvals where approval.sender != self.signer {
-            guard let set = try approval.nonceSet() else { throw .transaction("an attempt needs nonces of all its signers") }
+        for (approval, set) in zip(approvals, nonceSets) where approval.sender != self.signer {
             _ = try attempt.session.add(set, from: approval.sender)
         }
         return attempt
-    }
-
-    private mutating func attempt(
-        _ number: UInt32, of approvals: [Statement], now: Moment
-    ) throws(Objection) -> CoordinatedAttempt {
-        let signers = approvals.map(\.sender)
-        guard Set(signers).count == signers.count else { throw .inconsistent("a signer stands twice in an attempt") }
-        guard approvals.allSatisfy(\.isApproval) else { throw .inconsistent("an attempt without approvals") }
-        do throws(SigningError) {
-            let plan = try self.plan(of: signers)
-            guard plan.signers.count == signers.count else { throw .transaction("it is another set") }
-            return try self.attempt(number: number, plan: plan, approvals, now: now)
-        } catch { throw .signing(error) }
-    }
-
-    private func nonceSets(of approvals: [Statement], _ plan: SigningPlan) throws(Objection) -> [NonceSet] {
-        var sets: [PublicKey: NonceSet] = [:]
-        for approval in approvals {
-            do { sets[approval.sender] = try approval.nonceSet() } catch { throw .signing(error) }
-        }
-        let ordered = plan.signers.compactMap { sets[$0] }
-        guard ordered.count == plan.signers.count else { throw .inconsistent("another set") }
-        return ordered
     }
 
     /// Signs an attempt with the nonces that it takes, and has the decision made durable.
@@ -160,7 +135,7 @@ extension Coordination {
         do {
             try attempt.session.adopt(nonces)
             record = try attempt.session.sign(with: key)
-        } catch { throw .signing(error) }
+        } catch { throw .noSignature }
         self.attempts[number] = attempt
         self.recording.insert(number)
         self.actions.append(.record(record))
@@ -180,19 +155,12 @@ extension Coordination {
     private mutating func reject(_ begin: Statement, _ objection: Objection, now: Moment) {
         switch objection {
         case .noncesGone:
-            // It took nonces of a former life, or such as another attempt took: it shall have others.
-            self.wantsOffer = true
+            // Those of a former life, or such as another attempt took: it shall have others.
             self.approvalTold = nil
-        case .excluded:
-            for evidence in self.evidence { self.tellEvidence(evidence, to: begin.sender, now: now) }
-            if self.offered == nil { self.wantsOffer = true }
-        case .signing(.musig(let error, let signer?, _)) where signer != self.signer:
-            _ = error
-            // A nonce that is none: its signer's fault, and the coordinator should have seen it.
-            if self.offered == nil { self.wantsOffer = true }
-        case .inconsistent, .signing:
-            if self.offered == nil { self.wantsOffer = true }
+        case .excluded: for evidence in self.evidence { self.tellEvidence(evidence, to: begin.sender, now: now) }
+        case .inconsistent, .noSignature: break
         }
+        self.wantsOffer = true
         self.sendStanding(to: begin.sender)
     }
 

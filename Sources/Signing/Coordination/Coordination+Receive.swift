@@ -28,6 +28,9 @@ extension Coordination {
         guard let sender = self.roster.signer(speakingThrough: identity), sender != self.signer, var link = self.links[sender] else {
             return .refused(.stranger)
         }
+        if let enrolment = self.roster.enrolment(of: sender), enrolment.isExpired(at: now.time) {
+            return .refused(.notEntitled("its enrolment has expired"))
+        }
         let head: CoordinationMessage.Head
         do { head = try .init(parsing: message) } catch { return .refused(.malformed(error)) }
         guard head.request == self.requestDigest else { return .refused(.anotherRequest) }
@@ -83,12 +86,7 @@ extension Coordination {
             if self.offered == nil { self.wantsOffer = true }
         }
         self.hasSaidEnd = false
-        for number in self.attempts.keys.sorted() {
-            guard let attempt = self.attempts[number], attempt.begin != nil, !attempt.hasFailed, attempt.partials[sender] == nil,
-                attempt.plan.signers.contains(sender)
-            else { continue }
-            self.fail(attempt, number)
-        }
+        self.failAttempts(waitingFor: sender)
     }
 
     private mutating func askForEnrolment(of signer: PublicKey, from sender: PublicKey) {
@@ -102,7 +100,7 @@ extension Coordination {
         case .proposal(_, let statement): return self.take(proposal: statement)
         case .approval(let turn, let highest, let statement):
             return self.take(approval: statement, turn: turn, highest: highest, from: sender)
-        case .begin(let statement, let approvals): return self.take(begin: statement, approvals, from: sender)
+        case .begin(let statement, let approvals): return self.take(begin: statement, approvals, from: sender, now: now)
         case .partialSignatures(let statement):
             guard statement.sender == sender else { return .refused(.notEntitled("another's partial signatures")) }
             guard case .partialSignatures = statement.body else { return .refused(.inconsistent("no partial signatures")) }
@@ -165,7 +163,7 @@ extension Coordination {
             return .accepted
         }
         guard !self.state.isOver else { return .ignored }
-        guard self.note(statement, named: name, of: sender) else { return .accepted }
+        guard nonces.isEmpty || self.note(statement, named: name) != nil else { return .accepted }
         guard let seat = self.desk[sender], serial >= seat.serial else { return .ignored }
         if turn > 0, self.coordinator(of: turn) == self.signer {
             self.seat(statement, of: sender, turn: turn, highest: highest)
@@ -176,23 +174,28 @@ extension Coordination {
         return .accepted
     }
 
-    /// Keeps what stands under a name. A second content under it, or nonces that are none, prove a fault.
-    private mutating func note(_ statement: Statement, named name: NonceName, of sender: PublicKey) -> Bool {
-        if let other = self.names[sender]?[name] {
-            guard other.namedNonces?.items != statement.namedNonces?.items else { return true }
-            self.accuse(sender, with: [other, statement])
-            return false
+    /// Keeps what stands under a name, and reads it. A second content under it, or nonces that are none, prove a fault.
+    private mutating func note(_ statement: Statement, named name: NonceName) -> NonceSet? {
+        let sender = statement.sender
+        if let other = self.named[sender]?.first(where: { $0.namedNonces?.name == name }), other != statement {
+            guard other.namedNonces?.items == statement.namedNonces?.items else {
+                self.accuse(sender, with: [other, statement])
+                return nil
+            }
+        } else {
+            self.named[sender, default: []].append(statement)
+            if (self.named[sender]?.count ?? 0) > Self.namedCountMax { self.named[sender]?.removeFirst() }
         }
-        if (try? statement.nonceSet()) == nil {
+        guard let set = try? statement.nonceSet() else {
             self.accuse(sender, with: [statement])
-            return false
+            return nil
         }
-        if (self.names[sender]?.count ?? 0) >= NonceNameBook.nameCountMax { self.names[sender] = [:] }
-        self.names[sender, default: [:]][name] = statement
-        return true
+        return set
     }
 
-    private mutating func take(begin statement: Statement, _ approvals: [Statement], from sender: PublicKey) -> CoordinationReception {
+    private mutating func take(
+        begin statement: Statement, _ approvals: [Statement], from sender: PublicKey, now: Moment
+    ) -> CoordinationReception {
         guard case .begin(let incarnation, let transcript) = statement.body, statement.attempt > 0, statement.attempt <= Self.attemptMax
         else {
             return .refused(.inconsistent("no begin"))
@@ -215,7 +218,18 @@ extension Coordination {
             self.seenBegins.append(statement)
             if self.seenBegins.count > Self.seenBeginCountMax { self.seenBegins.removeFirst() }
         }
-        self.begins[sender] = (statement, approvals)
+        var sets: [NonceSet] = []
+        for approval in approvals {
+            guard case .approval(_, let name, let nonces) = approval.body, approval.attempt == 0, nonces.count == self.signedInputs.count,
+                !approval.enrolment.isExpired(at: now.time)
+            else { return .refused(.inconsistent("an attempt without approvals")) }
+            // What proves a fault is told; the attempt leads nowhere.
+            guard let set = approval.sender == self.signer ? try? approval.nonceSet() : self.note(approval, named: name) else {
+                return .accepted
+            }
+            sets.append(set)
+        }
+        self.begins[sender] = Begin(statement: statement, approvals: approvals, nonceSets: sets)
         return .accepted
     }
 
@@ -289,13 +303,7 @@ extension Coordination {
         else { return false }
         guard self.excluded.insert(signer).inserted else { return true }
         self.evidence.append(evidence)
-        // Nobody waits for it any more.
-        for number in self.attempts.keys.sorted() {
-            guard let attempt = self.attempts[number], attempt.begin != nil, !attempt.hasFailed, attempt.partials[signer] == nil,
-                attempt.plan.signers.contains(signer)
-            else { continue }
-            self.fail(attempt, number)
-        }
+        self.failAttempts(waitingFor: signer)
         self.tell(.fault(signer: signer, fault, evidence))
         if let now = self.lastMoment {
             for member in self.others where member != signer { self.tellEvidence(evidence, to: member, now: now) }
@@ -327,7 +335,7 @@ extension Coordination {
         var approved = self.known
         for member in self.policy.members where self.desk[member]?.hasApproved ?? false { approved.insert(member) }
         if self.decision.statement == .approved { approved.insert(self.signer) }
-        let newest = self.attempts.filter { $0.value.begin != nil && !$0.value.hasFailed }.max { $0.key < $1.key }?.value
+        let newest = self.attempts.filter { $0.value.isLive }.max { $0.key < $1.key }?.value
         return CoordinationProgress(
             state: self.state, turn: self.turn, coordinator: self.currentCoordinator,
             approved: self.policy.members.filter(approved.contains), refused: self.policy.members.filter { self.desk[$0]?.refusal != nil },

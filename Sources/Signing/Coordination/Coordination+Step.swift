@@ -28,6 +28,7 @@ extension Coordination {
             }
         }
         self.sayWhatStands(now: now, identity: identity)
+        if self.isLongOver(now: now) { for member in self.others { self.links[member]?.outbox.remove { _ in true } } }
         self.broadcast(now: now)
         self.flush(now: now)
         defer { self.actions = [] }
@@ -55,7 +56,7 @@ extension Coordination {
             if let probeAt { times.append(probeAt) }
             if let offerAt { times.append(offerAt) }
         }
-        for attempt in self.attempts.values where attempt.begin != nil && !attempt.hasFailed {
+        for attempt in self.attempts.values where attempt.isLive {
             let due = attempt.beganAt + self.stuckAfter
             if due > now.uptime { times.append(due) }
         }
@@ -141,6 +142,15 @@ extension Coordination {
     func say(_ body: Statement.Body, attempt: UInt32 = 0, identity: borrowing Ed25519.SecretKey) -> Statement {
         Statement(body, request: self.requestDigest, attempt: attempt, enrolment: self.enrolment, identity: identity)
     }
+
+    /// Whether the request's time ended so long ago that nobody who has not heard how it ended needs to be told again and again. Who asks
+    /// still is.
+    private func isLongOver(now: Moment) -> Bool {
+        self.state.isOver && self.request.expiry != 0 && now.time > self.request.expiry + Self.afterlife
+    }
+
+    /// Seconds after a request's expiry for which its end is told to who does not acknowledge it.
+    private static let afterlife: UInt64 = 3_600
 
     /// Sends what is due, with acknowledgements.
     private mutating func flush(now: Moment) {

@@ -83,14 +83,14 @@ public struct Coordination: ~Copyable {
     /// After nonces could not be made, when to try again.
     var offerAt: Duration?
     /// The newest begin of each member that waits to be looked at.
-    var begins: [PublicKey: (statement: Statement, approvals: [Statement])] = [:]
+    var begins: [PublicKey: Begin] = [:]
     /// Begins that were looked at, the newest last, to tell a second, different one from a repeat.
     var seenBegins: [Statement] = []
 
     // What others said
     var desk: [PublicKey: Seat] = [:]
-    /// Every named nonce set that came, to find two under one name.
-    var names: [PublicKey: [NonceName: Statement]] = [:]
+    /// The newest named nonces of each member, to find two under one name.
+    var named: [PublicKey: [Statement]] = [:]
     /// Members of whom the coordinator said that they approved: to be shown, and believed no further.
     var known: Set<PublicKey> = []
     var excluded: Set<PublicKey> = []
@@ -109,6 +109,13 @@ public struct Coordination: ~Copyable {
     // The channels
     var links: [PublicKey: Link] = [:]
     var actions: [CoordinationAction] = []
+
+    /// A begin as it came: the coordinator's word, the approvals that it rests on, and the nonces in them.
+    struct Begin {
+        let statement: Statement
+        let approvals: [Statement]
+        let nonceSets: [NonceSet]
+    }
 
     /// What a coordinator knows of a member.
     struct Seat {
@@ -151,6 +158,9 @@ public struct Coordination: ~Copyable {
         /// What came for it as its coordinator, as it was signed.
         var partials: [PublicKey: Statement] = [:]
 
+        /// Whether this process coordinates it, and it may still complete.
+        var isLive: Bool { self.begin != nil && !self.hasFailed }
+
         init(plan: SigningPlan, number: UInt32, approvals: [Statement], now: Duration) {
             self.plan = plan
             self.session = SigningSession(plan: plan, attempt: number)
@@ -180,6 +190,8 @@ public struct Coordination: ~Copyable {
     public static let attemptMax: UInt32 = 1_000_000
     /// The last turn: patience doubles with each rotation up to a share of the request's life, so that honest members come to a tenth of it.
     var turnMax: UInt32 { min(Self.attemptMax, 256 * UInt32(self.priority.count)) }
+    /// Most named nonces that are kept of one member.
+    static let namedCountMax = 8
     /// Most pieces of evidence that are judged for one member.
     static let evidenceCountMax = 8
 

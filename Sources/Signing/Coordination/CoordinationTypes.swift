@@ -101,8 +101,6 @@ public enum CoordinationEvent: Hashable, Sendable {
     case restarted(PublicKey)
     /// Proof of a fault, which anyone can check.
     case fault(signer: PublicKey, Evidence.Fault, Evidence)
-    /// Signed messages show that this signer used one nonce for two transcripts: a copy of its machine runs. Its key can be computed.
-    case cloneAlarm(PublicKey)
     case complete(Transaction, CompletedSignatures)
     case shouldBroadcast(Transaction)
     case ended(CoordinationState)

@@ -28,6 +28,8 @@ final class SigningHost {
     var request: (request: SigningRequest, proposal: Statement)?
     var decision: (serial: UInt32, approves: Bool)?
     var journal: [BurnRecord] = []
+    /// Durable steps so far, in all lives.
+    var stepCount = 0
     /// Writes that have not returned yet.
     var pending: [BurnRecord] = []
 

@@ -38,7 +38,7 @@ extension SigningRun {
             return [with(.partialSignatures(say(.partialSignatures(transcript: transcript, items.map { _ in none }), like: statement)))]
         case (.malformedNonces, .approval(let turn, let highest, let statement)):
             guard case .approval(let serial, let name, let items) = statement.body else { return [message] }
-            let none = [UInt8](repeating: 2, count: 66)
+            let none = [UInt8](repeating: 0xff, count: 66)
             return [
                 with(
                     .approval(turn: turn, highest: highest, say(.approval(serial: serial, name, items.map { _ in none }), like: statement)))
@@ -50,7 +50,7 @@ extension SigningRun {
             }
             let second = say(.approval(serial: serial, name, other), like: statement)
             return [message, with(.approval(turn: turn, highest: highest, second), sequence: 0)]
-        case (.conflictingBegins, .begin(let statement, let approvals)) where isOdd:
+        case (.conflictingBegins, .begin(let statement, let approvals)):
             guard case .begin(let incarnation, _) = statement.body else { return [message] }
             let other = say(.begin(incarnation: incarnation, transcript: SHA256.hash(Array("\(receiver.place)".utf8))), like: statement)
             return [message, with(.begin(other, approvals: approvals), sequence: 0)]

@@ -168,6 +168,7 @@ struct SigningRun {
         let serial = UInt32(truncatingIfNeeded: self.moment(of: host).time)
         let approves = !self.scenario.refusers.contains(host.place)
         host.decision = (serial, approves)
+        self.beganDurableStep(of: host)
         self.tell(host, approves, serial: serial)
         self.step(host)
     }
@@ -193,6 +194,16 @@ struct SigningRun {
             host.journal = []
             host.decision = nil
         }
+    }
+
+    /// Whoever is to crash in this step does, before, while or right after what it writes is durable.
+    private mutating func beganDurableStep(of host: SigningHost) {
+        host.stepCount += 1
+        guard self.scenario.stepCrashes[host.place] == host.stepCount else { return }
+        let moment = Int(self.scenario.journalDelayMax / .microseconds(1)) + 1
+        let at = self.now + .microseconds(Int.random(in: 0...moment, using: &self.random))
+        self.queue.add(.crash(host.place, losesDisk: false), at: at)
+        self.queue.add(.restart(host.place), at: at + .milliseconds(Int.random(in: 1...3_000, using: &self.random)))
     }
 
     private mutating func restart(_ host: SigningHost) {
@@ -235,6 +246,7 @@ struct SigningRun {
                 return self.step(host)
             }
             host.pending.append(record)
+            self.beganDurableStep(of: host)
             let delay = Duration.microseconds(
                 Int.random(in: 0...max(1, Int(self.scenario.journalDelayMax / .microseconds(1))), using: &self.random))
             self.queue.add(.written(host.place, life: host.life, record), at: self.now + delay)
@@ -247,7 +259,7 @@ struct SigningRun {
         guard host.cheat == nil else { return }
         switch event {
         case .fault(let signer, let fault, _):
-            self.coverage.insert("fault \(Self.name(of: fault))")
+            self.coverage.insert("fault \(Self.kind(of: fault))")
             self.ledger.blamed(signer, by: host, among: self.hosts)
         case .complete(let transaction, let completion):
             host.transaction = transaction
@@ -259,7 +271,7 @@ struct SigningRun {
             self.ledger.blamed(signer, by: host, among: self.hosts)
         case .shouldBroadcast: host.broadcasts += 1
         case .coordinatorElected, .coordinatorFailed, .failoverExhausted, .joined, .refused, .attemptBegan, .partialSignaturesReceived,
-            .signed, .restarted, .cloneAlarm, .ended:
+            .signed, .restarted, .ended:
             break
         }
     }
@@ -296,14 +308,36 @@ struct SigningRun {
                 proposed.request.digest == self.request.digest
             else { return }
             host.request = proposed
+            self.beganDurableStep(of: host)
             self.open(host, resumes: host.life > 0)
         }
         let outcome = host.coordination?.receive(message, from: self.hosts[from].identityKey, now: self.moment(of: host))
         if case .refused(let refusal) = outcome {
             host.refusedCount += 1
-            self.coverage.insert("refused \(Self.name(of: refusal))")
+            self.coverage.insert("refused \(Self.kind(of: refusal))")
         }
         self.step(host)
+    }
+
+    private static func kind(of fault: Evidence.Fault) -> String {
+        switch fault {
+        case .conflictingNonces: "conflictingNonces"
+        case .malformedNonces: "malformedNonces"
+        case .malformedPartialSignatures: "malformedPartialSignatures"
+        case .invalidPartialSignature: "invalidPartialSignature"
+        case .conflictingBegins: "conflictingBegins"
+        }
+    }
+
+    private static func kind(of refusal: CoordinationRefusal) -> String {
+        switch refusal {
+        case .stranger: "stranger"
+        case .anotherRequest: "anotherRequest"
+        case .malformed: "malformed"
+        case .sequenceGap: "sequenceGap"
+        case .notEntitled: "notEntitled"
+        case .inconsistent: "inconsistent"
+        }
     }
 
     /// The case of a value, without what it holds.

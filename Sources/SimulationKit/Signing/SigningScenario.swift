@@ -27,6 +27,9 @@ public struct SigningScenario: Sendable {
     /// Who refuses, by place.
     public let refusers: Set<Int>
     public let crashes: [Crash]
+    /// Members that crash in the middle of a durable step, by place: which of its steps it is, the first being 1. Steps are a request that
+    /// is kept, a decision of its person, and each decision to sign.
+    public let stepCrashes: [Int: Int]
     public let partitions: [Partition]
 
     public struct Crash: Sendable {
@@ -70,6 +73,7 @@ public struct SigningScenario: Sendable {
         if Int.random(in: 0..<6, using: &random) == 0, let place = honest.randomElement(using: &random) { refusers.insert(place) }
 
         var crashes: [Crash] = []
+        var stepCrashes: [Int: Int] = [:]
         var partitions: [Partition] = []
         if !isCalm {
             for _ in 0..<Int.random(in: 0...min(6, memberCount), using: &random) {
@@ -79,6 +83,9 @@ public struct SigningScenario: Sendable {
                         place: Int.random(in: 0..<memberCount, using: &random), at: at,
                         back: at + .milliseconds(Int.random(in: 10...8_000, using: &random)),
                         losesDisk: Int.random(in: 0..<6, using: &random) == 0))
+            }
+            for place in 0..<memberCount where Int.random(in: 0..<3, using: &random) == 0 {
+                stepCrashes[place] = Int.random(in: 1...4, using: &random)
             }
             for _ in 0..<Int.random(in: 0...2, using: &random) {
                 let from = Self.moment(before: healing, using: &random)
@@ -104,6 +111,7 @@ public struct SigningScenario: Sendable {
         self.cheats = cheats
         self.refusers = refusers
         self.crashes = crashes
+        self.stepCrashes = stepCrashes
         self.partitions = partitions
     }
 
