@@ -47,8 +47,10 @@ public struct SigningScenario: Sendable {
         public let sides: [Bool]
     }
 
-    /// - Parameter memberCounts: how many members there may be.
-    public init(seed: UInt64, memberCounts: ClosedRange<Int> = 2...15) {
+    /// - Parameters:
+    ///   - memberCounts: how many members there may be.
+    ///   - only: a way of cheating of which there is then exactly one member, and no other cheats.
+    public init(seed: UInt64, memberCounts: ClosedRange<Int> = 2...15, only: SigningCheat? = nil) {
         var random = SeededRandom(seed: seed ^ 0x5167_6e69_6e67)
         // Small groups are common, and cheap to try in many ways.
         let count = Bool.random(using: &random) ? min(5, memberCounts.upperBound) : memberCounts.upperBound
@@ -68,6 +70,7 @@ public struct SigningScenario: Sendable {
                 cheats[place] = SigningCheat.allCases.randomElement(using: &random)
             }
         }
+        if let only { cheats = [Int.random(in: 0..<memberCount, using: &random): only] }
         let honest = (0..<memberCount).filter { cheats[$0] == nil }
         var refusers: Set<Int> = []
         if Int.random(in: 0..<6, using: &random) == 0, let place = honest.randomElement(using: &random) { refusers.insert(place) }
@@ -100,7 +103,9 @@ public struct SigningScenario: Sendable {
         self.threshold = threshold
         self.inputCount = Int.random(in: 1...3, using: &random)
         self.election = UInt8.random(in: 1...4, using: &random)
-        self.life = .seconds(Int.random(in: 600...3_600, using: &random))
+        // Where too few are honest all of it passes, and nothing new comes of more.
+        let isHopeless = memberCount - cheats.count - refusers.count < threshold
+        self.life = .seconds(isHopeless ? Int.random(in: 120...600, using: &random) : Int.random(in: 600...3_600, using: &random))
         self.healing = isCalm ? .zero : healing
         let least = Int.random(in: 1...40, using: &random)
         self.delay = .milliseconds(least) ... .milliseconds(least * Int.random(in: 1...8, using: &random))
