@@ -1,14 +1,6 @@
 import CryptoPrimitives
 import SimulationKit
 
-#if canImport(Glibc)
-internal import Glibc
-#elseif canImport(Musl)
-internal import Musl
-#elseif canImport(Darwin)
-internal import Darwin
-#endif
-
 /// `chorale simulate network`: nodes of libp2p join, publish, put and find values, are cut apart and crash.
 enum SimulateNetworkCommand {
     private static let nodes = Argument.option(
@@ -28,8 +20,6 @@ enum SimulateNetworkCommand {
     private static let hops = Argument.option(
         "hops", "P", default: NetworkBounds().hopCountMax, help: "within so many hops values must be found",
         parse: Parsing.integer(0...1_000))
-    private static let jobs = Argument.optional(
-        "jobs", "J", help: "how many networks run at the same time (default: one on each core)", parse: Parsing.integer(1...1_024))
 
     static let command = Command(
         "network", summary: "run a network of nodes through faults, and check what must hold of it",
@@ -46,7 +36,7 @@ enum SimulateNetworkCommand {
             """,
         items: [
             .argument(nodes), .argument(seed), .argument(seeds), .argument(readers), .argument(valuesOnly), .argument(heartbeats),
-            .argument(hops), .argument(jobs), .argument(.json),
+            .argument(hops), .argument(SimulationJobs.argument), .argument(.json),
         ],
         examples: [
             Command.Example("one network of 50 nodes", "chorale simulate network"),
@@ -59,7 +49,7 @@ enum SimulateNetworkCommand {
         guard first <= Int.max - arguments[Self.seeds] else {
             throw arguments.refused(.inconsistent("there are not so many seeds after --seed: choose a smaller one"))
         }
-        let jobs = min(arguments[Self.jobs] ?? Self.processorCount, arguments[Self.seeds])
+        let jobs = SimulationJobs.count(arguments[SimulationJobs.argument], of: arguments[Self.seeds])
         try Self.makeRoomForKeys(nodeCount: arguments[Self.nodes], jobs: jobs)
         let start = ContinuousClock.now
         let scenarios = (0..<arguments[Self.seeds]).map { number in
@@ -109,8 +99,6 @@ enum SimulateNetworkCommand {
         }
     }
 
-    private static var processorCount: Int { max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
-
     /// Runs networks, so many at a time.
     ///
     /// - Returns: the reports, in the order of the scenarios.
@@ -118,35 +106,18 @@ enum SimulateNetworkCommand {
         // A log of hundreds of networks need not have a line a second.
         let line = ProgressLine(pause: .seconds(10))
         defer { line.finish() }
-        let outcomes = await withTaskGroup(of: (Int, Result<SimulationReport, any Error>).self) { group in
-            var (waiting, outcomes) = (scenarios.enumerated().makeIterator(), [(Int, Result<SimulationReport, any Error>)]())
-            func startNext() {
-                guard let (index, scenario) = waiting.next() else { return }
-                group.addTask {
-                    let result = Result {
-                        try scenario.run { step, now in
-                            if scenarios.count == 1 { line.announce("\(step), at \(now.wholeSeconds) s") }
-                        }
-                    }
-                    return (index, result)
+        var reports: [(index: Int, report: SimulationReport)] = []
+        try await SimulationJobs.run(scenarios.count, jobs: jobs) { (index) throws(CommandError) in
+            do {
+                return try scenarios[index].run { step, now in
+                    if scenarios.count == 1 { line.announce("\(step), at \(now.wholeSeconds) s") }
                 }
-            }
-            for _ in 0..<jobs { startNext() }
-            for await outcome in group {
-                outcomes.append(outcome)
-                startNext()
-                if scenarios.count > 1 { line.update("Networks", done: outcomes.count, of: scenarios.count) }
-            }
-            return outcomes
+            } catch { throw .failed("the network of seed \(scenarios[index].seed) cannot run: \(error)") }
+        } take: { index, report in
+            reports.append((index, report))
+            if scenarios.count > 1 { line.update("Networks", done: reports.count, of: scenarios.count) }
         }
-        var reports: [SimulationReport] = []
-        for (index, outcome) in outcomes.sorted(by: { $0.0 < $1.0 }) {
-            switch outcome {
-            case .success(let report): reports.append(report)
-            case .failure(let error): throw .failed("the network of seed \(scenarios[index].seed) cannot run: \(error)")
-            }
-        }
-        return reports
+        return reports.sorted { $0.index < $1.index }.map(\.report)
     }
 }
 

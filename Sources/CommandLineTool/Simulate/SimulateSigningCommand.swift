@@ -1,22 +1,12 @@
 import CryptoPrimitives
 import SimulationKit
 
-#if canImport(Glibc)
-internal import Glibc
-#elseif canImport(Musl)
-internal import Musl
-#elseif canImport(Darwin)
-internal import Darwin
-#endif
-
 /// `chorale simulate signing`: members sign together while messages are lost, machines crash and some of them cheat.
 enum SimulateSigningCommand {
     private static let seeds = Argument.option(
         "seeds", "N", default: 1_000, help: "how many signings", parse: Parsing.integer(1...1_000_000_000))
     private static let firstSeed = Argument.option(
         "first-seed", "S", default: 1, help: "the first one's seed; the others follow", parse: Parsing.integer(0...Int.max))
-    private static let jobs = Argument.optional(
-        "jobs", "J", help: "how many run at the same time (default: one on each core)", parse: Parsing.integer(1...1_024))
     private static let members = Argument.option(
         "members", "M", default: 15, help: "most members of a group", parse: Parsing.integer(2...100))
 
@@ -33,7 +23,7 @@ enum SimulateSigningCommand {
             members agreed and can talk; that nobody signs who did not agree; and that nobody says more than a bound. What does not \
             hold is told with the seed that replays it, and the exit code is then 1.
             """,
-        items: [.argument(seeds), .argument(firstSeed), .argument(jobs), .argument(members), .argument(.json)],
+        items: [.argument(seeds), .argument(firstSeed), .argument(SimulationJobs.argument), .argument(members), .argument(.json)],
         examples: [
             Command.Example("a thousand signings", "chorale simulate signing"),
             Command.Example("one again, by its seed", "chorale simulate signing --seeds 1 --first-seed 4711"),
@@ -44,7 +34,7 @@ enum SimulateSigningCommand {
         guard first <= Int.max - arguments[Self.seeds] else {
             throw arguments.refused(.inconsistent("there are not so many seeds after --first-seed: choose a smaller one"))
         }
-        let jobs = min(arguments[Self.jobs] ?? max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))), arguments[Self.seeds])
+        let jobs = SimulationJobs.count(arguments[SimulationJobs.argument], of: arguments[Self.seeds])
         do throws(SecretMemoryError) {
             // The keys are secret to nobody; so their memory need not be locked.
             try SecretArena.configure(SecretArena.Configuration(lockPolicy: .allowUnlocked))
@@ -73,35 +63,21 @@ enum SimulateSigningCommand {
     private static func run(first: UInt64, count: Int, memberMax: Int, jobs: Int) async throws(CommandError) -> SigningReport {
         let line = ProgressLine()
         defer { line.finish() }
-        let outcome = await withTaskGroup(of: Result<SigningReport, any Error>.self) { group -> Result<SigningReport, any Error> in
-            var started = 0
-            var all = SigningReport()
-            func startNext() {
-                guard started < count else { return }
-                let piece = started..<min(started + Self.pieceCount, count)
-                started = piece.upperBound
-                group.addTask {
-                    Result {
-                        var report = SigningReport()
-                        for offset in piece {
-                            report.add(try SigningReport.run(SigningScenario(seed: first + UInt64(offset), memberCounts: 2...memberMax)))
-                        }
-                        return report
-                    }
+        var all = SigningReport()
+        try await SimulationJobs.run((count + Self.pieceCount - 1) / Self.pieceCount, jobs: jobs) { (piece) throws(CommandError) in
+            var report = SigningReport()
+            for offset in (piece * Self.pieceCount)..<min((piece + 1) * Self.pieceCount, count) {
+                let scenario = SigningScenario(seed: first + UInt64(offset), memberCounts: 2...memberMax)
+                do { report.add(try SigningReport.run(scenario)) } catch {
+                    throw .failed("the signing of seed \(scenario.seed) cannot be simulated: \(error)")
                 }
             }
-            for _ in 0..<jobs { startNext() }
-            for await result in group {
-                switch result {
-                case .success(let report): all.add(report)
-                case .failure: return result
-                }
-                line.update("Signings", done: all.seeds, of: count)
-                startNext()
-            }
-            return .success(all)
+            return report
+        } take: { _, report in
+            all.add(report)
+            line.update("Signings", done: all.seeds, of: count)
         }
-        do { return try outcome.get() } catch { throw .failed("a signing cannot be simulated: \(error)") }
+        return all
     }
 
     private static func json(_ report: SigningReport, seconds: Double) -> JSONValue {
