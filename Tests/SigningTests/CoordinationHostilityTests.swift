@@ -8,6 +8,12 @@ import Testing
 
 /// What members and strangers may try. Names in brackets are those of the weaknesses of the described systems.
 @Suite struct CoordinationHostilityTests {
+    /// Nonces that nobody keeps the secrets of.
+    private func nonces(of key: borrowing SecretKey, request: Bytes32) throws -> NonceSet {
+        let name = NonceName(known: [UInt8](repeating: 7, count: NonceName.incarnationByteCount), counter: 1)
+        return try OwnNonces(for: key, request: request, [.init(index: 0)], attempt: 0, name: name).set
+    }
+
     private func isRefused(_ reception: CoordinationReception?) -> Bool { if case .refused = reception { true } else { false } }
 
     @Test func `strangers are not heard`() throws {
@@ -260,6 +266,38 @@ import Testing
         #expect(self.isRefused(group.deliver(group.message(.standing(beyond), of: cheat), from: cheat, to: member)))
         group.exchange()
         #expect(group.members.dropLast().allSatisfy { $0.state == .complete })
+    }
+
+    @Test func `whoever claims to have signed attempts beyond all bounds is left out, and stops nobody`() throws {
+        let group = try CoordinationGroup(3, threshold: 2)
+        let (coordinator, cheat) = (group.members[0], group.members[2])
+        let set = try self.nonces(of: cheat.signer.key, request: group.request.digest)
+        let approval = group.say(.approval(serial: 1, set.name, set.nonces.map(\.bytes)), of: cheat)
+        coordinator.machine?.approve(serial: 1)
+        group.step(coordinator)
+        let said = group.message(.approval(turn: 1, highest: Coordination.attemptMax, approval), of: cheat)
+        #expect(group.deliver(said, from: cheat, to: coordinator) == .accepted)
+        group.step(coordinator)
+        #expect(coordinator.machine?.highestBegun == 0)
+        group.members[1].machine?.approve(serial: 1)
+        group.exchange()
+        #expect(coordinator.state == .complete && group.members[1].state == .complete)
+    }
+
+    @Test func `attempts far ahead of one coordinator leave the others their numbers`() throws {
+        let group = try CoordinationGroup(3, threshold: 2)
+        let (coordinator, member) = (group.members[0], group.members[1])
+        // As many as it may begin in a turn, signed and led nowhere.
+        let nonces = try self.nonces(of: member.signer.key, request: group.request.digest)
+        let partial = try PartialSignature(parsing: [UInt8](repeating: 0, count: 31) + [1])
+        let record = BurnRecord(
+            request: group.request.digest, attempt: 900, signer: member.key, transcript: SHA256.hash([1]),
+            contributions: [(nonce: nonces.nonces[0], partialSignature: partial)])
+        member.machine?.records[900] = record
+        for member in group.members { member.machine?.approve(serial: 1) }
+        group.exchange()
+        #expect(group.members.allSatisfy { $0.state == .complete })
+        #expect(coordinator.machine?.highestBegun == 1)
     }
 
     @Test func `a newer enrolment replaces an identity, and the old one is not heard any more`() throws {

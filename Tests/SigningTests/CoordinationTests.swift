@@ -155,6 +155,47 @@ import Testing
         #expect(group.members.allSatisfy { $0.state == .complete })
     }
 
+    @Test func `members whose turns are apart for good sign all the same`() throws {
+        let group = try CoordinationGroup(7, threshold: 3)
+        // The others are there, and acknowledge, and their people say nothing: nobody's turn ends sooner than anybody else's.
+        let willing = [0, 2, 5].map { group.members[$0] }
+        for member in willing { member.machine?.approve(serial: 1) }
+        willing[1].machine?.turn = 4
+        group.pass(.seconds(30))
+        #expect(group.members.allSatisfy { $0.state == .complete })
+        let attempts = Set(group.members.flatMap(\.records).map(\.attempt))
+        #expect(attempts.count == 1, "as many attempts as were needed: \(attempts)")
+    }
+
+    @Test func `who is called from another turn signs, with nonces that nobody else has`() throws {
+        let group = try CoordinationGroup(4, threshold: 2)
+        let (coordinator, visitor) = (group.members[1], group.members[3])
+        visitor.machine?.approve(serial: 1)
+        group.exchange()
+        let before = visitor.machine?.offered
+        group.deliver(group.message(.renewal(turn: 2), of: coordinator), from: coordinator, to: visitor)
+        group.step(visitor)
+        let approvals = visitor.sent.compactMap { bytes, to -> Statement? in
+            guard to == coordinator.key, case .approval(turn: 2, highest: 0, let statement) = group.content(bytes) else { return nil }
+            return statement
+        }
+        #expect(approvals.count == 1 && approvals.first != before)
+        #expect(visitor.machine?.turn == 1 && visitor.machine?.offered == before)
+        // Called again, and by all: one set for each, however often.
+        for _ in 0..<20 {
+            for caller in group.members.dropLast() {
+                let place = UInt32(group.members.firstIndex { $0 === caller } ?? 0)
+                group.deliver(group.message(.renewal(turn: place + 5), of: caller), from: caller, to: visitor)
+                group.step(visitor)
+            }
+        }
+        #expect(visitor.machine?.offers.count == 4)
+        #expect(visitor.machine?.nonceCounter == 4)
+        group.members[1].machine?.approve(serial: 1)
+        group.pass(.seconds(150))
+        #expect(group.members.allSatisfy { $0.state == .complete })
+    }
+
     @Test func `the begin of an attempt is told again until it came`() throws {
         // S3, O3: the described READY is told once, and a lost one leaves its receiver waiting for ever.
         let group = try CoordinationGroup(2)

@@ -9,6 +9,13 @@ import Testing
         #expect(report.violations.isEmpty, "\(report.violations)")
     }
 
+    /// Seeds that found something once, with the most members that they had.
+    @Test(arguments: [(778, 8)] as [(UInt64, Int)])
+    func `what once did not hold holds`(seed: UInt64, members: Int) throws {
+        let report = try SigningReport.run(SigningScenario(seed: seed, memberCounts: 2...members))
+        #expect(report.violations.isEmpty, "\(report.violations)")
+    }
+
     /// A checker that finds nothing is worth nothing.
     @Test(arguments: SigningFault.allCases)
     func `what is made wrong on purpose is found`(fault: SigningFault) throws {

@@ -11,9 +11,11 @@ extension Coordination {
         for number in self.attempts.keys.sorted() { self.finish(number, now: now) }
         guard !self.state.isOver else { return }
         guard self.isPossible() else { return }
+        self.noteGatherings(now: now)
         for turn in self.turnsToCoordinate {
             if self.beginAttempt(in: turn, now: now, key: key, identity: identity) { break }
             self.askForNonces(in: turn, now: now)
+            self.callMembers(to: turn, now: now)
         }
     }
 
@@ -29,7 +31,8 @@ extension Coordination {
 
     /// The turns that are ours and in which somebody waits for us, the latest first.
     private var turnsToCoordinate: [UInt32] {
-        let turns = Set(self.policy.members.compactMap { self.desk[$0]?.turn }).filter { $0 > 0 && self.coordinator(of: $0) == self.signer }
+        let seats = self.policy.members.compactMap { self.desk[$0] }
+        let turns = Set(seats.flatMap { [$0.turn, $0.offeredFor] }).filter { $0 > 0 && self.coordinator(of: $0) == self.signer }
         return turns.sorted(by: >)
     }
 
@@ -42,8 +45,10 @@ extension Coordination {
     /// Whether a member's unused nonces can serve an attempt of this turn now. After ROAST: not while it owes an answer.
     private func isEligible(_ member: PublicKey, in turn: UInt32) -> Bool {
         guard let seat = self.desk[member] else { return false }
-        return seat.turn == turn && seat.hasApproved && seat.refusal == nil && seat.owes == nil && !seat.approvals.isEmpty
-            && !self.excluded.contains(member)
+        let isInTurn = seat.offeredFor == turn && (seat.turn <= turn || seat.isVisitor)
+        // Of one that has signed more than can be no number is left above it.
+        return isInTurn && seat.hasApproved && seat.refusal == nil && seat.owes == nil && !seat.approvals.isEmpty
+            && seat.highest < turn + UInt32(self.priority.count) * Self.attemptsOfTurnMax && !self.excluded.contains(member)
     }
 
     /// Whether another attempt may begin: the first one of a turn, or one beside those that are stuck.
@@ -98,7 +103,9 @@ extension Coordination {
     /// The lowest number of ours in the turn that none of the set has signed and we have not begun.
     private func nextNumber(in turn: UInt32, for set: [PublicKey]) -> UInt32? {
         let size = UInt32(self.priority.count)
-        let used = max(set.map { self.desk[$0]?.highest ?? 0 }.max() ?? 0, self.highestBegun, self.highestSigned)
+        let used = max(
+            set.map { self.desk[$0]?.highest ?? 0 }.max() ?? 0, self.highestBegun,
+            self.highestSigned(of: self.signer))
         guard used >= turn else { return turn }
         let number = turn + ((used - turn) / size + 1) * size
         return number <= Self.attemptMax && number - turn <= size * Self.attemptsOfTurnMax ? number : nil
@@ -118,6 +125,30 @@ extension Coordination {
                 self.put(.renewal, .renewal(turn: turn), to: member, now: now)
             }
         }
+    }
+
+    /// Calls for the nonces of those who agreed and are in another turn, once who is in this one waits in vain: see `visit`.
+    private mutating func callMembers(to turn: UInt32, now: Moment) {
+        guard let since = self.gatherings[turn], now.uptime >= since + self.stuckAfter, self.mayBegin(in: turn, now: now) else { return }
+        let patience = self.patience(in: self.turn)
+        for member in self.policy.members {
+            guard let seat = self.desk[member], seat.hasApproved || seat.saysApproved, seat.refusal == nil, seat.owes == nil,
+                !self.isEligible(member, in: turn), !self.excluded.contains(member)
+            else { continue }
+            if let called = seat.called, called.turn >= turn, now.uptime < called.at + patience { continue }
+            self.desk[member]?.called = (turn, now.uptime)
+            if member == self.signer {
+                if self.turn != turn { self.calls[member] = turn }
+            } else {
+                self.put(.renewal, .renewal(turn: turn), to: member, now: now)
+            }
+        }
+    }
+
+    /// Notes since when somebody is in a turn of ours.
+    mutating func noteGatherings(now: Moment) {
+        let turns = self.turnsToCoordinate.filter { turn in self.policy.members.contains { self.isEligible($0, in: turn) } }
+        self.gatherings = Dictionary(uniqueKeysWithValues: turns.map { ($0, self.gatherings[$0] ?? now.uptime) })
     }
 
     /// It leads nowhere any more: nobody owes an answer to it.
@@ -140,6 +171,8 @@ extension Coordination {
         seat.serial = serial
         seat.refusal = nil
         seat.hasApproved = true
+        seat.isVisitor = turn < seat.turn
+        seat.offeredFor = turn
         seat.rise(turn: turn, highest: highest)
         if member != self.signer { self.failAttempts(leftBy: member, offering: name, turn: turn) }
         if self.desk[member]?.owes == nil { seat.owes = nil }

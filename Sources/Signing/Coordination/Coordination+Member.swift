@@ -18,15 +18,46 @@ extension Coordination {
                 self.offerAt = now.uptime + .seconds(1)
             }
         }
+        self.visit(now: now, key: key, identity: identity)
         guard let offered else { return }
         let coordinator = self.currentCoordinator
         if coordinator == self.signer {
-            self.seat(offered, of: self.signer, turn: self.turn, highest: self.highestSigned)
+            self.seat(offered, of: self.signer, turn: self.turn, highest: self.highestSigned(of: self.signer))
         } else if self.approvalTold?.statement != offered || self.approvalTold?.turn != self.turn {
             self.approvalTold = (offered, self.turn)
-            self.put(.approval, .approval(turn: self.turn, highest: self.highestSigned, offered), to: coordinator, now: now)
+            let highest = self.highestSigned(of: coordinator)
+            self.put(.approval, .approval(turn: self.turn, highest: highest, offered), to: coordinator, now: now)
         }
     }
+
+    /// Gives a coordinator nonces that called from a turn that we are not in.
+    ///
+    /// Members may be in different turns for good: whom a coordinator answers, and who was down, moves on later. So nobody has to be in
+    /// one's turn to sign with one (after ROAST, where any number of coordinators go on beside each other). Nonces of a visit are known to
+    /// one coordinator only and are good for its attempts only, so that no other can use them up.
+    private mutating func visit(now: Moment, key: borrowing SecretKey, identity: borrowing Ed25519.SecretKey) {
+        for coordinator in self.priority {
+            guard let turn = self.calls.removeValue(forKey: coordinator) else { continue }
+            if self.visits[coordinator] != nil {
+                self.visits[coordinator]?.turn = turn
+            } else if self.visitCounts[coordinator, default: 0] < self.visitCountMax {
+                // Where the arena is full it is called again.
+                guard let approval = try? self.makeOffer(key: key, identity: identity) else { continue }
+                self.visits[coordinator] = Visit(turn: turn, approval: approval)
+            }
+            guard let visit = self.visits[coordinator] else { continue }
+            let highest = self.highestSigned(of: coordinator)
+            if coordinator == self.signer {
+                self.seat(visit.approval, of: self.signer, turn: turn, highest: highest)
+            } else {
+                self.put(.approval, .approval(turn: turn, highest: highest, visit.approval), to: coordinator, now: now)
+            }
+        }
+    }
+
+    /// Most attempts of a coordinator that are signed while we are in one turn of another: as many as can fail while those who answer
+    /// suffice, and one.
+    private var visitCountMax: Int { self.policy.members.count - self.policy.threshold + 2 }
 
     /// One nonce for each signed input, for whichever attempt takes them. Where only one set can sign, they are bound to it.
     private mutating func makeOffer(
@@ -70,6 +101,13 @@ extension Coordination {
                 self.answerAgain(record, begin.statement, to: coordinator, now: now, identity: identity)
             } else if self.recording.contains(number) {
                 self.begins[coordinator] = nil
+            } else if let visit = self.visits[coordinator], begin.approvals.contains(visit.approval) {
+                self.begins[coordinator] = nil
+                let isOfVisit = number >= visit.turn && number - visit.turn <= size * Self.attemptsOfTurnMax
+                do throws(Objection) {
+                    guard isOfVisit else { throw .inconsistent }
+                    try self.sign(begin, now: now, key: key)
+                } catch { self.reject(begin.statement, error, now: now) }
             } else if (number - 1) % size != (self.turn - 1) % size {
                 // A turn that is to come waits; one that is over does not come again.
                 if number < self.turn {
@@ -127,10 +165,17 @@ extension Coordination {
     private mutating func sign(
         _ attempt: CoordinatedAttempt, number: UInt32, _ own: Statement, key: borrowing SecretKey
     ) throws(Objection) {
-        guard own == self.offered, let name = own.namedNonces?.name, let nonces = self.offers.remove(where: { $0.set.name == name }) else {
-            throw .noncesGone
+        let coordinator = self.coordinator(of: number)
+        let isVisit = own == self.visits[coordinator]?.approval
+        guard isVisit || own == self.offered, let name = own.namedNonces?.name,
+            let nonces = self.offers.remove(where: { $0.set.name == name })
+        else { throw .noncesGone }
+        if isVisit {
+            self.visits[coordinator] = nil
+            self.visitCounts[coordinator, default: 0] += 1
+        } else {
+            self.offered = nil
         }
-        self.offered = nil
         let record: BurnRecord
         do {
             try attempt.session.adopt(nonces)

@@ -120,6 +120,8 @@ extension Coordination {
             // Unused nonces are as good as fresh ones.
             if turn == self.turn {
                 if self.offered == nil { self.wantsOffer = true } else { self.approvalTold = nil }
+            } else if turn > 0, turn <= self.turnMax {
+                self.calls[sender] = turn
             }
             return .accepted
         case .evidence(let bytes): return self.take(evidence: bytes, from: sender)
@@ -268,6 +270,7 @@ extension Coordination {
         }
         guard !self.state.isOver else { return .ignored }
         self.desk[sender]?.rise(turn: standing.turn, highest: standing.highest)
+        self.desk[sender]?.saysApproved = standing.hasApproved
         if standing.hasApproved, sender == self.currentCoordinator { self.known.insert(sender) }
         if sender == self.currentCoordinator {
             self.known.formUnion(standing.approvers.compactMap { self.roster.member(at: Int($0)) })

@@ -24,7 +24,7 @@ extension Coordination {
                 self.offer(now: now, key: key, identity: identity)
                 self.answerBegins(now: now, key: key, identity: identity)
                 self.coordinate(now: now, key: key, identity: identity)
-                guard self.wantsOffer, self.offered == nil, self.offerAt == nil else { break }
+                guard (self.wantsOffer && self.offered == nil && self.offerAt == nil) || !self.calls.isEmpty else { break }
             }
         }
         self.sayWhatStands(now: now, identity: identity)
@@ -56,10 +56,8 @@ extension Coordination {
             if let probeAt { times.append(probeAt) }
             if let offerAt { times.append(offerAt) }
         }
-        for attempt in self.attempts.values where attempt.isLive {
-            let due = attempt.beganAt + self.stuckAfter
-            if due > now.uptime { times.append(due) }
-        }
+        let waits = self.attempts.values.filter(\.isLive).map(\.beganAt) + self.gatherings.values
+        times += waits.map { $0 + self.stuckAfter }.filter { $0 > now.uptime }
         return times.min()
     }
 
@@ -72,17 +70,17 @@ extension Coordination {
         }
         guard self.resumes else { return }
         for member in self.others {
-            self.put(.greeting, .standing(self.standing(asks: true)), to: member, now: now)
+            self.put(.greeting, .standing(self.standing(for: member, asks: true)), to: member, now: now)
         }
     }
 
-    /// Where we stand, as others are told.
-    func standing(asks: Bool) -> CoordinationMessage.Standing {
+    /// Where we stand, as a member is told.
+    func standing(for member: PublicKey, asks: Bool) -> CoordinationMessage.Standing {
         let approvers = self.policy.members.enumerated().filter { self.desk[$1]?.hasApproved ?? false }.map {
             UInt16(truncatingIfNeeded: $0.offset)
         }
         return .init(
-            turn: self.turn, highest: self.highestSigned, hasApproved: self.decision.statement == .approved, asks: asks,
+            turn: self.turn, highest: self.highestSigned(of: member), hasApproved: self.decision.statement == .approved, asks: asks,
             approvers: approvers)
     }
 
@@ -119,7 +117,7 @@ extension Coordination {
     /// Tells a member where we stand, once: it is behind, or asked. The same again only after a while, or one that says it over and over
     /// would have us answer as often.
     mutating func sendStanding(to member: PublicKey) {
-        let standing = self.standing(asks: false)
+        let standing = self.standing(for: member, asks: false)
         let now = self.lastMoment?.uptime ?? .zero
         if let last = self.links[member]?.standingSent, last.standing == standing, now - last.at < self.retryInterval { return }
         self.links[member]?.standingSent = (standing, now)

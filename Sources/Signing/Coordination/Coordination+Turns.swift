@@ -73,11 +73,12 @@ extension Coordination {
         self.turnBeganAt = now.uptime
         self.signedAt = nil
         self.prolongations = 0
+        self.visitCounts = [:]
         self.probeAt = nil
         if (turn - 1) / UInt32(self.priority.count) > rotation { self.tell(.failoverExhausted(turn: turn)) }
         self.tell(.coordinatorElected(self.currentCoordinator, turn: turn))
         self.links[old]?.outbox.remove { $0 == .approval || $0 == .probe }
-        self.tellAll(.turn, .standing(self.standing(asks: false)), now: now)
+        for member in self.others { self.put(.turn, .standing(self.standing(for: member, asks: false)), to: member, now: now) }
         if self.offered == nil { self.wantsOffer = true }
     }
 
@@ -96,7 +97,7 @@ extension Coordination {
         guard now.uptime >= due else { return }
         self.probeAt = now.uptime + self.patience(in: self.turn)
         guard self.links[coordinator]?.outbox.waitingSince({ $0.concernsCoordinator }) == nil else { return }
-        self.put(.probe, .standing(self.standing(asks: false)), to: coordinator, now: now)
+        self.put(.probe, .standing(self.standing(for: coordinator, asks: false)), to: coordinator, now: now)
     }
 }
 

@@ -76,6 +76,13 @@ public struct Coordination: ~Copyable {
     /// Nonces that no attempt has taken yet, and the approval that offers them.
     var offers = OwnedList<OwnNonces>()
     var offered: Statement?
+    /// Unused nonces of ours that another coordinator has, which called for them in a turn that we are not in: no one else's attempt takes
+    /// them.
+    var visits: [PublicKey: Visit] = [:]
+    /// Who called, and for which turn.
+    var calls: [PublicKey: UInt32] = [:]
+    /// Attempts of each such coordinator that were signed since our turn began.
+    var visitCounts: [PublicKey: Int] = [:]
     /// What the coordinator was told of it.
     var approvalTold: (statement: Statement, turn: UInt32)?
     /// Whether others need fresh nonces of us.
@@ -98,6 +105,8 @@ public struct Coordination: ~Copyable {
     var evidence: [Evidence] = []
     var attempts: [UInt32: CoordinatedAttempt] = [:]
     var highestBegun: UInt32 = 0
+    /// Since when somebody waits for us in a turn of ours.
+    var gatherings: [UInt32: Duration] = [:]
     public internal(set) var completion: CompletedSignatures?
     public internal(set) var transaction: Transaction?
     /// When it is our turn to broadcast, if nobody saw the transaction by then.
@@ -121,7 +130,14 @@ public struct Coordination: ~Copyable {
     struct Seat {
         /// The turn that it last said it is in.
         var turn: UInt32 = 0
-        /// The highest attempt that it said it signed.
+        /// The turn of ours that its nonces are for, and whether it was in a later one when it offered them.
+        var offeredFor: UInt32 = 0
+        var isVisitor = false
+        /// The turn for which it was last called from another turn, and when.
+        var called: (turn: UInt32, at: Duration)?
+        /// Whether it says that its person agreed, to us or to another coordinator.
+        var saysApproved = false
+        /// The highest attempt of ours that it said it signed.
         var highest: UInt32 = 0
         /// The highest decision of it.
         var serial: UInt32 = 0
@@ -141,6 +157,12 @@ public struct Coordination: ~Copyable {
 
         /// Most unused approvals of one member: for parallel attempts.
         static let approvalCountMax = 4
+    }
+
+    /// Nonces for a coordinator whose turn we are not in.
+    struct Visit {
+        var turn: UInt32
+        let approval: Statement
     }
 
     /// An attempt that this process coordinates, signs in, or both.
@@ -258,8 +280,11 @@ public struct Coordination: ~Copyable {
         Statement(.proposal(terms), request: request.digest, attempt: 0, enrolment: enrolment, identity: identity)
     }
 
-    /// The highest attempt that this signer decided.
-    var highestSigned: UInt32 { self.records.keys.max() ?? 0 }
+    /// The highest attempt of a coordinator that this signer decided. Of others' it need not know: their numbers are not its own, and it
+    /// could be made to skip its turn by one that began attempts far ahead.
+    func highestSigned(of coordinator: PublicKey) -> UInt32 {
+        self.records.keys.filter { self.coordinator(of: $0) == coordinator }.max() ?? 0
+    }
 
     /// All other members, in the policy's order: what is done for each is done in this order.
     var others: [PublicKey] { self.policy.members.filter { $0 != self.signer } }
@@ -323,6 +348,8 @@ extension Coordination {
     mutating func wipe() {
         self.offers = OwnedList()
         self.offered = nil
+        self.visits = [:]
+        self.calls = [:]
         self.begins = [:]
         self.recording = []
         self.toRelease = []

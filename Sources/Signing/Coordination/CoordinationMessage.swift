@@ -52,7 +52,7 @@ package struct CoordinationMessage: Hashable, Sendable {
         case acknowledgement
         /// The request, and the proposer's word on it.
         case proposal(SigningRequest, Statement)
-        /// To whoever coordinates `turn`: an approval, and the highest attempt that its signer signed.
+        /// To whoever coordinates `turn`: an approval, and the highest attempt of the receiver that its signer signed.
         case approval(turn: UInt32, highest: UInt32, Statement)
         /// An attempt begins: the coordinator's word on T1, and what it rests on, in the set's order.
         case begin(Statement, approvals: [Statement])
@@ -73,7 +73,7 @@ package struct CoordinationMessage: Hashable, Sendable {
     /// Where a member stands. Unsigned: a lie here costs time, and no more than its sender's word counts.
     package struct Standing: Hashable, Sendable {
         package var turn: UInt32
-        /// The highest attempt that it signed.
+        /// The highest attempt of the receiver that it signed.
         package var highest: UInt32
         /// Whether it has approved.
         package var hasApproved: Bool

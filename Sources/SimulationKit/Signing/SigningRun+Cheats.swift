@@ -66,7 +66,7 @@ extension SigningRun {
             standing.highest = 900_000
             return [with(.standing(standing))]
         case (.turns, .approval(let turn, _, let statement)):
-            return [with(.approval(turn: turn + UInt32(self.hosts.count) * 200, highest: 900_000, statement))]
+            return [with(.approval(turn: isOdd ? turn : turn + UInt32(self.hosts.count) * 200, highest: 900_000, statement))]
         case (.replays, _): return [message, message] + host.heard.suffix(2)
         case (.garbles, _):
             guard Int.random(in: 0..<3, using: &self.random) == 0 else { return [message] }
