@@ -12,6 +12,7 @@ let musig2: [Target.Dependency] = secp256k1 + ["MuSig2"]
 let bitcoin: [Target.Dependency] = musig2 + ["Bitcoin"]
 let signing: [Target.Dependency] = bitcoin + ["Signing"]
 let sessionStore: [Target.Dependency] = signing + ["SessionStore"]
+let signingNode: [Target.Dependency] = sessionStore + ["LibP2P", "LibP2PPosix", "SigningNode"]
 
 func module(_ name: String, imports dependencies: [Target.Dependency]) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: strict)
@@ -39,6 +40,7 @@ let package = Package(
         .library(name: "SimulationKit", targets: ["SimulationKit"]),
         .library(name: "Signing", targets: ["Signing"]),
         .library(name: "SessionStore", targets: ["SessionStore"]),
+        .library(name: "SigningNode", targets: ["SigningNode"]),
         .executable(name: "chorale", targets: ["chorale"]),
     ],
     targets: [
@@ -52,10 +54,11 @@ let package = Package(
         module("Bitcoin", imports: musig2),
         module("LibP2P", imports: secp256k1),
         module("LibP2PPosix", imports: libP2P),
+        module("SigningNode", imports: sessionStore + ["LibP2P", "LibP2PPosix"]),
         module("SimulationKit", imports: signing + ["LibP2P"]),
         module("Signing", imports: bitcoin),
         module("SessionStore", imports: signing + ["CSQLite"]),
-        module("CommandLineTool", imports: sessionStore + ["LibP2P", "LibP2PPosix", "SimulationKit"]),
+        module("CommandLineTool", imports: signingNode + ["SimulationKit"]),
         .executableTarget(name: "chorale", dependencies: ["CommandLineTool"], swiftSettings: strict),
 
         .target(name: "CTestSupport", path: "Tests/CTestSupport"),
@@ -85,7 +88,8 @@ let package = Package(
         tests("LibP2PKadTests", imports: libP2P),
         tests("SigningTests", imports: signing + ["SigningTestSupport", "MuSig2Reference"]),
         tests("SessionStoreTests", imports: sessionStore + ["SigningTestSupport", "JournalCrashHelper", "CFaultyDisk"]),
-        tests("CommandLineToolTests", imports: sessionStore + ["CommandLineTool", "LibP2P", "CTestSupport"]),
+        tests("SigningNodeTests", imports: signingNode + ["SigningTestSupport"]),
+        tests("CommandLineToolTests", imports: signingNode + ["CommandLineTool", "CTestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -16,4 +16,11 @@ public final class PeerIdentity: Sendable {
 
     /// The signature of a message. The caller puts the domain in front: each use of the key has its own.
     public func sign(_ message: [UInt8]) -> [UInt8] { self.secret.sign(message).bytes }
+
+    /// Lends the key to a protocol that signs with it under a domain of its own.
+    public func withSecretKey<Result, Failure: Error>(
+        _ body: (borrowing Ed25519.SecretKey) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        try body(self.secret)
+    }
 }

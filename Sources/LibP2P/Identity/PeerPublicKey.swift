@@ -1,4 +1,4 @@
-internal import CryptoPrimitives
+public import CryptoPrimitives
 internal import Secp256k1
 
 /// Why bytes are no public key of a peer, or a signature does not count.
@@ -58,10 +58,15 @@ public struct PeerPublicKey: Hashable, Sendable {
     public let data: [UInt8]
     private let material: Material
 
-    init(_ key: Ed25519.PublicKey) {
+    public init(_ key: Ed25519.PublicKey) {
         self.type = .ed25519
         self.data = key.bytes
         self.material = .ed25519(key)
+    }
+
+    /// The key, where it is one of Ed25519.
+    public var ed25519: Ed25519.PublicKey? {
+        if case .ed25519(let key) = self.material { key } else { nil }
     }
 
     /// Reads the protobuf message `PublicKey`.
