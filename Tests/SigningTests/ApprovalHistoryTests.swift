@@ -266,8 +266,6 @@ import Testing
         for id in UInt8(0)..<20 { #expect(self.scene.approve(try self.scene.request(coins, [back], id: id), policy, &self.history)) }
         let more = try self.scene.request([1], pays: 1)
         #expect(self.scene.decide(more, policy, self.history) == .ask([.historyFull]))
-        let isNoted = self.history.note(.approve(at: self.scene.now), about: more, under: policy, at: self.scene.now)
-        #expect(!isNoted)
         #expect(!self.scene.refuse(more, policy, &self.history))
         #expect(self.history.serialized().count <= ApprovalHistory.byteCountMax)
         #expect(try ApprovalHistory(parsing: self.history.serialized()).serialized() == self.history.serialized())

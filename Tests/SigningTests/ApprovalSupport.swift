@@ -84,9 +84,13 @@ struct ApprovalScene {
         policy.decide(request, by: request.proposer ?? self.proposer, history: history, now: self.now)
     }
 
-    /// Decides and notes; whether it is approved now.
+    /// Decides and notes, which decides no differently; whether it is approved now.
     func approve(_ request: SigningRequest, _ policy: ApprovalPolicy, _ history: inout ApprovalHistory) -> Bool {
-        history.note(self.decide(request, policy, history), about: request, under: policy, at: self.now)
+        let expected = self.decide(request, policy, history)
+        let decision = history.decide(request, by: request.proposer ?? self.proposer, under: policy, now: self.now)
+        #expect(decision == expected)
+        guard case .approve(let moment) = decision else { return false }
+        return moment.uptime <= self.now.uptime
     }
 
     /// A person says no; whether there was room to note it.

@@ -101,6 +101,8 @@ import Testing
     }
 
     @Test func `limits that are none are refused`() throws {
+        let shop = try #require(Address(scriptPubKey: self.scene.shop, network: .regtest)).text
+        #expect(throws: ApprovalPolicyError.groupIsNotTaproot) { try self.read("group", as: "group: \(shop)") }
         #expect(throws: ApprovalPolicyError.outOfRange("an amount", 2_100_000_000_000_001, limit: TransactionOutput.amountMax)) {
             try self.read("amount-per-day", as: "amount-per-day: 2100000000000001 sat")
         }

@@ -1,10 +1,11 @@
 internal import Bitcoin
 public import CryptoPrimitives
+public import Secp256k1
 
 /// What was approved automatically, refused by a person or waits for its delay, and how much time was seen to pass meanwhile.
 ///
-/// A bounded value without a clock or a disk. Its owner makes it durable (`serialized()`) before an approval that `note` allowed is acted
-/// on, and every few minutes besides (after `look`), for what passed since the last writing counts as unseen at the next start.
+/// A bounded value without a clock or a disk. Its owner makes it durable (`serialized()`) before an approval is acted on, and every few
+/// minutes besides (after `look`), for what passed since the last writing counts as unseen at the next start.
 ///
 /// **Days are measured in time that was seen.** The time of day may be set by whoever speaks to the machine's time service, and a process
 /// that was down did not see what passed. So the 24 hours of a limit and the seconds of a delay are counted by the clock that never goes
@@ -164,33 +165,34 @@ public struct ApprovalHistory: Sendable {
 
     // MARK: - What happened
 
-    /// Notes what follows from a decision, before it is acted on.
+    /// Decides as the policy does, and notes what follows from it, in one step: of two requests that would fit alone the second one
+    /// finds the first.
     ///
-    /// - Returns: whether the request may be approved now, once the history is durable.
-    public mutating func note(
-        _ decision: ApprovalDecision, about request: SigningRequest, under policy: ApprovalPolicy, at now: Moment
-    ) -> Bool {
+    /// - Returns: the decision. Where it is to approve now, make the history durable first, then approve.
+    public mutating func decide(
+        _ request: SigningRequest, by proposer: PublicKey, under policy: ApprovalPolicy, now: Moment
+    ) -> ApprovalDecision {
         self.look(now)
-        guard case .approve(let moment) = decision else { return false }
+        let decision = policy.decide(request, by: proposer, history: self, now: now)
+        guard case .approve(let moment) = decision else { return decision }
         let digest = request.digest
-        let exposure = ApprovalExposure(request, under: policy)
-        guard self.hasRoom(for: exposure, digest) else { return false }
         guard moment.uptime <= now.uptime else {
             if self.waiting[digest] == nil { self.waiting[digest] = Mark(at: self.seen) }
-            return false
+            return decision
         }
         self.waiting[digest] = nil
         // The first approval's moment stands, and what it charged: asked again, it is the same one.
-        guard !self.approvals.contains(where: { $0.request == digest && !$0.charges.isEmpty }) else { return true }
+        guard !self.approvals.contains(where: { $0.request == digest && !$0.charges.isEmpty }) else { return decision }
         self.approvals.removeAll { $0.request == digest }
-        let charges = exposure.charges(over: self.standingCharges(besides: digest))
+        let charges = ApprovalExposure(request, under: policy).charges(over: self.standingCharges(besides: digest))
         self.approvals.append(Approval(request: digest, at: self.seen, charges: charges))
-        return true
+        return decision
     }
 
-    /// A person refused it: no request for any of the same coins is approved automatically for 30 days.
+    /// A person refused it, or took an automatic approval back: no request for any of the same coins is approved automatically for
+    /// 30 days.
     ///
-    /// - Returns: false when there is no room to note it; the oldest approvals go by themselves, refusals by ``forgetRefusals()``.
+    /// - Returns: false when there is no room to note it: then ``forgetRefusals()`` makes some.
     public mutating func noteRefusal(of request: SigningRequest, under policy: ApprovalPolicy, at now: Moment) -> Bool {
         self.look(now)
         let digest = request.digest
@@ -205,7 +207,7 @@ public struct ApprovalHistory: Sendable {
     /// A person wants the coins that were refused to be judged by the policy again.
     public mutating func forgetRefusals() { self.refused = [:] }
 
-    /// A request that was approved ended without a signature: expired, withdrawn or given up.
+    /// A request that was approved, or waited, ended without a signature: expired, withdrawn or given up.
     ///
     /// While no partial signature left, it can take nothing. Once one has, whoever holds the others may still finish, and it counts on.
     public mutating func noteEnd(of request: Bytes32, partialSignaturesAreOut: Bool) {

@@ -6,9 +6,11 @@ public import Secp256k1
 /// A machine that approves by itself is only as safe as its limits, so none of them is left open by leaving it out, and whatever it cannot
 /// judge (a clock that was set, a coin of somebody else, a signature that covers less than all) goes to the person.
 ///
-///     let decision = policy.decide(request, by: proposer, history: history, now: now)
-///     if history.note(decision, about: request, under: policy, at: now) {
-///         // Make the history durable, then approve.
+///     switch history.decide(request, by: proposer, under: policy, now: now) {
+///     case .approve(let moment) where moment.uptime <= now.uptime: // Make the history durable, then approve.
+///     case .approve(let moment): // Show it to the person, and decide again at that moment.
+///     case .ask(let reasons): // Show it, with the reasons. Some pass: decide again later.
+///     case .never(let reasons): // Refuse.
 ///     }
 ///
 /// Its text, which people write, is described at ``init(parsing:)``.
@@ -38,7 +40,8 @@ public struct ApprovalPolicy: Hashable, Sendable {
     public struct Limits: Hashable, Sendable {
         /// Most that one request may take from the group, its fee included.
         public var amountPerRequest: UInt64
-        /// Most that all automatic approvals of any 24 hours may take together.
+        /// Most that all automatic approvals of any 24 hours may take together. A request counts when it is approved, however much
+        /// later it is signed; what a person approved does not count.
         public var amountPerDay: UInt64
         /// Most automatic approvals in any 24 hours.
         public var approvalsPerDay: Int
@@ -99,11 +102,12 @@ public struct ApprovalPolicy: Hashable, Sendable {
     /// Seconds: a week.
     public static let unseenMaxMax: UInt64 = 7 * 86_400
 
-    /// - Throws: `outOfRange` for a limit that is none, `tooMany` for lists.
+    /// - Throws: `groupIsNotTaproot`, `outOfRange` for a limit that is none, `tooMany` for lists.
     public init(
         network: Network, groupScript: Script, otherOwnScripts: Set<Script> = [], proposers: Proposers, destinations: Destinations,
         limits: Limits, times: Times, allowsCoinsOfOthers: Bool = false, otherwise: Otherwise = .ask
     ) throws(ApprovalPolicyError) {
+        guard case .payToTaproot = groupScript.kind else { throw .groupIsNotTaproot }
         for amount in [limits.amountPerRequest, limits.amountPerDay, limits.fee] where amount > TransactionOutput.amountMax {
             throw .outOfRange("an amount", amount, limit: TransactionOutput.amountMax)
         }

@@ -12,6 +12,8 @@ public enum ApprovalPolicyError: Error, Equatable, Sendable {
     case unreadable(ApprovalPolicyText.Name, line: Int, String)
     /// Nothing is unlimited by leaving it out.
     case missing(ApprovalPolicyText.Name)
+    /// A group's coins have a Taproot script; this is another kind.
+    case groupIsNotTaproot
     case outOfRange(String, UInt64, limit: UInt64)
     case tooMany(String, limit: Int)
 }
@@ -28,6 +30,7 @@ extension ApprovalPolicyError: CustomStringConvertible {
         case .repeated(let name, let line): "line \(line): \"\(name.rawValue)\" is said a second time"
         case .unreadable(let name, let line, let expected): "line \(line): \"\(name.rawValue)\" is \(expected)"
         case .missing(let name): "the line \"\(name.rawValue): …\" is missing: nothing is unlimited by leaving it out"
+        case .groupIsNotTaproot: "the group's address is not one of Taproot: take the one that the group's coins are paid to"
         case .outOfRange(let what, let value, let limit): "\(what) is \(value), and the limit is \(limit)"
         case .tooMany(let what, let limit): "there are more \(what) than the \(limit) that are allowed"
         }
