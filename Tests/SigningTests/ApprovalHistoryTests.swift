@@ -181,6 +181,28 @@ import Testing
         #expect(self.scene.decide(other, try self.scene.policy(), self.history) == .approve(at: self.scene.now))
     }
 
+    @Test mutating func `a clock that is in doubt ends no request for good`() throws {
+        let request = try self.scene.request([1], pays: 1, expiry: ApprovalScene.start + 600)
+        self.scene.set(by: 86_400)
+        for otherwise in ApprovalPolicy.Otherwise.allCases {
+            let policy = try self.scene.policy(otherwise: otherwise)
+            #expect(self.scene.decide(request, policy, self.history) == .ask([.clockWasSet(seconds: 86_400)]))
+        }
+        self.history.confirmClock(self.scene.now)
+        let policy = try self.scene.policy()
+        #expect(self.scene.decide(request, policy, self.history) == .never([.expired(ApprovalScene.start + 600)]))
+    }
+
+    @Test mutating func `of two that fit alone the second is asked about, though both were let through before`() throws {
+        let policy = try self.scene.policy(perRequest: 100_000, perDay: 100_000)
+        let (one, other) = (try self.scene.request([1], pays: 60_000), try self.scene.request([2], pays: 60_000))
+        #expect(self.scene.decide(one, policy, self.history) == .approve(at: self.scene.now))
+        #expect(self.scene.decide(other, policy, self.history) == .approve(at: self.scene.now))
+        #expect(self.scene.approve(one, policy, &self.history))
+        #expect(!self.scene.approve(other, policy, &self.history))
+        #expect(self.isDayFull(self.scene.decide(other, policy, self.history)))
+    }
+
     @Test mutating func `what time services correct is no reason to ask`() throws {
         let policy = try self.scene.policy()
         let request = try self.scene.request([1], pays: 1)

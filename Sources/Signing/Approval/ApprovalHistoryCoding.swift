@@ -10,9 +10,9 @@ extension ApprovalHistory {
     private static let seenMax: UInt64 = 1 << 52
 
     /// Version 1; seen milliseconds 8, time 8, unseen seconds 8, seconds set back 8; CompactSize count of approvals, each T0 32, at 8,
-    /// CompactSize count of charges, each txid 32, index 4, amount 8; CompactSize count of waiting requests, each T0 32, at 8; CompactSize
-    /// count of refusals, each T0 32, at 8, CompactSize count of coins, each txid 32, index 4. Numbers are little endian; requests that wait
-    /// or were refused stand in the order of T0.
+    /// CompactSize count of charges, each txid 32, index 4, amount 8; CompactSize count of waiting requests, each T0 32, at 8;
+    /// CompactSize count of refusals, each T0 32, at 8, CompactSize count of coins, each txid 32, index 4. Numbers are little endian;
+    /// requests that wait or were refused stand in the order of T0.
     public func serialized() -> [UInt8] {
         var writer = ByteWriter()
         writer.writeUInt8(Self.formatVersion)
