@@ -38,7 +38,11 @@ enum MultisigArguments {
             + "only for a policy of your own making")
 
     private static let ownerKey: TextParser<XOnlyPublicKey> = { (text) throws(InvalidText) in
-        guard text.utf8.count == 2 * XOnlyPublicKey.byteCount else { return try Parsing.publicKey(text).xOnly }
+        switch text.utf8.count {
+        case 2 * PublicKey.byteCount: return try Parsing.publicKey(text).xOnly
+        case 2 * XOnlyPublicKey.byteCount: break
+        default: throw InvalidText("it must have 66 hex digits, or 64 for an x-only key")
+        }
         guard let bytes = Bytes32(hex: text) else { throw InvalidText("it holds a character that is no hex digit") }
         do throws(KeyError) { return try XOnlyPublicKey(bytes) } catch { throw InvalidText("\(error)") }
     }
@@ -54,7 +58,9 @@ enum MultisigArguments {
     }
 
     /// The policy of `itemsOfAnyGroup`.
-    static func policyOfAnyGroup(_ arguments: Arguments) async throws(CommandError) -> any SpendingPolicy {
+    ///
+    /// - Parameter withDescriptor: a policy too large for a descriptor is refused before anything is computed.
+    static func policyOfAnyGroup(_ arguments: Arguments, withDescriptor: Bool = false) async throws(CommandError) -> any SpendingPolicy {
         let owners = [
             (self.owner.declaration.name, arguments[self.owner] != nil),
             (self.ownerAggregate.declaration.name, arguments[self.ownerAggregate]),
@@ -67,7 +73,7 @@ enum MultisigArguments {
                 let declarations = [self.owner.declaration, self.ownerAggregate.declaration, self.ownerUnspendable.declaration]
                 throw arguments.refused(.missingOneOf(declarations.map(\.usage)))
             }
-            return try await self.policy(arguments, threshold: threshold)
+            return try await self.policy(arguments, threshold: threshold, withDescriptor: withDescriptor)
         }
         if let owner = given.first { throw arguments.refused(.inconsistent("\(owner) belongs to a k-of-n policy: add --threshold K")) }
         let file = try SignersFile(readingFrom: arguments[self.signers])
@@ -84,8 +90,13 @@ enum MultisigArguments {
         return nil
     }
 
-    private static func policy(_ arguments: Arguments, threshold: Int) async throws(CommandError) -> DelegatedMultisig {
+    private static func policy(
+        _ arguments: Arguments, threshold: Int, withDescriptor: Bool = false
+    ) async throws(CommandError) -> DelegatedMultisig {
         let file = try SignersFile(readingFrom: arguments[self.signers])
+        if withDescriptor, let error = DelegatedMultisig.descriptorError(threshold: threshold, signerCount: file.keys.count) {
+            throw arguments.refused(.inconsistent("\(error)"))
+        }
         let progress = ProgressLine()
         defer { progress.finish() }
         do throws(DelegatedMultisigError) {
