@@ -86,7 +86,7 @@ struct `A mailbox's client` {
         let bo = try self.connected()
         var box = LyingMailbox()
         let one = try self.message(1, [1])
-        for second in 0..<100 {
+        for second in 0..<4 {
             try await bo.run(now: moment(Int64(second) * 1_000)) { _, _, bytes in
                 try box.answer(
                     bytes,
@@ -217,19 +217,21 @@ struct `A mailbox's client` {
         try member.client.leave(payload, about: matter, for: identity(of: recipient), expiry: end, now: moment(second))
     }
 
-    @Test func `leaves each word once, however often it is told`() async throws {
+    @Test func `leaves each word once, however often it is told, and again only after days`() async throws {
         let bo = try self.connected()
         var box = LyingMailbox()
-        for second in 0..<Int64(2_000) {
+        for hour in 0..<Int64(29 * 24) {
             // Told again with other acknowledgements, as a coordination does.
-            try self.leave([1, UInt8(second & 255)], matter(1), by: bo, at: second * 1_000)
-            try self.leave([2], matter(2, isSettled: false), by: bo, at: second * 1_000)
-            try await bo.run(now: moment(second * 1_000)) { _, _, bytes in
+            try self.leave([1, UInt8(hour & 255)], matter(1), by: bo, at: hour * 3_600)
+            try self.leave([2], matter(2, isSettled: false), by: bo, at: hour * 3_600)
+            try await bo.run(now: moment(hour * 3_600)) { _, _, bytes in
                 try box.answer(bytes, fetch: { _, _ in .messages([], more: false) })
             }
+            // Each on days 0, 1, 3, 7, 14, 21 and 28.
+            if hour == 23 { #expect(box.deposited.count == 2) }
         }
-        #expect(box.deposited.count == 2)
-        #expect(bo.client.counters.left == 2)
+        #expect(box.deposited.count == 14)
+        #expect(bo.client.counters.left == 14)
         #expect(try bo.client.waitingCount(for: identity(of: "Ada")) == 0)
     }
 
@@ -245,6 +247,7 @@ struct `A mailbox's client` {
             #expect(try bo.client.waitingCount(for: identity(of: "Ada")) <= 1)
         }
         #expect((10...20).contains(box.deposited.count))
+        #expect(try bo.client.waitingCount(for: identity(of: "Ada")) == 1)
         guard case .deposit(_, _, let last)? = box.deposited.last else { return }
         let newest = try SealedMessage(opening: last, with: deviceKey(of: "Ada")).payload
         let minute = newest.reversed().reduce(Int64(0)) { $0 << 8 | Int64($1) }
@@ -256,6 +259,12 @@ struct `A mailbox's client` {
             try box.answer(bytes, fetch: { _, after in .messages(after == 0 ? [shown] : [], more: false) })
         }
         #expect(bo.received.count == 1)
+        let before = box.deposited.count
+        try self.leave([77], matter(3, isSettled: false), by: bo, at: minutes * 60 + 1)
+        try await bo.run(now: moment(minutes * 60 + 61)) { _, _, bytes in
+            try box.answer(bytes, fetch: { _, _ in .messages([], more: false) })
+        }
+        #expect(box.deposited.count == before + 1)
     }
 
     @Test func `keeps trying the same bytes until they are taken`() async throws {

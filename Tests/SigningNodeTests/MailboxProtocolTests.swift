@@ -41,6 +41,28 @@ struct `What is said to mailboxes and by them` {
         }
     }
 
+    @Test func `bytes changed anywhere are refused or mean what they say`() throws {
+        // Each byte of each message, in turn, has each of some values.
+        var taken = 0
+        for bytes in Self.requests.map({ $0.serialized() }) + Self.answers.map({ $0.serialized() }) {
+            for place in bytes.indices.prefix(64) {
+                for value: UInt8 in [0, 1, 2, 0x7f, 0x80, 0xfc, 0xfd, 0xfe, 0xff] {
+                    var changed = bytes
+                    changed[place] = value
+                    if let request = try? MailboxRequest(parsing: changed) {
+                        #expect(request.serialized() == changed)
+                        taken += 1
+                    }
+                    if let answer = try? MailboxAnswer(parsing: changed) {
+                        #expect(answer.serialized() == changed)
+                        taken += 1
+                    }
+                }
+            }
+        }
+        #expect(taken > 1_000)
+    }
+
     @Test func `other versions, kinds and reasons are not known`() {
         for bytes: [UInt8] in [[2, 3, 0], [0, 3, 0], [1, 0], [1, 4], [1, 255]] {
             #expect(throws: MailboxFormatError.unknownFormat) { try MailboxRequest(parsing: bytes) }

@@ -44,7 +44,7 @@ extension MailboxClient {
             } else {
                 do throws(SealedMessageError) {
                     let opened = try SealedMessage(opening: message.sealed, with: identity)
-                    if let action = self.deliver(opened, digest, at: peer, message.cursor) {
+                    if let action = self.deliver(opened, digest, at: peer, message.cursor, now: now) {
                         actions.append(action)
                         box.lookInterval = self.limits.pollIntervalMin
                         box.lookAt = min(box.lookAt, now.uptime + box.lookInterval)
@@ -68,10 +68,13 @@ extension MailboxClient {
         return actions
     }
 
-    private mutating func deliver(_ message: SealedMessage, _ digest: Bytes32, at peer: PeerID, _ cursor: UInt64) -> Action? {
+    private mutating func deliver(_ message: SealedMessage, _ digest: Bytes32, at peer: PeerID, _ cursor: UInt64, now: Moment) -> Action? {
         guard var sender = self.members[message.sender] else { return nil }
         // It is there after all: changed words go to it soon again.
         for matter in sender.left.keys { sender.left[matter]?.interval = self.limits.changeIntervalMin }
+        for place in sender.waiting.indices {
+            sender.waiting[place].dueAt = min(sender.waiting[place].dueAt, now.uptime + self.limits.changeIntervalMin)
+        }
         self.members[message.sender] = sender
         let receipt = self.nextNumber()
         self.receipts[digest] = receipt

@@ -7,8 +7,8 @@ public import Signing
 extension MailboxClient {
     /// Leaves a message for a member whom no connection leads to.
     ///
-    /// A newer word on a matter takes the place of one that still waits. One that a mailbox has already is not left again; a changed one waits its
-    /// time, which grows until the member shows that it is there.
+    /// A newer word on a matter takes the place of one that still waits. One that a mailbox has already is not left again for a day, in case the
+    /// mailbox lost it, and then later each time; a changed one waits a shorter time, which grows until the member shows that it is there.
     ///
     /// - Parameter expiry: Seconds since 1970; no mailbox keeps it longer than its own bounds say.
     public mutating func leave(
@@ -24,7 +24,8 @@ extension MailboxClient {
         let standing = member.waiting.firstIndex { $0.matter == matter }
         if let standing, matter.isSettled || member.waiting[standing].digest == digest { return }
         let left = member.left[matter].flatMap { $0.expiry > now.time ? $0 : nil }
-        if standing == nil, let left, matter.isSettled || left.digest == digest { return }
+        let isSame = left.map { matter.isSettled || $0.digest == digest } ?? false
+        if standing == nil, isSame, let left, now.uptime < left.at + left.repeatInterval { return }
 
         if let standing { self.remove(standing, from: &member) }
         while !self.hasRoom(for: payload.count, in: member) {
@@ -38,7 +39,7 @@ extension MailboxClient {
         member.waiting.append(
             Waiting(
                 number: self.nextNumber(), matter: matter, payload: payload, digest: digest, expiry: expiry,
-                dueAt: left.map { max(now.uptime, $0.at + $0.interval) } ?? now.uptime))
+                dueAt: isSame ? now.uptime : left.map { max(now.uptime, $0.at + $0.interval) } ?? now.uptime))
         member.waitingByteCount += payload.count
         self.waitingByteCount += payload.count
         self.members[recipient] = member
@@ -154,10 +155,13 @@ extension MailboxClient {
         let waiting = member.waiting[place]
         if !waiting.isLeft {
             member.waiting[place].isLeft = true
-            let last = member.left[waiting.matter]?.interval
+            let last = member.left[waiting.matter]
+            let isRepeated = last.map { waiting.matter.isSettled || $0.digest == waiting.digest } ?? false
             member.left[waiting.matter] = Left(
                 number: entry, digest: waiting.digest, expiry: waiting.expiry, at: now.uptime,
-                interval: last.map { min($0 * 2, self.limits.changeIntervalMax) } ?? self.limits.changeIntervalMin)
+                interval: last.map { min($0.interval * 2, self.limits.changeIntervalMax) } ?? self.limits.changeIntervalMin,
+                repeatInterval: (isRepeated ? last?.repeatInterval : nil).map { min($0 * 2, self.limits.changeIntervalMax) }
+                    ?? self.limits.repeatIntervalMin)
             if member.left.count > self.limits.leftPerMemberMax, let oldest = member.left.min(by: { $0.value.number < $1.value.number }) {
                 member.left[oldest.key] = nil
             }

@@ -65,6 +65,8 @@ public struct MailboxClient: Sendable {
         /// Between two different words on one matter, once a mailbox has the first; doubles until the member shows that it is there.
         public var changeIntervalMin = Duration.seconds(60)
         public var changeIntervalMax = Duration.seconds(7 * 86_400)
+        /// Before the same word is left again, in case the mailbox lost it; doubles.
+        public var repeatIntervalMin = Duration.seconds(86_400)
         /// Messages, and their bytes, that are fetched in one look: all that an honest mailbox keeps for one recipient.
         public var fetchedPerLookMax = 1_000
         public var fetchedByteCountPerLookMax = 8 << 20
@@ -163,7 +165,10 @@ public struct MailboxClient: Sendable {
         let digest: Bytes32
         let expiry: UInt64
         let at: Duration
+        /// Before another word on it.
         var interval: Duration
+        /// Before the same word again.
+        let repeatInterval: Duration
     }
 
     struct Delivered: Sendable {
