@@ -169,6 +169,18 @@ struct `A mailbox's server` {
         #expect(server.counters.refused[.malformed] == 500)
     }
 
+    @Test func `keeps who is blocked blocked, however many others misbehave`() throws {
+        var limits = MailboxServer.Limits()
+        limits.offenderCountMax = 20
+        var server = MailboxServer(limits: limits)
+        try server.setRecipients([identity(of: "Mallory")])
+        for _ in 0..<10 { _ = try server.receive([0], from: peer("Mallory"), household: [1], now: moment(0)) }
+        for index in 0..<100 { _ = try server.receive([0], from: peer("m\(index)"), household: [UInt8(index)], now: moment(1)) }
+        let verdict = try server.receive(self.fetch().serialized(), from: peer("Mallory"), household: [1], now: moment(2))
+        #expect(verdict == .answer(MailboxAnswer.refused(.blocked).serialized()))
+        #expect(server.counters.blocks == 1)
+    }
+
     @Test func `is not brought down by any bytes`() throws {
         var server = MailboxServer()
         try server.setRecipients([identity(of: "Bo")])

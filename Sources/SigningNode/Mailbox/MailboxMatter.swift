@@ -1,3 +1,4 @@
+internal import Bitcoin
 public import CryptoPrimitives
 internal import Signing
 
@@ -16,19 +17,29 @@ public struct MailboxMatter: Hashable, Sendable {
         self.isSettled = isSettled
     }
 
-    /// What a message of `Coordination` is about: its number, for what is told again until it is acknowledged, since nothing but
-    /// acknowledgements differs then; and for all that has no number one matter, the newest of which says how things stand.
+    /// What a message of `Coordination` is about: its number, for what is told again until it is acknowledged; and for what has no number its
+    /// kind, the newest of which says how things stand. Acknowledgements are said once, and whatever message they go with is theirs as well:
+    /// if it were taken for one that was told before, they would be lost.
     ///
     /// - Returns: `nil` for bytes that are no such message.
     public init?(of message: [UInt8]) {
-        guard let head = try? CoordinationMessage.Head(parsing: message) else { return nil }
+        guard let head = try? CoordinationMessage.Head(parsing: message), let kind = head.kind else { return nil }
         let isNumbered = head.sequence != 0
-        let number = isNumbered ? head.sequence : UInt64(head.kind ?? 0)
-        let epoch = isNumbered ? head.series.epoch : 0
+        var writer = ByteWriter()
+        if isNumbered {
+            writer.write(head.series.incarnation)
+            writer.writeUInt32(head.series.epoch)
+            writer.writeUInt64(head.sequence)
+        } else {
+            writer.writeUInt8(kind)
+        }
+        if let acknowledged = head.acknowledged {
+            writer.write(acknowledged.series.incarnation)
+            writer.writeUInt32(acknowledged.series.epoch)
+            for sequence in acknowledged.sequences { writer.writeUInt64(sequence) }
+        }
         self.request = head.request
-        self.name =
-            (isNumbered ? head.series.incarnation : []) + withUnsafeBytes(of: epoch.littleEndian) { Array($0) }
-            + withUnsafeBytes(of: number.littleEndian) { Array($0) }
-        self.isSettled = isNumbered
+        self.name = SHA256.hash(writer.bytes).bytes
+        self.isSettled = isNumbered || head.acknowledged != nil
     }
 }

@@ -108,6 +108,9 @@ public struct MailboxServer: Sendable {
         var blockedUntil: Duration?
         var lastAt: Duration
         var usedAt: UInt64
+
+        /// 1 while nobody listens to it, else 0.
+        func isBlocked(_ now: Duration) -> Int { self.blockedUntil.map { now < $0 ? 1 : 0 } ?? 0 }
     }
 
     private let limits: Limits
@@ -280,8 +283,7 @@ public struct MailboxServer: Sendable {
     // MARK: - Faults
 
     private func isBlocked(_ peer: PeerID, now: Duration) -> Bool {
-        guard let until = self.offenders[peer]?.blockedUntil else { return false }
-        return now < until
+        self.offenders[peer]?.isBlocked(now) == 1
     }
 
     /// Counts against the peer at the other end of the connection, and nobody else; an hour without any is as good as none.
@@ -295,7 +297,8 @@ public struct MailboxServer: Sendable {
             self.counters.blocks += 1
         }
         if self.offenders[peer] == nil, self.offenders.count >= self.limits.offenderCountMax,
-            let oldest = self.offenders.min(by: { $0.value.usedAt < $1.value.usedAt })
+            // Those who are blocked stay the longest: nobody gets out of it by having others misbehave.
+            let oldest = self.offenders.min(by: { ($0.value.isBlocked(now), $0.value.usedAt) < ($1.value.isBlocked(now), $1.value.usedAt) })
         {
             self.offenders[oldest.key] = nil
         }
