@@ -5,14 +5,21 @@ extension PosixNode {
     public func add<Machine: ProtocolMachine>(
         _ machine: Machine, onLimited: Bool = false
     ) -> (handle: ProtocolHandle<Machine>, events: AsyncStream<Machine.Event>) {
-        let handle = self.node.swarm.add(machine, onLimited: onLimited, now: self.now)
         let (stream, continuation) = AsyncStream.makeStream(of: Machine.Event.self, bufferingPolicy: .bufferingNewest(Self.eventCountMax))
+        return (self.add(machine, onLimited: onLimited) { continuation.yield($0) }, stream)
+    }
+
+    /// Adds a protocol machine to the swarm, and hands each of its events to `take`, on the loop: none is lost, and none may block there.
+    public func add<Machine: ProtocolMachine>(
+        _ machine: Machine, onLimited: Bool = false, take: @escaping @Sendable (Machine.Event) -> Void
+    ) -> ProtocolHandle<Machine> {
+        let handle = self.node.swarm.add(machine, onLimited: onLimited, now: self.now)
         self.machinePumps.append { swarm in
-            while let event = swarm.nextEvent(of: handle) { continuation.yield(event) }
+            while let event = swarm.nextEvent(of: handle) { take(event) }
         }
         self.node.announce(now: self.now)
         self.carryOut()
-        return (handle, stream)
+        return handle
     }
 
     /// Asks a machine for something, and carries out what it then wants.

@@ -1,6 +1,6 @@
 /// When which of many things is over: setting, taking away and the next one cost a logarithm. Those of one time are over in the order in
 /// which they were set, so that a seed replays.
-struct ServiceDeadlines<Key: Hashable & Sendable>: Sendable {
+package struct ServiceDeadlines<Key: Hashable & Sendable>: Sendable {
     private struct Entry: Sendable {
         let time: Duration
         /// How many were set before.
@@ -15,11 +15,13 @@ struct ServiceDeadlines<Key: Hashable & Sendable>: Sendable {
     private var heap: [Entry] = []
     private var nextOrder: UInt64 = 0
 
-    var count: Int { self.orders.count }
-    var next: Duration? { self.heap.first?.time }
+    package init() {}
+
+    package var count: Int { self.orders.count }
+    package var next: Duration? { self.heap.first?.time }
 
     /// Sets the one time of a key.
-    mutating func set(_ key: Key, at time: Duration) {
+    package mutating func set(_ key: Key, at time: Duration) {
         self.orders[key] = self.nextOrder
         self.heap.append(Entry(time: time, order: self.nextOrder, key: key))
         self.nextOrder += 1
@@ -27,13 +29,13 @@ struct ServiceDeadlines<Key: Hashable & Sendable>: Sendable {
         self.dropLeftovers()
     }
 
-    mutating func remove(_ key: Key) {
+    package mutating func remove(_ key: Key) {
         guard self.orders.removeValue(forKey: key) != nil else { return }
         self.dropLeftovers()
     }
 
     /// Takes out one key whose time has come.
-    mutating func popDue(now: Duration) -> Key? {
+    package mutating func popDue(now: Duration) -> Key? {
         guard let first = self.heap.first, first.time <= now else { return nil }
         self.orders[first.key] = nil
         self.dropLeftovers()

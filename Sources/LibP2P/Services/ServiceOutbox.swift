@@ -1,26 +1,28 @@
 /// What a machine wants done and has to tell, first in, first out.
 ///
 /// Whoever drives the machine empties it after each input, so it never holds more than one input gives rise to.
-struct ServiceOutbox<Event: Sendable>: Sendable {
+package struct ServiceOutbox<Event: Sendable>: Sendable {
     private var commands = ServiceQueue<ProtocolCommand>()
     private var events = ServiceQueue<Event>()
     /// Bytes in writes that were not taken yet.
-    private(set) var heldByteCount = 0
+    package private(set) var heldByteCount = 0
 
-    mutating func send(_ command: ProtocolCommand) {
+    package init() {}
+
+    package mutating func send(_ command: ProtocolCommand) {
         if case .write(_, let bytes) = command { self.heldByteCount += bytes.count }
         self.commands.append(command)
     }
 
-    mutating func report(_ event: Event) { self.events.append(event) }
+    package mutating func report(_ event: Event) { self.events.append(event) }
 
-    mutating func nextCommand() -> ProtocolCommand? {
+    package mutating func nextCommand() -> ProtocolCommand? {
         let command = self.commands.popFirst()
         if case .write(_, let bytes)? = command { self.heldByteCount -= bytes.count }
         return command
     }
 
-    mutating func nextEvent() -> Event? { self.events.popFirst() }
+    package mutating func nextEvent() -> Event? { self.events.popFirst() }
 }
 
 /// A queue in an array: what was taken is dropped in one go, when it is half of it.

@@ -9,6 +9,16 @@ extension Coordination {
     /// The request that a message is about; `nil` for bytes that are no message.
     public static func request(of message: [UInt8]) -> Bytes32? { (try? CoordinationMessage.Head(parsing: message))?.request }
 
+    /// Whether a message holds a statement, or what completes: what a transcript keeps. Bytes that are no message hold none.
+    public static func isStatement(_ message: [UInt8]) -> Bool {
+        (try? CoordinationMessage.Head(parsing: message))?.isStatement ?? false
+    }
+
+    /// What a message says, without what its channel adds: the same whenever it is told again.
+    public static func contentBytes(_ message: [UInt8]) -> [UInt8] {
+        (try? CoordinationMessage.Head(parsing: message)).map { Array($0.rest) } ?? message
+    }
+
     /// Whether a message proposes a request, and which: what a machine is made from.
     ///
     /// - Returns: `nil` for any other message.

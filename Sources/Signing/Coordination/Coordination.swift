@@ -20,7 +20,7 @@ public import Secp256k1
 ///
 /// Everything that must hold towards a third one is a signed `Statement`. Decisions to sign are made durable before anything leaves.
 /// Secret nonces live in here and nowhere else: after a restart the same request goes on with fresh ones.
-public struct Coordination: ~Copyable {
+public struct Coordination: ~Copyable, Sendable {
     // What is asked
     public let request: SigningRequest
     /// T0.
@@ -166,7 +166,10 @@ public struct Coordination: ~Copyable {
     }
 
     /// An attempt that this process coordinates, signs in, or both.
-    final class CoordinatedAttempt {
+    ///
+    /// Unchecked, because the compiler does not see what makes it safe: only the one coordination that made it has it, which cannot be
+    /// copied.
+    final class CoordinatedAttempt: @unchecked Sendable {
         let plan: SigningPlan
         var session: SigningSession
         let approvals: [Statement]
@@ -292,6 +295,12 @@ public struct Coordination: ~Copyable {
     /// Who coordinates an attempt or turn.
     func coordinator(of number: UInt32) -> PublicKey { self.priority[Int((number - 1) % UInt32(self.priority.count))] }
 
+    /// What speaks for a member now, as far as it is known.
+    public func enrolment(of member: PublicKey) -> Enrolment? { self.roster.enrolment(of: member) }
+
+    /// The member for which an identity speaks.
+    public func signer(speakingThrough identity: Ed25519.PublicKey) -> PublicKey? { self.roster.signer(speakingThrough: identity) }
+
     /// Who coordinates now, as far as this process knows.
     public var currentCoordinator: PublicKey { self.coordinator(of: self.turn) }
 
@@ -325,6 +334,12 @@ extension Coordination {
         guard !self.state.isOver else { return }
         self.isCancelledByUs = true
         self.end(.aborted(.cancelled))
+    }
+
+    /// A former life of this process held the request complete: it is, if the signatures verify.
+    public mutating func restore(_ completion: CompletedSignatures, now: Moment) {
+        guard let transaction = self.verified(completion) else { return }
+        self.complete(transaction, completion, now: now)
     }
 
     /// Ends our part; how depends on whether partial signatures are out.

@@ -135,7 +135,8 @@ extension CoordinationMessage {
         package let series: Series
         package let sequence: UInt64
         package let acknowledged: Acknowledgement?
-        fileprivate let rest: ArraySlice<UInt8>
+        /// The content's kind and bytes.
+        let rest: ArraySlice<UInt8>
 
         package init(parsing bytes: [UInt8]) throws(StatementError) {
             guard bytes.count <= CoordinationMessage.byteCountMax else {
@@ -160,6 +161,9 @@ extension CoordinationMessage {
 
         /// Whether nothing follows but the acknowledgement.
         var isOnlyAcknowledgement: Bool { self.rest.elementsEqual([Content.acknowledgement.kind]) }
+
+        /// Whether a statement follows, or what completes.
+        var isStatement: Bool { self.rest.first.map(Content.statementKinds.contains) ?? false }
 
         /// Whether a proposal follows.
         var isProposal: Bool { self.rest.first == Content.proposalKind }
@@ -290,6 +294,9 @@ extension CoordinationMessage.Content {
     }
 
     static let proposalKind: UInt8 = 2
+
+    /// Those that hold a statement, or what completes.
+    static let statementKinds: ClosedRange<UInt8> = 2...8
 
     /// Most enrolments in a message: two signatures each have to be verified.
     static let enrolmentCountMax = 64

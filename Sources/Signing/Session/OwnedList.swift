@@ -46,3 +46,6 @@ struct OwnedList<Element: ~Copyable>: ~Copyable {
         return nil
     }
 }
+
+/// It owns its elements alone, so that where it may go its elements may.
+extension OwnedList: @unchecked Sendable where Element: Sendable & ~Copyable {}

@@ -1,0 +1,65 @@
+internal import CryptoPrimitives
+internal import Secp256k1
+internal import Signing
+
+/// A request that this node takes part in, while its process lives: the machine, and what of it is on its way to the disk.
+///
+/// Unchecked, because the compiler does not see what makes it safe: each is made and reached by one `SigningMachine` alone, which is
+/// moved into one swarm and never copied out of it.
+final class LiveRequest: @unchecked Sendable {
+    let id: Bytes32
+    /// The group's policy digest.
+    let group: Bytes32
+    /// What it came as.
+    let proposal: [UInt8]
+    var coordination: Coordination
+    /// As it was last given to the store.
+    var state: StoredRequest.State
+    /// Of our last decision that is durable, or on its way.
+    var serial: UInt64
+    var decision: StoredRequest.Decision
+    /// Writes that wait, in order, and the one that is under way: one at a time for each request, so that the disk has them in order.
+    var writes: [SigningWrite] = []
+    var writing: (id: SigningWriteID, write: SigningWrite)?
+    /// Statements that stand in the transcript already: what is told again is no news.
+    var transcribed: Set<Bytes32> = []
+    /// When it was over for us.
+    var overSince: Duration?
+
+    init(
+        id: Bytes32, group: Bytes32, proposal: [UInt8], coordination: consuming Coordination, state: StoredRequest.State, serial: UInt64,
+        decision: StoredRequest.Decision
+    ) {
+        self.id = id
+        self.group = group
+        self.proposal = proposal
+        self.coordination = coordination
+        self.state = state
+        self.serial = serial
+        self.decision = decision
+    }
+
+    /// The other members, by the identities that speak for them now.
+    var others: [(signer: PublicKey, enrolment: Enrolment)] {
+        self.coordination.policy.members.compactMap { member in
+            guard member != self.coordination.signer, let enrolment = self.coordination.enrolment(of: member) else { return nil }
+            return (member, enrolment)
+        }
+    }
+}
+
+/// A proposal that came and is not on the disk yet: nothing is said about it before.
+struct ArrivingRequest: Sendable {
+    let request: SigningRequest
+    let proposal: Statement
+    let bytes: [UInt8]
+    let group: Bytes32
+    /// Whether it is ours, and agreed to by that.
+    let isOurs: Bool
+    /// What came about it meanwhile, with who sent it.
+    var waiting: [(bytes: [UInt8], from: Ed25519.PublicKey)] = []
+
+    /// Most messages that wait, and their bytes. The senders tell them again.
+    static let waitingCountMax = 32
+    static let waitingByteCountMax = 1 << 20
+}

@@ -1,0 +1,67 @@
+public import Bitcoin
+public import CryptoPrimitives
+public import LibP2P
+public import Secp256k1
+public import Signing
+
+/// A request as it stands, to be shown to people.
+public struct RequestSummary: Sendable {
+    public let id: Bytes32
+    public let groupName: String
+    public let group: Bytes32
+    public let request: SigningRequest
+    public let proposer: PublicKey
+    public let terms: RequestTerms
+    /// Ours.
+    public let decision: StoredRequest.Decision
+    public let progress: CoordinationProgress
+    public let members: [PublicKey]
+    public let threshold: Int
+    /// The signed transaction, once it is complete.
+    public let transaction: Transaction?
+    /// The group's own script: outputs to it are change.
+    public let changeScript: Script
+
+    public var state: CoordinationState { self.progress.state }
+}
+
+/// How a member's node can be reached now.
+public struct MemberConnectivity: Hashable, Sendable {
+    public let signer: PublicKey
+    public let peer: PeerID
+    /// By the node's clock; `nil` while there is no connection.
+    public let connectedSince: Duration?
+    /// Dials that led to nothing since the last connection.
+    public let failures: Int
+    public let addresses: [Multiaddr]
+}
+
+extension SigningMachine {
+    public var requests: [RequestSummary] { self.live.values.sorted { $0.id < $1.id }.compactMap(self.summary) }
+
+    public func request(_ id: Bytes32) -> RequestSummary? { self.live[id].flatMap(self.summary) }
+
+    private func summary(_ request: LiveRequest) -> RequestSummary? {
+        guard let group = self.groups[request.group], let proposer = request.coordination.request.proposer else { return nil }
+        return RequestSummary(
+            id: request.id, groupName: group.name, group: request.group, request: request.coordination.request, proposer: proposer,
+            terms: request.coordination.terms, decision: request.decision, progress: request.coordination.progress,
+            members: group.policy.members, threshold: group.policy.threshold, transaction: request.coordination.transaction,
+            changeScript: group.policy.scriptPubKey)
+    }
+
+    /// All members of all groups but ourselves, each once, as far as an identity speaks for them.
+    public var connectivity: [MemberConnectivity] {
+        var found: [PeerID: MemberConnectivity] = [:]
+        for group in self.groups.values {
+            for member in group.policy.members where member != self.keys.signer {
+                guard let identity = group.roster.enrolment(of: member)?.identity else { continue }
+                let peer = PeerID(of: identity)
+                found[peer] = MemberConnectivity(
+                    signer: member, peer: peer, connectedSince: self.members.connectedSince(peer),
+                    failures: self.members.failures(of: peer), addresses: self.members.addresses(of: peer))
+            }
+        }
+        return found.keys.sorted().compactMap { found[$0] }
+    }
+}

@@ -1,0 +1,130 @@
+public import Bitcoin
+public import CryptoPrimitives
+internal import LibP2P
+internal import Secp256k1
+public import Signing
+
+// What the signer's owner says.
+
+/// Why something that the owner wants is not done.
+public enum SigningMachineError: Error, Equatable, Sendable, CustomStringConvertible {
+    case unknownGroup
+    case unknownRequest
+    /// The request is over, or was decided so that this cannot be said any more.
+    case tooLate(CoordinationState)
+    case notProposer
+    /// Another request that is not over spends one of the coins.
+    case coinsReserved(by: Bytes32)
+    case request(SigningError)
+    case tooManyRequests(limit: Int)
+    case noteTooLong
+
+    public var description: String {
+        switch self {
+        case .unknownGroup: "there is no such group here"
+        case .unknownRequest: "there is no such request here"
+        case .tooLate(let state): "the request is over or decided already (\(state))"
+        case .notProposer: "only its proposer cancels a request; withdraw your own agreement in place of it"
+        case .coinsReserved(let id):
+            "request \(id) spends one of these coins and is not over: wait for it, withdraw it, or say that this replaces it"
+        case .request(let error): "\(error)"
+        case .tooManyRequests(let limit): "there are \(limit) open requests, and no more are taken"
+        case .noteTooLong: "the note has more than \(RequestTerms.noteByteCountMax) bytes"
+        }
+    }
+}
+
+extension SigningMachine {
+    /// Asks a group to sign a transaction, and agrees to it.
+    ///
+    /// - Parameters:
+    ///   - prevouts: the output that each input spends, in the inputs' order.
+    ///   - seconds: how long the request lives.
+    ///   - id: 32 fresh random bytes.
+    ///   - replaces: a request whose coins this one may spend as well.
+    /// - Returns: T0, by which everybody knows the request.
+    public mutating func propose(
+        _ transaction: Transaction, prevouts: [TransactionOutput], group digest: Bytes32, note: String = "", seconds: UInt64,
+        election: CoordinatorElection = .hash, id: Bytes32, replaces: Bytes32? = nil, now: Duration
+    ) throws(SigningMachineError) -> Bytes32 {
+        guard let group = self.groups[digest] else { throw .unknownGroup }
+        guard self.openCount < self.configuration.openCountMax else { throw .tooManyRequests(limit: self.configuration.openCountMax) }
+        for input in transaction.inputs {
+            guard let holder = self.reservation(of: input.previousOutput), holder != replaces else { continue }
+            throw .coinsReserved(by: holder)
+        }
+        let time = self.moment(now).time
+        guard let terms = RequestTerms(election: election, createdAt: time, note: note) else { throw .noteTooLong }
+        let life = min(max(seconds, 1), self.configuration.lifeMax)
+        let request: SigningRequest
+        do throws(SigningError) {
+            request = try SigningRequest(
+                transaction: transaction, prevouts: prevouts, policyDigest: digest, proposer: self.keys.signer, expiry: time + life, id: id)
+            // Whatever stands in its way is told here, before anybody else hears of it.
+            let statement = self.keys.propose(request, terms)
+            _ = try Coordination(
+                request: request, proposal: statement, policy: group.policy, roster: group.roster, enrolment: self.keys.enrolment,
+                incarnation: [UInt8](repeating: 0, count: NonceName.incarnationByteCount))
+            let message = CoordinationMessage(
+                request: request.digest, series: .init(incarnation: [UInt8](repeating: 0, count: NonceName.incarnationByteCount)),
+                sequence: 0, acknowledged: nil, content: .proposal(request, statement))
+            let arriving = ArrivingRequest(
+                request: request, proposal: statement, bytes: message.serialized(group.roster), group: digest, isOurs: true)
+            self.store(arriving, source: nil, now: now)
+        } catch { throw .request(error) }
+        return request.digest
+    }
+
+    /// The request that is not over and spends a coin.
+    func reservation(of coin: OutPoint) -> Bytes32? {
+        let holder = self.live.values.filter { request in
+            (request.overSince == nil || request.state == .endedMayStillComplete)
+                && request.coordination.request.transaction.inputs.contains { $0.previousOutput == coin }
+        }.map(\.id).min()
+        return holder ?? self.arriving.filter { $0.value.request.transaction.inputs.contains { $0.previousOutput == coin } }.keys.min()
+    }
+
+    public mutating func approve(_ id: Bytes32, now: Duration) throws(SigningMachineError) {
+        try self.decide(.approved, about: self.undecided(id), now: now)
+    }
+
+    public mutating func reject(_ id: Bytes32, now: Duration) throws(SigningMachineError) {
+        try self.decide(.rejected, about: self.undecided(id), now: now)
+    }
+
+    /// Takes an agreement back. What was released before stays out.
+    public mutating func withdraw(_ id: Bytes32, now: Duration) throws(SigningMachineError) {
+        try self.decide(.withdrawn, about: self.undecided(id), now: now)
+    }
+
+    /// Ends a request of ours for everybody.
+    public mutating func cancel(_ id: Bytes32, now: Duration) throws(SigningMachineError) {
+        let request = try self.undecided(id)
+        guard request.coordination.request.proposer == self.keys.signer else { throw .notProposer }
+        request.coordination.cancel()
+        self.step(request, now: now)
+    }
+
+    private func undecided(_ id: Bytes32) throws(SigningMachineError) -> LiveRequest {
+        guard let request = self.live[id] else { throw .unknownRequest }
+        guard !request.coordination.state.isOver else { throw .tooLate(request.coordination.state) }
+        return request
+    }
+
+    /// Makes a decision durable; it counts once it is.
+    ///
+    /// Its number is the time, so that a disk that was set back does not lock its owner out.
+    mutating func decide(_ decision: StoredRequest.Decision, about request: LiveRequest, now: Duration) {
+        guard decision != request.decision else { return }
+        request.decision = decision
+        request.serial = max(request.serial + 1, UInt64(UInt32(clamping: self.moment(now).time)))
+        self.write(.decision(decision, serial: request.serial), of: request, now: now)
+    }
+
+    /// The transaction was seen on the network.
+    public mutating func noteBroadcast(_ id: Bytes32, now: Duration) {
+        guard let request = self.live[id] else { return }
+        request.coordination.noteBroadcast()
+        self.step(request, now: now)
+    }
+}

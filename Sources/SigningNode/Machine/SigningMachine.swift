@@ -1,0 +1,355 @@
+internal import Bitcoin
+public import CryptoPrimitives
+public import LibP2P
+internal import Secp256k1
+public import Signing
+
+/// One signer's part in all requests of its groups, as a protocol of its node: a value without clock, socket, disk or task.
+///
+///     peers ──▶ messages ──▶ Coordination, one a request ──▶ messages ──▶ peers
+///                                  │        ▲
+///                                  ▼ write  │ written
+///                                 the shell's store
+///
+/// Nothing is said about a request before it is on the disk; no decision counts, and no partial signature leaves, before it is. Which
+/// members are wanted, it dials. It hears members only, each through the identity that is enrolled for it; what a peer does wrong counts
+/// against that peer's connection and against nobody that it names.
+///
+/// The shell adds it to a node, carries out what ``SigningMachineEvent`` asks for, and answers. Simulation does the same.
+public struct SigningMachine: ProtocolMachine {
+    public typealias Event = SigningMachineEvent
+
+    public struct Configuration: Sendable {
+        public var timing = CoordinationTiming()
+        /// Requests that are not over.
+        public var openCountMax = 1_000
+        /// Requests that are over and still answered for.
+        public var overCountMax = 256
+        /// Farthest that a proposal's creation may lie ahead of our clock, in seconds.
+        public var clockSkewMax: UInt64 = 300
+        /// Longest life of a request, in seconds: 30 days.
+        public var lifeMax: UInt64 = 30 * 86_400
+        /// So many refused messages block a peer, for so long.
+        public var refusalCountMax = 10
+        public var blockTime = Duration.seconds(3_600)
+
+        public init() {}
+    }
+
+    struct Group: Sendable {
+        let name: String
+        let policy: any SpendingPolicy
+        var roster: Roster
+    }
+
+    enum Deadline: Hashable, Sendable {
+        case request(Bytes32)
+        case dial(PeerID)
+        case cleanup
+    }
+
+    let keys: SignerKeys
+    var configuration: Configuration
+    /// The machine's clocks, asked before secret nonces are used.
+    private let clocks: @Sendable (_ now: Duration) -> SigningClocks
+    private var clockGuard = ClockGuard()
+    /// 16 random bytes, never the same twice.
+    let makeIncarnation: @Sendable () -> [UInt8]
+
+    var groups: [Bytes32: Group] = [:]
+    var live: [Bytes32: LiveRequest] = [:]
+    var arriving: [Bytes32: ArrivingRequest] = [:]
+    var transport = RequestResponse(configuration: CoordinationProtocol.configuration)
+    var members = MemberLinks()
+    var conduct = PeerConduct()
+    var deadlines = ServiceDeadlines<Deadline>()
+    var outbox = ServiceOutbox<SigningMachineEvent>()
+    private var nextWrite: UInt64 = 0
+
+    /// - Parameters:
+    ///   - clocks: the time of the day, and that since the machine started, when the node's clock shows `now`.
+    ///   - makeIncarnation: gives 16 fresh random bytes at each call.
+    ///   - now: the node's clock.
+    public init(
+        keys: SignerKeys, configuration: Configuration = Configuration(), clocks: @escaping @Sendable (_ now: Duration) -> SigningClocks,
+        makeIncarnation: @escaping @Sendable () -> [UInt8], now: Duration
+    ) {
+        self.keys = keys
+        self.configuration = configuration
+        self.clocks = clocks
+        self.makeIncarnation = makeIncarnation
+        self.deadlines.set(.cleanup, at: now + Self.cleanupInterval)
+    }
+
+    /// How often requests that are over are let go.
+    static let cleanupInterval = Duration.seconds(60)
+
+    func moment(_ now: Duration) -> Moment {
+        Moment(uptime: now, time: UInt64(clamping: self.clocks(now).wall.components.seconds))
+    }
+
+    /// If the clocks went apart, as those of a resumed snapshot do, this memory may live twice: all secret nonces are wiped, and requests
+    /// go on with others.
+    private mutating func lookAtClocks(now: Duration) {
+        let clocks = self.clocks(now)
+        guard self.clockGuard.hasJumped(wall: clocks.wall, running: clocks.running) else { return }
+        self.outbox.report(.clocksJumped)
+        for request in self.live.values { request.coordination.discardNonces(incarnation: self.makeIncarnation()) }
+        for id in self.live.keys.sorted() { self.deadlines.set(.request(id), at: now) }
+    }
+
+    // MARK: Groups
+
+    /// Takes part in a group's requests from now on.
+    public mutating func add(_ policy: any SpendingPolicy, name: String, members: [Enrolment]) {
+        let network = self.keys.enrolment.network
+        let roster = Roster(members: policy.members, network: network, enrolments: members + [self.keys.enrolment])
+        self.groups[policy.digest] = Group(name: name, policy: policy, roster: roster)
+    }
+
+    // MARK: A request's life in this process
+
+    /// Goes on with a request that the store has.
+    ///
+    /// - Parameters:
+    ///   - proposal: the message that it came as.
+    ///   - completion: the message that completed it, if it is complete.
+    public mutating func restore(
+        _ stored: StoredRequest, proposal bytes: [UInt8], records: [BurnRecord], completion: [UInt8]?, now: Duration
+    ) throws(SigningError) {
+        for (digest, group) in self.groups {
+            guard let found = try? Coordination.proposal(in: bytes, roster: group.roster), found.request.policyDigest == digest else {
+                continue
+            }
+            let arrived = ArrivingRequest(request: found.request, proposal: found.proposal, bytes: bytes, group: digest, isOurs: false)
+            let request = try self.open(arrived, stored, records, resumes: true)
+            if request.coordination.state.isOver || completion != nil { request.overSince = now }
+            if let completion, let head = try? CoordinationMessage.Head(parsing: completion),
+                case .complete(let signatures)? = try? head.content(group.roster)
+            {
+                request.coordination.restore(signatures, now: self.moment(now))
+            }
+            self.live[stored.id] = request
+            self.connect(request, now: now)
+            return self.step(request, now: now)
+        }
+        throw .transaction("no group here has its policy")
+    }
+
+    /// Makes a request's machine.
+    func open(
+        _ arrived: ArrivingRequest, _ stored: StoredRequest, _ records: [BurnRecord], resumes: Bool
+    ) throws(SigningError) -> LiveRequest {
+        guard let group = self.groups[arrived.group] else { throw .transaction("no group here has its policy") }
+        let coordination = try Coordination(
+            request: arrived.request, proposal: arrived.proposal, policy: group.policy, roster: group.roster,
+            enrolment: self.keys.enrolment, incarnation: self.makeIncarnation(), records: records, resumes: resumes,
+            timing: self.configuration.timing)
+        let request = LiveRequest(
+            id: stored.id, group: arrived.group, proposal: arrived.bytes, coordination: coordination, state: stored.state,
+            serial: stored.decisionSerial, decision: stored.decision)
+        self.apply(stored.decision, serial: stored.decisionSerial, to: request)
+        return request
+    }
+
+    /// Our decision is durable.
+    func apply(_ decision: StoredRequest.Decision, serial: UInt64, to request: LiveRequest) {
+        let serial = UInt32(truncatingIfNeeded: serial)
+        switch decision {
+        case .undecided: break
+        case .approved: request.coordination.approve(serial: serial)
+        case .rejected: request.coordination.refuse(.rejected, serial: serial)
+        case .withdrawn: request.coordination.refuse(.withdrawn, serial: serial)
+        }
+    }
+
+    /// Goes on with a request: carries out what its machine wants, and notes where it stands.
+    mutating func step(_ request: LiveRequest, now: Duration) {
+        self.lookAtClocks(now: now)
+        for action in self.keys.step(&request.coordination, at: self.moment(now)) {
+            switch action {
+            case .send(let bytes, let member): self.send(bytes, to: member, about: request, now: now)
+            case .record(let record): self.write(.burn(record), of: request, now: now)
+            case .tell(let event): self.tell(event, of: request, now: now)
+            }
+        }
+        self.noteState(of: request, now: now)
+        if let due = request.coordination.nextStepAt {
+            self.deadlines.set(.request(request.id), at: max(due, now))
+        } else {
+            self.deadlines.remove(.request(request.id))
+        }
+    }
+
+    private mutating func tell(_ event: CoordinationEvent, of request: LiveRequest, now: Duration) {
+        if case .complete(_, let signatures) = event, let group = self.groups[request.group] {
+            let message = CoordinationMessage(
+                request: request.id, series: .init(incarnation: [UInt8](repeating: 0, count: NonceName.incarnationByteCount)), sequence: 0,
+                acknowledged: nil, content: .complete(signatures))
+            self.write(.transcript([TranscriptLine(kind: .completion, bytes: message.serialized(group.roster))]), of: request, now: now)
+        }
+        self.outbox.report(.request(request.id, event))
+    }
+
+    /// Gives the store a state that is new.
+    private mutating func noteState(of request: LiveRequest, now: Duration) {
+        let state = StoredRequest.State(request.coordination.state)
+        guard state != request.state else { return }
+        request.state = state
+        if state.isOver || state == .endedMayStillComplete { request.overSince = now }
+        self.write(.state(state, reason: request.coordination.state.reason), of: request, now: now)
+    }
+
+    /// Lets go of requests that are over, and of whose end everybody knows that can be expected to.
+    mutating func cleanUp(now: Duration) {
+        let over = self.live.values.filter { $0.overSince != nil && $0.writing == nil && $0.writes.isEmpty }
+        let time = self.moment(now).time
+        for request in over {
+            let expiry = request.coordination.request.expiry
+            guard expiry != 0, time > expiry &+ Self.afterlife, request.coordination.nextStepAt == nil else { continue }
+            self.forget(request)
+        }
+        let left = over.filter { self.live[$0.id] != nil }.sorted { ($0.overSince ?? .zero, $0.id) < ($1.overSince ?? .zero, $1.id) }
+        for request in left.prefix(max(0, left.count - self.configuration.overCountMax)) { self.forget(request) }
+        self.conduct.forgetOver(now: now)
+    }
+
+    /// Seconds after its expiry for which a request that is over is answered for.
+    private static let afterlife: UInt64 = 3_600
+
+    private mutating func forget(_ request: LiveRequest) {
+        self.live[request.id] = nil
+        self.deadlines.remove(.request(request.id))
+    }
+
+    // MARK: The store
+
+    /// Has something made durable, after what waits already.
+    mutating func write(_ write: SigningWrite, of request: LiveRequest, now: Duration) {
+        // What is said between two writes goes into one.
+        if case .transcript(let lines) = write, case .transcript(let waiting)? = request.writes.last {
+            request.writes[request.writes.count - 1] = .transcript(waiting + lines)
+        } else {
+            request.writes.append(write)
+        }
+        self.writeNext(of: request, now: now)
+    }
+
+    private mutating func writeNext(of request: LiveRequest, now: Duration) {
+        guard request.writing == nil, !request.writes.isEmpty else { return }
+        let write = request.writes.removeFirst()
+        let id = self.newWriteID()
+        request.writing = (id, write)
+        self.outbox.report(.write(id, request: request.id, write, time: self.moment(now).time))
+    }
+
+    mutating func newWriteID() -> SigningWriteID {
+        self.nextWrite += 1
+        return SigningWriteID(rawValue: self.nextWrite)
+    }
+
+    /// A write came to its end.
+    public mutating func written(_ id: SigningWriteID, of request: Bytes32, _ result: SigningWriteResult, now: Duration) {
+        guard let request = self.live[request] else { return self.arrived(request, result, now: now) }
+        guard let (current, write) = request.writing, current == id else { return }
+        request.writing = nil
+        switch (write, result) {
+        case (.burn(let record), .done): request.coordination.recorded(record)
+        case (.burn(let record), .failed(let reason)):
+            request.coordination.notRecorded(record)
+            self.outbox.report(.notStored(request.id, reason: reason))
+        case (.decision(let decision, let serial), .done): self.apply(decision, serial: serial, to: request)
+        case (_, .failed(let reason)): self.outbox.report(.notStored(request.id, reason: reason))
+        case (_, .done): break
+        }
+        self.writeNext(of: request, now: now)
+        self.step(request, now: now)
+    }
+
+    // MARK: A protocol of a node
+
+    public var servedProtocolIDs: [String] { self.transport.servedProtocolIDs }
+
+    public var deadline: Duration? {
+        guard let own = self.deadlines.next else { return self.transport.deadline }
+        return self.transport.deadline.map { min($0, own) } ?? own
+    }
+
+    public mutating func nextCommand() -> ProtocolCommand? { self.outbox.nextCommand() ?? self.transport.nextCommand() }
+    public mutating func nextEvent() -> SigningMachineEvent? { self.outbox.nextEvent() }
+
+    public var heldByteCount: Int {
+        let arriving = self.arriving.values.reduce(0) { $0 + $1.bytes.count + $1.waiting.reduce(0) { $0 + $1.bytes.count } }
+        let live = self.live.values.reduce(0) { $0 + Self.heldByteCountOfRequest + $1.proposal.count }
+        return self.transport.heldByteCount + self.outbox.heldByteCount + arriving + live
+    }
+
+    /// What a request's machine holds beside its proposal, about.
+    private static let heldByteCountOfRequest = 16_384
+
+    public mutating func handle(_ input: ProtocolInput, now: Duration) {
+        switch input {
+        case .connected(let info): self.connected(info, now: now)
+        case .disconnected(let info): self.disconnected(info, now: now)
+        default: break
+        }
+        self.transport.handle(input, now: now)
+        self.takeWhatCame(now: now)
+    }
+
+    public mutating func tick(now: Duration) {
+        while let due = self.deadlines.popDue(now: now) {
+            switch due {
+            case .request(let id): if let request = self.live[id] { self.step(request, now: now) }
+            case .dial(let peer): self.dial(peer, now: now)
+            case .cleanup:
+                self.cleanUp(now: now)
+                self.deadlines.set(.cleanup, at: now + Self.cleanupInterval)
+            }
+        }
+        self.transport.tick(now: now)
+        self.takeWhatCame(now: now)
+    }
+}
+
+/// What a machine's clocks show.
+public struct SigningClocks: Sendable {
+    /// Since 1970; may be wrong, and may be set.
+    public let wall: Duration
+    /// Since the machine started, its sleep included.
+    public let running: Duration
+
+    public init(wall: Duration, running: Duration) {
+        self.wall = wall
+        self.running = running
+    }
+}
+
+extension StoredRequest.State {
+    init(_ state: CoordinationState) {
+        self =
+            switch state {
+            case .proposed: .proposed
+            case .approved: .approved
+            case .signing: .signing
+            case .complete: .complete
+            case .rejected: .rejected
+            case .withdrawn: .withdrawn
+            case .expired: .expired
+            case .aborted: .aborted
+            case .endedMayStillComplete: .endedMayStillComplete
+            }
+    }
+}
+
+extension CoordinationState {
+    /// Why it is so, for people; empty where the state says it all.
+    var reason: String {
+        switch self {
+        case .aborted(let reason), .endedMayStillComplete(.aborted(let reason)): "\(reason)"
+        case .endedMayStillComplete(.withdrawn): "withdrawn, after a partial signature was out"
+        case .endedMayStillComplete(.expired): "its time is over, and a partial signature is out"
+        case .proposed, .approved, .signing, .complete, .rejected, .withdrawn, .expired: ""
+        }
+    }
+}

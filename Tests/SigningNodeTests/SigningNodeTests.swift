@@ -1,0 +1,116 @@
+import Bitcoin
+import CryptoPrimitives
+import LibP2P
+import SessionStore
+import Signing
+import SigningNode
+import Testing
+
+/// Whole nodes with real sockets and real disks in one process.
+@Suite(.timeLimit(.minutes(2))) struct SigningNodeTests {
+    @Test(arguments: [(2, nil), (3, nil), (3, 2), (5, 3)] as [(Int, Int?)])
+    func `a group signs over the network`(count: Int, threshold: Int?) async throws {
+        let group = try NodeGroup(count, threshold: threshold)
+        for place in 0..<count { try await group.start(place) }
+        let (transaction, coins) = try await group.spend(inputs: 2)
+        let digest = try await group.record.policy().digest
+        let id = try await group.node(0).propose(transaction, prevouts: coins, group: digest, note: "rent", seconds: 600)
+        for place in 1..<count {
+            try await group.request(id, at: place)
+            let seen = try #require(try await group.node(place).request(id))
+            #expect(seen.request.transaction == transaction && seen.terms.note == "rent" && seen.decision == .undecided)
+            try await group.node(place).approve(id)
+        }
+        var txids: Set<Txid> = []
+        for place in 0..<count {
+            let signed = try #require(try await group.completion(of: id, at: place))
+            #expect(signed.inputs.allSatisfy { !$0.witness.items.isEmpty })
+            txids.insert(signed.txid)
+        }
+        #expect(txids == [transaction.txid])
+        await group.stopAll()
+    }
+
+    @Test func `a request survives the restart of every process`() async throws {
+        let group = try NodeGroup(3)
+        for place in 0..<3 { try await group.start(place) }
+        let (transaction, coins) = try await group.spend()
+        let id = try await group.node(0).propose(
+            transaction, prevouts: coins, group: try await group.record.policy().digest, seconds: 600)
+        try await group.request(id, at: 1)
+        try await group.node(1).approve(id)
+        _ = try await group.first(of: 1) { event -> Bool? in if case .decided(id, .approved) = event { true } else { nil } }
+        try await group.request(id, at: 2)
+        await group.stopAll()
+        for place in 0..<3 { try await group.start(place) }
+        // Who agreed still does; who did not is asked still.
+        #expect(try await group.node(0).request(id)?.decision == .approved)
+        #expect(try await group.node(1).request(id)?.decision == .approved)
+        #expect(try await group.node(2).request(id)?.decision == .undecided)
+        try await group.node(2).approve(id)
+        for place in 0..<3 { #expect(try await group.completion(of: id, at: place)?.txid == transaction.txid) }
+        await group.stopAll()
+        // And what is complete stays so.
+        try await group.start(1)
+        #expect(try await group.node(1).request(id)?.state == .complete)
+        #expect(try await group.node(1).request(id)?.transaction?.txid == transaction.txid)
+        await group.stopAll()
+    }
+
+    @Test func `a member who was away for the proposal and the approvals signs when it comes`() async throws {
+        let group = try NodeGroup(3)
+        try await group.start(0)
+        try await group.start(1)
+        let (transaction, coins) = try await group.spend()
+        let id = try await group.node(0).propose(
+            transaction, prevouts: coins, group: try await group.record.policy().digest, seconds: 600)
+        try await group.request(id, at: 1)
+        try await group.node(1).approve(id)
+        try await group.start(2)
+        try await group.request(id, at: 2)
+        try await group.node(2).approve(id)
+        for place in 0..<3 { #expect(try await group.completion(of: id, at: place)?.txid == transaction.txid) }
+        await group.stopAll()
+    }
+
+    @Test func `what is refused ends, and says by whom`() async throws {
+        let group = try NodeGroup(2)
+        for place in 0..<2 { try await group.start(place) }
+        let (transaction, coins) = try await group.spend()
+        let digest = try await group.record.policy().digest
+        let id = try await group.node(0).propose(transaction, prevouts: coins, group: digest, seconds: 600)
+        // The coins are reserved as long as it is not over.
+        await #expect(throws: SigningNodeError.self) {
+            try await group.node(0).propose(transaction, prevouts: coins, group: digest, seconds: 600)
+        }
+        try await group.request(id, at: 1)
+        try await group.node(1).reject(id)
+        let end = try await group.first(of: 0) { event -> CoordinationState? in
+            if case .request(id, .ended(let state)) = event { state } else { nil }
+        }
+        #expect(end == .aborted(.refused([group.keys[1].signer])))
+        _ = try await group.node(0).propose(transaction, prevouts: coins, group: digest, seconds: 600)
+        await group.stopAll()
+    }
+
+    @Test func `strangers are told nothing, and are not heard for long`() async throws {
+        let group = try NodeGroup(2)
+        for place in 0..<2 { try await group.start(place) }
+        let stranger = try SigningNode(
+            SignerKeys(key: .generate(), identity: PeerIdentity(try .generate()), network: .regtest),
+            database: try await SessionDatabase.open("\(group.folder.path)/s.db"))
+        try await stranger.start()
+        let target = try group.node(0)
+        let dialled = try await stranger.network.dial(target.id, at: await target.addresses)
+        for _ in 0..<10 {
+            guard let stream = try? await stranger.network.openStream(to: dialled.peer, [CoordinationProtocol.id]) else { break }
+            try? await stream.write(FrameReader.frame([1, 2, 3]))
+            await stream.closeWrite()
+            _ = try? await stream.read()
+        }
+        let blocked = try await group.first(of: 0) { event -> PeerID? in if case .blocked(let peer) = event { peer } else { nil } }
+        #expect(blocked == stranger.id)
+        await stranger.stop()
+        await group.stopAll()
+    }
+}
