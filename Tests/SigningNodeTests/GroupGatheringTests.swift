@@ -51,7 +51,7 @@ import Testing
         let joined = gathering
         // Bob again; with a newer enrolment; when its time is over.
         #expect(try self.answer(&gathering, message, from: bob.identity.publicKey, ada) == .waiting(joined: 2, of: 3))
-        let newer = try GroupJoining(invitation, as: bob.member(port: 9, version: 2), identity: bob.identity, now: Group.start)
+        let newer = try GroupJoining(invitation, as: bob.member(port: 9, version: 2), identity: bob.identity, takenAt: Group.start)
         #expect(try self.answer(&gathering, newer.message, from: bob.identity.publicKey, ada) == .waiting(joined: 2, of: 3))
         let late = try self.answer(&gathering, message, from: bob.identity.publicKey, ada, now: Group.expiry + 1)
         #expect(late == .waiting(joined: 2, of: 3))
@@ -79,7 +79,7 @@ import Testing
         #expect(try self.answer(&gathering, guessed.message, from: bob.identity.publicKey, ada) == .refused(.unknown))
         #expect(
             try self.answer(&gathering, message, from: bob.identity.publicKey, ada, now: Group.expiry + 1) == .refused(.expired))
-        let expired = try GroupJoining(invitation, as: bob.member(expiry: 5), identity: bob.identity, now: Group.start)
+        let expired = try GroupJoining(invitation, as: bob.member(expiry: 5), identity: bob.identity, takenAt: Group.start)
         #expect(try self.answer(&gathering, expired.message, from: bob.identity.publicKey, ada) == .refused(.enrolmentExpired))
         #expect(gathering == before)
 

@@ -31,7 +31,7 @@ final class Person: Sendable {
 
     /// Takes an invitation.
     func joining(_ invitation: GroupInvitation, now: UInt64 = Group.start) throws -> GroupJoining {
-        try GroupJoining(invitation, as: self.member(), identity: self.identity, now: now)
+        try GroupJoining(invitation, as: self.member(), identity: self.identity, takenAt: now)
     }
 }
 

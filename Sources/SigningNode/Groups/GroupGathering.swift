@@ -60,6 +60,11 @@ public struct GroupGathering: Hashable, Sendable {
         self.places.map { GroupInvitation(terms: self.terms, token: $0.token, addresses: self.own.addresses) }
     }
 
+    /// Those of them that nobody has used.
+    public var openInvitations: [GroupInvitation] {
+        zip(self.places, self.invitations).filter { $0.0.member == nil }.map(\.1)
+    }
+
     /// Who is a member by now, the inviter first, then in the order of the tokens.
     public var joined: [GroupMember] { [self.own] + self.places.compactMap(\.member) }
 

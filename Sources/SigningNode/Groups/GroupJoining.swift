@@ -28,18 +28,18 @@ public struct GroupJoining: Sendable {
     /// - Parameters:
     ///   - own: the member that takes the invitation.
     ///   - identity: its identity.
-    ///   - now: seconds since 1970.
+    ///   - takenAt: when the invitation is taken, or was in an earlier process; seconds since 1970.
     /// - Throws: `expired`, `anotherNetwork`, `ownInvitation`; `inconsistent` where the signer is the group's owner.
     /// - Precondition: the identity is the enrolment's.
     public init(
-        _ invitation: GroupInvitation, as own: GroupMember, identity: borrowing Ed25519.SecretKey, now: UInt64
+        _ invitation: GroupInvitation, as own: GroupMember, identity: borrowing Ed25519.SecretKey, takenAt: UInt64
     ) throws(GroupError) {
         let terms = invitation.terms
         guard own.enrolment.network == terms.network else {
             throw .anotherNetwork(invitation: terms.network, own: own.enrolment.network)
         }
         guard own.enrolment.identity != terms.inviter else { throw .ownInvitation }
-        guard !terms.isExpired(at: now) else { throw .expired }
+        guard !terms.isExpired(at: takenAt) else { throw .expired }
         self.invitation = invitation
         self.own = own
         self.message = GroupJoin(invitation, as: own, identity: identity).serialized()

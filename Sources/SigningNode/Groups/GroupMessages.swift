@@ -37,7 +37,8 @@ public struct GroupMember: Hashable, Sendable {
     public var signer: PublicKey { self.enrolment.signer }
     public var peer: PeerID { PeerID(of: self.enrolment.identity) }
 
-    /// Most bytes of one.
+    /// Fewest and most bytes of one.
+    static let byteCountMin = Enrolment.byteCount + 1
     static let byteCountMax = Enrolment.byteCount + 1 + GroupAddresses.countMax * 2 + GroupAddresses.byteCountMax
 
     /// Enrolment 207, addresses.
