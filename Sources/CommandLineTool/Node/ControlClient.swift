@@ -32,16 +32,18 @@ struct ControlClient: Sendable {
     ///
     /// - Parameters:
     ///   - patience: longest silence of the node; `nil` where it tells things as they happen.
+    ///   - limit: how long all of it may take.
     ///   - each: says whether more is wanted.
     /// - Throws: `missing` where no node runs; what the node says; what `each` throws.
     func ask(
-        _ request: JSONValue, patience: Duration? = Self.patience, _ each: @escaping @Sendable (JSONValue) throws(CommandError) -> Bool
+        _ request: JSONValue, patience: Duration? = Self.patience, within limit: Duration? = nil,
+        _ each: @escaping @Sendable (JSONValue) throws(CommandError) -> Bool
     ) async throws(CommandError) {
         // Reading waits, and so it has a thread of its own.
         let result: Result<Void, CommandError> = await withCheckedContinuation { continuation in
             DispatchQueue(label: "chorale.control.client").async {
                 continuation.resume(
-                    returning: Result { () throws(CommandError) in try self.converse(request, patience: patience, each) })
+                    returning: Result { () throws(CommandError) in try self.converse(request, patience: patience, within: limit, each) })
             }
         }
         try result.get()
@@ -74,7 +76,7 @@ struct ControlClient: Sendable {
     // MARK: - The conversation
 
     private func converse(
-        _ request: JSONValue, patience: Duration?, _ each: (JSONValue) throws(CommandError) -> Bool
+        _ request: JSONValue, patience: Duration?, within limit: Duration?, _ each: (JSONValue) throws(CommandError) -> Bool
     ) throws(CommandError) {
         let descriptor = try self.connect()
         defer { close(descriptor) }
@@ -86,7 +88,7 @@ struct ControlClient: Sendable {
             // It may have said why it reads no further.
             guard error.isBrokenPipe || error.number == ECONNRESET else { throw self.broken("\(error)") }
         }
-        var lines = Lines(socket: socket, patience: patience)
+        var lines = Lines(socket: socket, patience: patience, end: limit.map { ContinuousClock.now + $0 })
         while let line = try self.next(&lines) {
             let value: JSONValue
             do throws(JSONError) { value = try JSONValue(parsing: line) } catch { throw self.strange("\(error)") }
@@ -104,6 +106,7 @@ struct ControlClient: Sendable {
         do throws(Lines.Failure) { return try lines.next() } catch {
             switch error {
             case .silent: throw .missing("the node in \(self.home.path.printable) does not answer: look at its output, or start it anew")
+            case .timeOver: throw .missing("the time limit came first")
             case .tooLong: throw self.strange("a line has more than \(Amounts.grouped(ControlMessage.lineByteCountMax)) bytes")
             case .system(let error): throw self.broken("\(error)")
             }
@@ -136,19 +139,22 @@ extension ControlClient {
     private struct Lines {
         enum Failure: Error {
             case silent
+            case timeOver
             case tooLong
             case system(SystemError)
         }
 
         let socket: FileDescriptor
         let patience: Duration?
+        let end: ContinuousClock.Instant?
         private var held: [UInt8] = []
         /// Bytes of `held` that have no line's end in them.
         private var searchedCount = 0
 
-        init(socket: FileDescriptor, patience: Duration?) {
+        init(socket: FileDescriptor, patience: Duration?, end: ContinuousClock.Instant?) {
             self.socket = socket
             self.patience = patience
+            self.end = end
         }
 
         /// The next line without its end; `nil` at the end of all. A line that does not end is none.
@@ -176,13 +182,14 @@ extension ControlClient {
         }
 
         private func wait() throws(Failure) {
-            guard let patience = self.patience else { return }
-            let end = ContinuousClock.now + patience
+            let silentAt = self.patience.map { ContinuousClock.now + $0 }
             while true {
                 var request = pollfd(fd: self.socket.number, events: Int16(POLLIN), revents: 0)
-                let rest = (end - ContinuousClock.now).milliseconds
-                guard rest > 0 else { throw .silent }
-                let count = poll(&request, 1, Int32(min(rest, 1e9).rounded(.up)))
+                let now = ContinuousClock.now
+                if let end = self.end, end <= now { throw .timeOver }
+                if let silentAt, silentAt <= now { throw .silent }
+                let rest = [silentAt, self.end].compactMap { $0.map { ($0 - now).milliseconds } }.min()
+                let count = poll(&request, 1, rest.map { Int32(min($0, 1e9).rounded(.up)) } ?? -1)
                 if count > 0 { return }
                 guard count == 0 || errno == EINTR else { throw .system(.last) }
             }

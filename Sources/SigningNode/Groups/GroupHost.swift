@@ -191,18 +191,16 @@ public actor GroupHost {
     /// - Returns: how it goes, up to the group or the refusal. It goes on when nobody listens any more.
     public func join(_ invitation: GroupInvitation, name: String) async throws(GroupHostError) -> AsyncStream<Progress> {
         if let started = self.started[name], started.machine.invitation == invitation { return self.listen(to: name) }
+        let (member, now) = (await self.own, WallClock.secondsSince1970)
+        // Refused here, it leaves nothing behind.
+        let machine: GroupJoining
+        do throws(GroupError) { machine = try self.machine(invitation, member, now) } catch { throw .group(error) }
         try await self.checkFree(name)
-        let member = await self.own
-        guard self.isFree(name) else { throw .nameTaken(name) }
         guard GroupTerms.isName(name) else { throw .group(.invalidTerms("a group's name has 1 to 64 bytes, all of which can be seen")) }
         guard self.started.count < Self.joiningCountMax else { throw .group(.tooMany(limit: Self.joiningCountMax)) }
         guard !self.started.values.contains(where: { $0.machine.invitation.token == invitation.token }) else {
             throw .group(.invalidTerms("this invitation was taken already, under another name"))
         }
-        let now = WallClock.secondsSince1970
-        // Refused here, it leaves nothing behind.
-        let machine: GroupJoining
-        do throws(GroupError) { machine = try self.machine(invitation, member, now) } catch { throw .group(error) }
         do throws(FileError) { try self.files.save(invitation, takenAt: now, name: name) } catch { throw .files(error) }
         self.begin(machine, name: name)
         return self.listen(to: name)
