@@ -7,8 +7,10 @@ enum SimulateSigningCommand {
         "seeds", "N", default: 1_000, help: "how many signings", parse: Parsing.integer(1...1_000_000_000))
     private static let firstSeed = Argument.option(
         "first-seed", "S", default: 1, help: "the first one's seed; the others follow", parse: Parsing.integer(0...Int.max))
-    private static let members = Argument.option(
-        "members", "M", default: 15, help: "most members of a group", parse: Parsing.integer(2...100))
+    private static let members = Argument.optional(
+        "members", "M", help: "most members of a group (default: 15, and 7 with --whole-nodes)", parse: Parsing.integer(2...100))
+    private static let wholeNodes = Argument.flag(
+        "whole-nodes", help: "whole nodes, with their connections, handshakes and disks, in place of the members' machines alone")
 
     static let command = Command(
         "signing", summary: "have groups sign while machines crash and some cheat",
@@ -22,12 +24,19 @@ enum SimulateSigningCommand {
             honest is blamed; that whatever completes verifies and is the same for all; that a request completes once enough honest \
             members agreed and can talk; that nobody signs who did not agree; and that nobody says more than a bound. What does not \
             hold is told with the seed that replays it, and the exit code is then 1.
+
+            With --whole-nodes each member is a node as chorale runs it, over connections that break and dials that fail, with a disk \
+            that takes its time and loses what was under way when the process dies; nobody cheats there.
             """,
-        items: [.argument(seeds), .argument(firstSeed), .argument(SimulationJobs.argument), .argument(members), .argument(.json)],
+        items: [
+            .argument(seeds), .argument(firstSeed), .argument(SimulationJobs.argument), .argument(members), .argument(wholeNodes),
+            .argument(.json),
+        ],
         examples: [
             Command.Example("a thousand signings", "chorale simulate signing"),
             Command.Example("one again, by its seed", "chorale simulate signing --seeds 1 --first-seed 4711"),
             Command.Example("a million on two cores", "chorale simulate signing --seeds 1000000 --jobs 2"),
+            Command.Example("a hundred among whole nodes", "chorale simulate signing --whole-nodes --seeds 100"),
         ]
     ) { (arguments, console) async throws(CommandError) in
         let first = arguments[Self.firstSeed]
@@ -40,7 +49,9 @@ enum SimulateSigningCommand {
             try SecretArena.configure(SecretArena.Configuration(lockPolicy: .allowUnlocked))
         } catch { throw .failed("there is no room for the members' keys: \(error)") }
         let start = ContinuousClock.now
-        let report = try await Self.run(first: UInt64(first), count: arguments[Self.seeds], memberMax: arguments[Self.members], jobs: jobs)
+        let isOfNodes = arguments[Self.wholeNodes]
+        let memberMax = arguments[Self.members] ?? (isOfNodes ? 7 : 15)
+        let report = try await Self.run(first: UInt64(first), count: arguments[Self.seeds], memberMax, isOfNodes: isOfNodes, jobs: jobs)
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         if arguments[.json] {
             try console.print(Self.json(report, seconds: seconds))
@@ -48,7 +59,7 @@ enum SimulateSigningCommand {
             try console.print(Self.lines(report, seconds: seconds))
         }
         for (seed, violation) in report.violations.prefix(20) {
-            let group = arguments[Self.members] == 15 ? "" : " --members \(arguments[Self.members])"
+            let group = (isOfNodes ? " --whole-nodes" : "") + (arguments[Self.members].map { " --members \($0)" } ?? "")
             console.note("seed \(seed): \(violation); again: chorale simulate signing --seeds 1 --first-seed \(seed)\(group)")
         }
         guard report.violations.isEmpty else {
@@ -58,19 +69,24 @@ enum SimulateSigningCommand {
     }
 
     /// Signings that one task runs before it tells how far it is.
-    private static let pieceCount = 16
+    private static let pieceCount = 8
 
-    private static func run(first: UInt64, count: Int, memberMax: Int, jobs: Int) async throws(CommandError) -> SigningReport {
+    private static func run(
+        first: UInt64, count: Int, _ memberMax: Int, isOfNodes: Bool, jobs: Int
+    ) async throws(CommandError) -> SigningReport {
         let line = ProgressLine()
         defer { line.finish() }
         var all = SigningReport()
         try await SimulationJobs.run((count + Self.pieceCount - 1) / Self.pieceCount, jobs: jobs) { (piece) throws(CommandError) in
             var report = SigningReport()
             for offset in (piece * Self.pieceCount)..<min((piece + 1) * Self.pieceCount, count) {
-                let scenario = SigningScenario(seed: first + UInt64(offset), memberCounts: 2...memberMax)
-                do { report.add(try SigningReport.run(scenario)) } catch {
-                    throw .failed("the signing of seed \(scenario.seed) cannot be simulated: \(error)")
-                }
+                let seed = first + UInt64(offset)
+                do {
+                    report.add(
+                        isOfNodes
+                            ? try SigningReport.run(NodeSigningScenario(seed: seed, memberCounts: 2...memberMax))
+                            : try SigningReport.run(SigningScenario(seed: seed, memberCounts: 2...memberMax)))
+                } catch { throw .failed("the signing of seed \(seed) cannot be simulated: \(error)") }
             }
             return report
         } take: { _, report in

@@ -195,6 +195,15 @@ extension Coordination {
         self.links[member]?.outbox.sendAgain(now: now.uptime, interval: interval)
     }
 
+    /// A member does not know the request, for it never heard of it or lost its disk: it is told the proposal, whoever proposed it.
+    public mutating func noteUnknown(to member: PublicKey, now: Moment) {
+        guard let link = self.links[member], !self.request.isExpired(at: now.time) else { return }
+        // Whoever says so over and over is not told as often.
+        if let last = link.proposedAt, now.uptime < last + Outbox.intervalMax { return }
+        self.links[member]?.proposedAt = now.uptime
+        self.put(.proposal, .proposal(self.request, self.proposal), to: member, now: now)
+    }
+
     /// Time after which what was not acknowledged is told again.
     var retryInterval: Duration { max(.seconds(1), self.timing.roundTrip * 2 + self.timing.acknowledgementDelay) }
 }

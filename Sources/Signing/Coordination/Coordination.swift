@@ -209,6 +209,8 @@ public struct Coordination: ~Copyable, Sendable {
         var evidenceCount = 0
         /// Whether it has shown that it may not know how the request ended.
         var isToBeToldOfCompletion = false
+        /// When it was last told the proposal because it did not know the request.
+        var proposedAt: Duration?
     }
 
     /// Highest number of an attempt.
@@ -340,7 +342,13 @@ extension Coordination {
     public mutating func restore(_ completion: CompletedSignatures, now: Moment) {
         guard let transaction = self.verified(completion) else { return }
         self.complete(transaction, completion, now: now)
+        // The former life told its owner. Who of the others has heard is not known any more.
+        self.actions = []
+        for member in self.others { self.links[member]?.isToBeToldOfCompletion = true }
     }
+
+    /// Whether there is something that a member has to be told until it says that it came.
+    public func hasToTell(_ member: PublicKey) -> Bool { !(self.links[member]?.outbox.isEmpty ?? true) }
 
     /// Ends our part; how depends on whether partial signatures are out.
     mutating func end(_ state: CoordinationState) {

@@ -36,8 +36,13 @@ extension SigningMachine {
         self.deadlines.set(.dial(peer), at: now + pause)
     }
 
+    /// Whether a request is under way with the member, or it has to be told how one ended.
     private func isStillWanted(_ peer: PeerID) -> Bool {
-        self.live.values.contains { $0.overSince == nil && $0.others.contains { PeerID(of: $0.enrolment.identity) == peer } }
+        self.live.values.contains { request in
+            request.others.contains { signer, enrolment in
+                PeerID(of: enrolment.identity) == peer && (request.overSince == nil || request.coordination.hasToTell(signer))
+            }
+        }
     }
 
     mutating func connected(_ info: ConnectionInfo, now: Duration) {

@@ -19,7 +19,12 @@ extension SigningMachine {
                 case .frame, .bytesBehind, .tooLong: self.count(.transport("\(error)"), against: peer, now: now)
                 default: break
                 }
-            case .answered, .failed: break
+            case .answered(let id, _, let answer):
+                guard let sent = self.underWay.removeValue(forKey: id), let request = self.live[sent.request] else { continue }
+                guard answer == [CoordinationProtocol.Answer.unknown.rawValue] else { continue }
+                request.coordination.noteUnknown(to: sent.member, now: self.moment(now))
+                self.step(request, now: now)
+            case .failed(let id, _, _): self.underWay[id] = nil
             }
         }
     }
@@ -91,19 +96,21 @@ extension SigningMachine {
 
     // MARK: New requests
 
+    /// A message about a request that is not known here.
     private mutating func takeNew(
         _ bytes: [UInt8], from identity: Ed25519.PublicKey, _ peer: PeerID, now: Duration
     ) -> CoordinationProtocol.Answer {
         var reason: String?
         for digest in self.groups.keys.sorted() {
-            guard let group = self.groups[digest], let member = group.roster.signer(speakingThrough: identity) else { continue }
+            guard let group = self.groups[digest], group.roster.signer(speakingThrough: identity) != nil else { continue }
             do throws(StatementError) {
-                // Of a request that is not known here, its proposer will tell.
-                guard let found = try Coordination.proposal(in: bytes, roster: group.roster) else { return .taken }
+                // Who speaks of a request knows it, and can propose it, even if somebody else did first.
+                guard let found = try Coordination.proposal(in: bytes, roster: group.roster) else { return .unknown }
                 guard found.request.policyDigest == digest else { continue }
-                guard found.proposal.sender == member else { return self.refuse(.proposal("it is another's"), of: peer) }
+                // It acknowledges itself, once it is durable.
                 let arriving = ArrivingRequest(
-                    request: found.request, proposal: found.proposal, bytes: bytes, group: digest, isOurs: false)
+                    request: found.request, proposal: found.proposal, bytes: bytes, group: digest, isOurs: false,
+                    waiting: [(bytes, identity)])
                 if let refusal = self.objection(to: arriving, now: now) { return self.refuse(.proposal(refusal), of: peer) }
                 guard self.openCount < self.configuration.openCountMax else { return .taken }
                 self.store(arriving, source: peer.description, now: now)
@@ -157,10 +164,8 @@ extension SigningMachine {
             self.live[id] = request
             if arriving.isOurs { self.decide(.approved, about: request, now: now) } else { self.outbox.report(.requested(id)) }
             self.connect(request, now: now)
-            // The message that proposed it acknowledges itself, and what came meanwhile follows.
-            let first: [(bytes: [UInt8], from: Ed25519.PublicKey)] =
-                arriving.isOurs ? [] : [(arriving.bytes, arriving.proposal.enrolment.identity)]
-            for (bytes, identity) in first + arriving.waiting {
+            // The message that proposed it, and what came meanwhile.
+            for (bytes, identity) in arriving.waiting {
                 _ = request.coordination.receive(bytes, from: identity, now: self.moment(now))
             }
             self.step(request, now: now)
@@ -176,7 +181,7 @@ extension SigningMachine {
         let peer = PeerID(of: identity)
         guard self.members.isConnected(peer) else { return }
         // A queue that is full is emptied by time, and the message is told again.
-        _ = try? self.transport.send(bytes, to: peer, now: now)
+        if let id = try? self.transport.send(bytes, to: peer, now: now) { self.underWay[id] = (request.id, member) }
     }
 
     /// Writes down what was said, once.

@@ -60,6 +60,8 @@ public struct SigningMachine: ProtocolMachine {
     var live: [Bytes32: LiveRequest] = [:]
     var arriving: [Bytes32: ArrivingRequest] = [:]
     var transport = RequestResponse(configuration: CoordinationProtocol.configuration)
+    /// Messages whose answers have not come: about which request, and to whom.
+    var underWay: [RequestResponse.RequestID: (request: Bytes32, member: PublicKey)] = [:]
     var members = MemberLinks()
     var conduct = PeerConduct()
     var deadlines = ServiceDeadlines<Deadline>()

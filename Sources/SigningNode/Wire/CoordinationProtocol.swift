@@ -18,6 +18,8 @@ public enum CoordinationProtocol {
         case refused = 1
         /// Nothing of this peer is listened to now.
         case blocked = 2
+        /// The request is not known here, and was lost perhaps: whoever knows it may propose it again.
+        case unknown = 3
     }
 
     public static var configuration: RequestResponse.Configuration {

@@ -10,12 +10,17 @@ public protocol SimulatedProgram {
     /// When ``tick(_:now:)`` is wanted next; `nil` for never.
     var deadline: Duration? { get }
     mutating func tick(_ node: inout Node, now: Duration)
+    /// Takes what the protocol machines have to tell that the program added to the node. Called until there is nothing more.
+    ///
+    /// - Returns: whether there was anything.
+    mutating func takeEvents(_ node: inout Node, now: Duration) -> Bool
 }
 
 extension SimulatedProgram {
     public mutating func start(_ node: inout Node, now: Duration) {}
     public var deadline: Duration? { nil }
     public mutating func tick(_ node: inout Node, now: Duration) {}
+    public mutating func takeEvents(_ node: inout Node, now: Duration) -> Bool { false }
 }
 
 /// A machine of a simulated network: one whole node, and the program that owns it.

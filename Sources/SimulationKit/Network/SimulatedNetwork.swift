@@ -23,6 +23,8 @@ public final class SimulatedNetwork<Program: SimulatedProgram> {
     public private(set) var hosts: [SimulatedHost<Program>] = []
     public internal(set) var counters = NetworkCounters()
     public internal(set) var digest = EventDigest()
+    /// Why something that was planned could not be done.
+    public private(set) var failure: (any Error)?
 
     /// The network's own whims.
     var random: SeededRandom
@@ -47,6 +49,7 @@ public final class SimulatedNetwork<Program: SimulatedProgram> {
         case pipeBreaks(SimulatedPipe)
         /// An end that knows nothing of the pipe says so.
         case pipeResets(SimulatedPipe)
+        case planned((SimulatedNetwork<Program>) throws -> Void)
     }
 
     struct Dial {
@@ -157,7 +160,14 @@ extension SimulatedNetwork {
             guard !pipe.isBroken else { return }
             self.breakPipe(pipe, silently: self.happens(self.faults.silentBreakShare))
         case .pipeResets(let pipe): self.breakPipe(pipe, silently: false)
+        case .planned(let body):
+            do { try body(self) } catch { self.failure = self.failure ?? error }
         }
+    }
+
+    /// Does something to the network when its time comes. Of what fails the first is kept in ``failure``.
+    public func plan(at time: Duration, _ body: @escaping (SimulatedNetwork<Program>) throws -> Void) {
+        self.queue.add(.planned(body), at: max(time, self.now))
     }
 
     private func tick(_ host: SimulatedHost<Program>) {
@@ -180,6 +190,7 @@ extension SimulatedNetwork {
                 isBusy = true
                 host.program.handle(event, &host.node, now: self.now)
             }
+            while host.program.takeEvents(&host.node, now: self.now) { isBusy = true }
             while let command = host.node.swarm.nextCommand() {
                 isBusy = true
                 self.carryOut(command, of: host)

@@ -53,12 +53,12 @@ struct SigningLedger {
     /// made to say more than was said to it.
     static let messageCountMax = 2_000
 
-    mutating func decided(_ record: BurnRecord, by host: SigningHost) {
+    mutating func decided(_ record: BurnRecord, by place: Int, hasApproved: Bool) {
         for nonce in record.nonces {
-            if let other = self.transcripts[nonce], other != record.transcript { self.violations.insert(.nonceReused(member: host.place)) }
+            if let other = self.transcripts[nonce], other != record.transcript { self.violations.insert(.nonceReused(member: place)) }
             self.transcripts[nonce] = record.transcript
         }
-        if host.decision?.approves != true { self.violations.insert(.signedUnapproved(member: host.place)) }
+        if !hasApproved { self.violations.insert(.signedUnapproved(member: place)) }
     }
 
     /// What an honest member sends is looked at as any stranger could.
@@ -75,20 +75,15 @@ struct SigningLedger {
         self.violations.insert(.honestBlamed(member: blamed.place, by: host.place))
     }
 
-    mutating func completed(_ transaction: Transaction, _ signatures: CompletedSignatures, by host: SigningHost, policy: any SpendingPolicy)
-    {
-        if !Self.verifies(transaction, signatures, host, policy) { self.violations.insert(.doesNotVerify(member: host.place)) }
+    mutating func completed(_ transaction: Transaction, of request: SigningRequest, by place: Int, policy: any SpendingPolicy) {
+        if !Self.verifies(transaction, request, policy) { self.violations.insert(.doesNotVerify(member: place)) }
         if let completed, completed.txid != transaction.txid { self.violations.insert(.differentTransactions) }
         self.completed = self.completed ?? transaction
     }
 
     /// The signatures in the witnesses against the coins' own scripts, worked out anew.
-    private static func verifies(
-        _ transaction: Transaction, _ completed: CompletedSignatures, _ host: SigningHost, _ policy: any SpendingPolicy
-    ) -> Bool {
-        guard let request = host.request?.request, let cache = try? SighashCache(transaction, prevouts: request.prevouts) else {
-            return false
-        }
+    private static func verifies(_ transaction: Transaction, _ request: SigningRequest, _ policy: any SpendingPolicy) -> Bool {
+        guard let cache = try? SighashCache(transaction, prevouts: request.prevouts) else { return false }
         for (index, prevout) in request.prevouts.enumerated() where prevout.scriptPubKey == policy.scriptPubKey {
             let witness = transaction.inputs[index].witness.items
             guard let first = witness.first, let signature = try? SchnorrSignature(parsing: first),
@@ -114,6 +109,8 @@ struct SigningLedger {
         }
         return true
     }
+
+    mutating func note(_ violation: SigningViolation) { self.violations.insert(violation) }
 
     mutating func wentOnForEver(at time: Duration) {
         self.violations.insert(.endless(atSecond: Int(time.components.seconds)))

@@ -240,7 +240,7 @@ struct SigningRun {
                 for _ in 0..<copies { self.transmit(said, from: host, to: to) }
             }
         case .record(let record):
-            if host.cheat == nil { self.ledger.decided(record, by: host) }
+            if host.cheat == nil { self.ledger.decided(record, by: host.place, hasApproved: host.decision?.approves == true) }
             if self.fault == .releasesBeforeDurable {
                 host.coordination?.recorded(record)
                 return self.step(host)
@@ -261,12 +261,12 @@ struct SigningRun {
         case .fault(let signer, let fault, _):
             self.coverage.insert("fault \(Self.kind(of: fault))")
             self.ledger.blamed(signer, by: host, among: self.hosts)
-        case .complete(let transaction, let completion):
+        case .complete(let transaction, _):
             host.transaction = transaction
-            self.ledger.completed(transaction, completion, by: host, policy: self.policy)
+            self.ledger.completed(transaction, of: self.request, by: host.place, policy: self.policy)
         case .attemptBegan where self.fault == .believesTooEarly:
             host.transaction = self.request.transaction
-            self.ledger.completed(self.request.transaction, .init(signers: [], signatures: []), by: host, policy: self.policy)
+            self.ledger.completed(self.request.transaction, of: self.request, by: host.place, policy: self.policy)
         case .partialSignaturesReceived(_, let signer) where self.fault == .blamesWithoutProof:
             self.ledger.blamed(signer, by: host, among: self.hosts)
         case .shouldBroadcast: host.broadcasts += 1

@@ -15,6 +15,25 @@ public struct SigningReport: Sendable {
 
     public init() {}
 
+    enum Outcome { case completed, aborted, expired }
+
+    /// Of one signing.
+    init(
+        violations: [(seed: UInt64, violation: SigningViolation)], outcome: Outcome, virtualSeconds: Double, messageCount: Int,
+        coverage: Set<String>
+    ) {
+        self.seeds = 1
+        self.violations = violations
+        switch outcome {
+        case .completed: self.completed = 1
+        case .aborted: self.aborted = 1
+        case .expired: self.expired = 1
+        }
+        self.virtualSeconds = virtualSeconds
+        self.messageCount = messageCount
+        self.coverage = coverage
+    }
+
     public mutating func add(_ other: SigningReport) {
         self.seeds += other.seeds
         self.completed += other.completed
@@ -33,21 +52,15 @@ public struct SigningReport: Sendable {
     public static func run(_ scenario: SigningScenario, fault: SigningFault? = nil) throws -> SigningReport {
         var run = try SigningRun(scenario, fault: fault)
         run.run()
-        var report = SigningReport()
-        report.seeds = 1
-        report.virtualSeconds = Double(run.now.components.seconds)
-        report.messageCount = run.hosts.reduce(0) { $0 + $1.sentCount }
-        report.coverage = run.coverage
-        for cheat in scenario.cheats.values { report.coverage.insert("cheat \(cheat.rawValue)") }
-        report.violations = run.ledger.violations.map { (scenario.seed, $0) }.sorted { $0.1.description < $1.1.description }
         let honest = run.hosts.filter { $0.cheat == nil }
-        if honest.allSatisfy({ $0.transaction != nil || scenario.refusers.contains($0.place) }) {
-            report.completed = 1
-        } else if honest.contains(where: { $0.hasAborted }) {
-            report.aborted = 1
-        } else {
-            report.expired = 1
-        }
-        return report
+        let outcome: Outcome =
+            if honest.allSatisfy({ $0.transaction != nil || scenario.refusers.contains($0.place) }) {
+                .completed
+            } else if honest.contains(where: { $0.hasAborted }) { .aborted } else { .expired }
+        return SigningReport(
+            violations: run.ledger.violations.map { (scenario.seed, $0) }.sorted { $0.1.description < $1.1.description },
+            outcome: outcome, virtualSeconds: Double(run.now.components.seconds),
+            messageCount: run.hosts.reduce(0) { $0 + $1.sentCount },
+            coverage: run.coverage.union(scenario.cheats.values.map { "cheat \($0.rawValue)" }))
     }
 }
