@@ -29,6 +29,11 @@ public enum CommandLineTool {
         commands: [
             DemoCommand.command,
             CosignCommand.command,
+            NodeCommands.group,
+            ContactCommands.group,
+            GroupCommands.group,
+            RequestCommands.group,
+            ExplainCommand.command,
             KeyCommands.group,
             MultisigCommands.group,
             PSBTCommands.group,

@@ -18,6 +18,12 @@ struct SignerNames: Sendable {
         if let signer, let label { self.names[signer] = Self.shown(label) }
     }
 
+    /// - Parameter contacts: labels of the owner's own address book.
+    init(own signer: PublicKey, label: String?, contacts: [PublicKey: String]) {
+        self.init(own: signer, label: label)
+        for (key, name) in contacts where key != signer { self.names[key] = Self.shown(name) }
+    }
+
     private static func shown(_ name: String) -> String {
         let name = name.count > Self.characterCountMax ? "\(name.prefix(Self.characterCountMax - 1))…" : name
         return name.printable

@@ -26,11 +26,11 @@ enum MultisigArguments {
     private static let signers = Argument.required(
         "signers", "FILE", help: "the signers' public keys, one in hex a line; # begins a comment; - for standard input",
         parse: Parsing.path)
-    private static let owner = Argument.optional(
+    static let owner = Argument.optional(
         "owner", "HEX", help: "this key alone can spend too, by the key path: 66 hex digits, or the 64 of an x-only key",
         parse: Self.ownerKey)
-    private static let ownerAggregate = Argument.flag("owner-aggregate", help: "all signers together can spend too, by the key path")
-    private static let ownerUnspendable = Argument.flag(
+    static let ownerAggregate = Argument.flag("owner-aggregate", help: "all signers together can spend too, by the key path")
+    static let ownerUnspendable = Argument.flag(
         "owner-unspendable", help: "nobody can spend by the key path: its key is proved to have no known secret")
     private static let allowLargeTree = Argument.flag(
         "allow-large-tree",
@@ -57,10 +57,8 @@ enum MultisigArguments {
         try await self.policy(arguments, threshold: arguments[self.threshold])
     }
 
-    /// The policy of `itemsOfAnyGroup`.
-    ///
-    /// - Parameter withDescriptor: a policy too large for a descriptor is refused before anything is computed.
-    static func policyOfAnyGroup(_ arguments: Arguments, withDescriptor: Bool = false) async throws(CommandError) -> any SpendingPolicy {
+    /// The internal key of a k-of-n policy; `nil` where there is no threshold, and all sign together.
+    static func internalKeyOfAnyGroup(_ arguments: Arguments, threshold: Int?) throws(CommandError) -> DelegatedMultisig.InternalKey? {
         let owners = [
             (self.owner.declaration.name, arguments[self.owner] != nil),
             (self.ownerAggregate.declaration.name, arguments[self.ownerAggregate]),
@@ -68,14 +66,24 @@ enum MultisigArguments {
         ]
         let given = owners.filter { $0.1 }.map { $0.0 }
         guard given.count <= 1 else { throw arguments.refused(.moreThanOneOf(given)) }
-        if let threshold = arguments[self.optionalThreshold] {
-            guard given.count == 1 else {
-                let declarations = [self.owner.declaration, self.ownerAggregate.declaration, self.ownerUnspendable.declaration]
-                throw arguments.refused(.missingOneOf(declarations.map(\.usage)))
-            }
-            return try await self.policy(arguments, threshold: threshold, withDescriptor: withDescriptor)
+        guard threshold != nil else {
+            guard let owner = given.first else { return nil }
+            throw arguments.refused(.inconsistent("\(owner) belongs to a k-of-n policy: add --threshold K"))
         }
-        if let owner = given.first { throw arguments.refused(.inconsistent("\(owner) belongs to a k-of-n policy: add --threshold K")) }
+        guard given.count == 1 else {
+            let declarations = [self.owner.declaration, self.ownerAggregate.declaration, self.ownerUnspendable.declaration]
+            throw arguments.refused(.missingOneOf(declarations.map(\.usage)))
+        }
+        return self.internalKey(arguments)
+    }
+
+    /// The policy of `itemsOfAnyGroup`.
+    ///
+    /// - Parameter withDescriptor: a policy too large for a descriptor is refused before anything is computed.
+    static func policyOfAnyGroup(_ arguments: Arguments, withDescriptor: Bool = false) async throws(CommandError) -> any SpendingPolicy {
+        let threshold = arguments[self.optionalThreshold]
+        _ = try self.internalKeyOfAnyGroup(arguments, threshold: threshold)
+        if let threshold { return try await self.policy(arguments, threshold: threshold, withDescriptor: withDescriptor) }
         let file = try SignersFile(readingFrom: arguments[self.signers])
         if let (first, second) = self.duplicate(in: file.keys) { throw self.failure(.duplicateSigner(first, second), file, arguments) }
         do throws(SigningError) { return try SignerGroup(file.keys) } catch { throw .failed("\(error)") }

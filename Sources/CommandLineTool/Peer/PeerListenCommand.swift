@@ -172,7 +172,7 @@ extension PeerListenCommand {
 
 extension Argument where Value == Bool {
     /// `--json` of a command that goes on and on.
-    fileprivate static let jsonLines = Argument.flag("json", help: "print one JSON object a line for each thing that happens")
+    static let jsonLines = Argument.flag("json", help: "print one JSON object a line for each thing that happens")
 
     fileprivate static let mdns = Argument.flag(
         "mdns", help: "find peers on this machine's networks by multicast DNS, and be found: everybody there hears of this peer")

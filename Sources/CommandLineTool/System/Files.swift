@@ -136,7 +136,7 @@ enum Files {
 
 extension String {
     /// The text as one word of a shell's command line, for people to copy.
-    fileprivate var shellWord: String {
+    var shellWord: String {
         let isPlain = self.utf8.allSatisfy { byte in
             switch byte {
             case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "-")...UInt8(ascii: "9"): true

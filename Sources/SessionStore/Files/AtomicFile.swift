@@ -72,6 +72,16 @@ public enum AtomicFile {
         try OpenFile(reading: path, followingLinks: followingLinks).readAll(byteCountMax: byteCountMax)
     }
 
+    /// Removes a file, durably. Where there is none, nothing happens.
+    public static func remove(_ path: String) throws(FileError) {
+        guard unlink(path) == 0 else {
+            let code = errno
+            guard code != ENOENT else { return }
+            throw .system(path: path, action: .remove, code: code)
+        }
+        try Folder.synchronize(containing: path)
+    }
+
     /// The names in a folder, sorted by their UTF-8 bytes. Files that are still being written are left out, and so are names
     /// that are not UTF-8.
     ///

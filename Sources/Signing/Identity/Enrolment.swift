@@ -124,7 +124,7 @@ public enum StatementError: Error, Hashable, Sendable, CustomStringConvertible {
 
 extension Network {
     /// One byte for each network, fixed: enrolments are kept for years.
-    var enrolmentCode: UInt8 {
+    package var enrolmentCode: UInt8 {
         switch self {
         case .mainnet: 0
         case .testnet4: 1
@@ -133,7 +133,7 @@ extension Network {
         }
     }
 
-    init?(enrolmentCode: UInt8) {
+    package init?(enrolmentCode: UInt8) {
         guard let network = Network.allCases.first(where: { $0.enrolmentCode == enrolmentCode }) else { return nil }
         self = network
     }

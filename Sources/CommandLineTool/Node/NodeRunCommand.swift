@@ -1,0 +1,210 @@
+import Bitcoin
+import CryptoPrimitives
+import LibP2P
+import LibP2PPosix
+import Secp256k1
+import SessionStore
+import Signing
+import SigningNode
+
+#if canImport(Glibc)
+internal import Glibc
+#elseif canImport(Musl)
+internal import Musl
+#elseif canImport(Darwin)
+internal import Darwin
+#endif
+
+/// `chorale node run`: a signer's node, until somebody asks it to stop.
+enum NodeRunCommand {
+    private static let key = Argument.optional(
+        "key", "FILE", help: "the key file (default: \"node.key\" in the node's folder)", parse: Parsing.path)
+    private static let network = Argument.optional(
+        "network", "NET", help: "the network that it signs for, where it is not the one the key file was made for", parse: Parsing.network)
+    private static let listen = Argument.repeated(
+        "listen", "ADDR", isRequired: false,
+        help: "listen on this address, e.g. /ip4/0.0.0.0/tcp/4001; a fixed port lets others find the node again after a restart; may be "
+            + "given several times (default: /ip4/0.0.0.0/tcp/0, which takes any free port)",
+        parse: PeerArguments.multiaddr)
+    private static let announce = Argument.repeated(
+        "announce", "ADDR", isRequired: false,
+        help: "tell others this address, too: a router's that passes a port on; may be given several times", parse: PeerArguments.multiaddr)
+    private static let bootstrap = Argument.repeated(
+        "bootstrap", "ADDR", isRequired: false,
+        help: "dial this peer at the start, and find others through it: /ip4/192.0.2.1/tcp/4001/p2p/12D3KooW…; may be given several times",
+        parse: Self.bootstrapAddress)
+
+    static let command = Command(
+        "run", summary: "run the node, until Ctrl-C",
+        discussion: """
+            Unlocks the key file, goes on with what the last run left, and tells its peer id, its addresses and then what happens. \
+            Commands in other terminals speak to it (chorale contact, group, request, explain).
+
+            Leave it running while something is being signed: secret nonces live only in this process. If it ends all the same, nothing \
+            is lost but an attempt. With --json each line is an object with "event" in it; the first is "ready".
+            """,
+        items: [
+            NodeHome.item, .argument(key), .argument(network), .argument(listen), .argument(announce), .argument(bootstrap),
+        ] + Passphrase.items + [.argument(.jsonLines)],
+        examples: [
+            Command.Example("to be reached by others", "chorale node run --listen /ip4/0.0.0.0/tcp/4001"),
+            Command.Example(
+                "in a script, with a node that is known already",
+                "chorale node run --home /srv/chorale --passphrase-fd 3 --bootstrap /ip4/…/p2p/12D3KooW… \\\n    3<passphrase.txt"),
+        ]
+    ) { (arguments, console) async throws(CommandError) in
+        ProcessHardening.forbidCoreDumps()
+        DescriptorLimit.raise()
+        let home = try NodeHome(by: arguments)
+        try home.create()
+        let file = try Self.keyFile(home, arguments, console)
+        // Before the passphrase is asked for: where another node runs there is nothing to unlock.
+        let database: SessionDatabase
+        do throws(StoreError) { database = try await SessionDatabase.open(home.database) } catch { throw .failed("\(error)".printable) }
+        let result: Result<Void, CommandError>
+        do throws(CommandError) {
+            result = .success(try await Self.run(home, file, database, arguments, console))
+        } catch { result = .failure(error) }
+        await database.close()
+        try result.get()
+    }
+
+    private static func keyFile(_ home: NodeHome, _ arguments: Arguments, _ console: Console) throws(CommandError) -> KeyFile {
+        let path = arguments[Self.key] ?? home.keyFile
+        let file: KeyFile
+        do throws(KeyFileError) { file = try KeyFile(readingFrom: path) } catch {
+            guard case .file(.notFound) = error else { throw KeyCommands.failure(error) }
+            throw .missing(
+                "there is no key file \(path.printable): make one with: chorale key new --network NET --out \(path.shellWord), "
+                    + "or name yours with --key FILE")
+        }
+        if file.letsOthersIn {
+            console.note("\(console.errorStyle.yellow("Careful:")) others may read or change \(file.path.printable): chmod 600 it.")
+        }
+        if let network = arguments[Self.network], network != file.header.network {
+            console.note(
+                "\(console.errorStyle.yellow("Careful:")) \(file.path.printable) was made for \(file.header.network), and --network says "
+                    + "\(network).")
+        }
+        return file
+    }
+
+    /// In a function of its own, so that the passphrase and the unlocked file are wiped when the node begins.
+    private static func keys(_ file: KeyFile, _ arguments: Arguments) throws(CommandError) -> SignerKeys {
+        let unlocked = try KeyCommands.unlock(file, by: arguments)
+        do throws(SecretKeyError) {
+            return try SignerKeys(
+                key: unlocked.key, identity: PeerIdentity(unlocked.identity), network: arguments[Self.network] ?? file.header.network)
+        } catch { throw .failed("\(error)") }
+    }
+
+    private static let bootstrapAddress: TextParser<Multiaddr> = { (text) throws(InvalidText) in try PeerArguments.peerAddress(text).address
+    }
+
+    // MARK: - Running
+
+    private static func run(
+        _ home: NodeHome, _ file: KeyFile, _ database: SessionDatabase, _ arguments: Arguments, _ console: Console
+    ) async throws(CommandError) {
+        let keys = try Self.keys(file, arguments)
+        var configuration = SigningNode.Configuration()
+        configuration.listenAddresses = arguments[Self.listen].or(Self.anywhere)
+        configuration.bootstrap = arguments[Self.bootstrap]
+        configuration.node = Node.Configuration(agentVersion: PeerArguments.agentVersion, addresses: arguments[Self.announce])
+        let node: SigningNode
+        do throws(SecretMemoryError) { node = try SigningNode(keys, database: database, configuration: configuration) } catch {
+            throw .failed("\(error)")
+        }
+        let host = GroupHost(node, folder: home.groups)
+        let service = NodeService(node: node, host: host, database: database, label: file.header.label)
+        let server = ControlServer(at: home.socket) { request, reply async throws(ControlError) in
+            try await service.answer(request, reply)
+        }
+        let result: Result<Void, CommandError>
+        do throws(CommandError) {
+            result = .success(try await Self.serve(service, server, home, arguments, console))
+        } catch { result = .failure(error) }
+        await server.stop()
+        await host.stop()
+        await node.stop()
+        try result.get()
+    }
+
+    /// Where nothing is said: all of this machine's addresses.
+    private static let anywhere = (try? Multiaddr(text: "/ip4/0.0.0.0/tcp/0")).map { [$0] } ?? []
+
+    private static func serve(
+        _ service: NodeService, _ server: ControlServer, _ home: NodeHome, _ arguments: Arguments, _ console: Console
+    ) async throws(CommandError) {
+        let teller = Teller(service: service, console: console, isJSON: arguments[.jsonLines])
+        do throws(SigningNodeError) { try await service.node.start() } catch { throw .failed("\(error)".printable) }
+        let damaged: [(path: String, reason: String)]
+        do throws(GroupHostError) { damaged = try await service.host.start() } catch { throw .failed("\(error)".printable) }
+        for (path, reason) in damaged {
+            console.note("\(console.errorStyle.yellow("Careful:")) \(path.printable) is passed over: \(reason.printable)")
+        }
+        let events = await service.node.events()
+        try await server.start()
+        try await teller.tellStart(home)
+        try await Interruption.deferring { () async throws(CommandError) in try await Self.tell(events, teller) }
+    }
+
+    /// Until somebody asks to stop.
+    private static func tell(
+        _ events: AsyncStream<(cursor: UInt64, event: SigningNodeEvent)>, _ teller: Teller
+    ) async throws(CommandError) {
+        let error = await withTaskGroup(of: CommandError?.self) { group in
+            group.addTask {
+                do throws(CommandError) {
+                    for await (cursor, event) in events { try await teller.tell(event, cursor) }
+                    return nil
+                } catch { return error }
+            }
+            group.addTask {
+                while !Interruption.isRequested, !Task.isCancelled { try? await Task.sleep(for: .milliseconds(50)) }
+                return nil
+            }
+            let error = await group.next() ?? nil
+            group.cancelAll()
+            return error
+        }
+        if let error { throw error }
+    }
+
+    // MARK: - What is told
+
+    private struct Teller: Sendable {
+        let service: NodeService
+        let console: Console
+        let isJSON: Bool
+
+        func tellStart(_ home: NodeHome) async throws(CommandError) {
+            let node = self.service.node
+            let addresses = await node.addresses.map(\.description)
+            guard !self.isJSON else {
+                return try self.console.print(
+                    .object([
+                        "event": .string("ready"), "peer_id": .string("\(node.id)"), "public_key": .string("\(node.signer)"),
+                        "network": .string(self.service.network.rawValue), "addrs": .array(addresses.map(JSONValue.string)),
+                        "home": .string(home.path), "pid": .integer(Int(getpid())),
+                    ]))
+            }
+            var report = Report(style: self.console.style)
+            report.heading("Node\(self.service.label.map { " of \($0.printable)" } ?? "") on \(self.service.network)")
+            report.field("peer id", "\(node.id)", indent: 2, width: 10)
+            report.field("public key", "\(node.signer)", indent: 2, width: 10)
+            report.field("addresses", addresses, indent: 2, width: 10)
+            report.field("home", home.path.printable, indent: 2, width: 10)
+            try self.console.print(report.lines)
+            self.console.note("Ctrl-C ends it.")
+        }
+
+        func tell(_ event: SigningNodeEvent, _ cursor: UInt64) async throws(CommandError) {
+            let report = EventReport(event: event)
+            guard !self.isJSON else { return try self.console.print(report.json(cursor: cursor)) }
+            let names: SignerNames
+            do throws(ControlError) { names = try await self.service.names(of: report.signers) } catch { names = SignerNames() }
+            try self.console.print(report.text(names))
+        }
+    }
+}

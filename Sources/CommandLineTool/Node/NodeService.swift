@@ -1,0 +1,94 @@
+import Bitcoin
+import CryptoPrimitives
+import LibP2P
+import LibP2PPosix
+import Secp256k1
+import SessionStore
+import Signing
+import SigningNode
+
+/// Does what commands ask of a running node. `ContactService`, `GroupService` and `RequestService` are its parts.
+struct NodeService: Sendable {
+    let node: SigningNode
+    let host: GroupHost
+    let database: SessionDatabase
+    /// What the owner's key file calls the own key.
+    let label: String?
+
+    var network: Network { self.node.enrolment.network }
+
+    /// Answers one request of a command.
+    func answer(_ value: JSONValue, _ reply: ControlReply) async throws(ControlError) {
+        let request = try NodeRequest(value)
+        switch request.name {
+        case "node.show": try await reply.send(self.show())
+        case "contact.add": try await reply.send(self.addContact(request))
+        case "contact.list": for contact in try await self.contacts() { try await reply.send(self.json(contact)) }
+        case "contact.number": try await reply.send(self.number(of: request))
+        case "contact.verify": try await reply.send(self.verify(request))
+        case "contact.remove": try await reply.send(self.removeContact(request))
+        case "group.invite": try await reply.send(self.invite(request))
+        case "group.join": try await self.join(request, reply)
+        case "group.list": for group in try await self.groups() { try await reply.send(group) }
+        case "group.show": try await reply.send(self.showGroup(request))
+        case "group.cancel": try await reply.send(self.cancelGroup(request))
+        case "request.new": try await reply.send(self.propose(request))
+        case "request.list": for summary in try await self.requests() { try await reply.send(self.json(summary, full: false)) }
+        case "request.show": try await reply.send(self.showRequest(request))
+        case "request.approve", "request.reject", "request.withdraw", "request.cancel": try await reply.send(self.decide(request))
+        case "request.watch": try await self.watch(request, reply)
+        case "request.explain": try await reply.send(self.explain(request))
+        default: throw .failed("this node knows no \"\(request.name.printable)\": run node and command from the same version of Chorale")
+        }
+    }
+
+    private func show() async throws(ControlError) -> JSONValue {
+        let addresses = await self.node.network.announcedAddresses
+        let members = try await self.connectivity()
+        let names = try await self.names(of: members.map(\.signer))
+        return .object([
+            "peer_id": .string("\(self.node.id)"), "public_key": .string("\(self.node.signer)"), "label": .optional(self.label),
+            "network": .string(self.network.rawValue),
+            "addresses": .array(addresses.map { .string($0.appending(.p2p(self.node.id)).description) }),
+            "contact": .string(ContactCard(self.node.enrolment, addresses: addresses).text),
+            "members": .array(members.map { Self.json($0, names) }),
+        ])
+    }
+
+    private static func json(_ member: MemberConnectivity, _ names: SignerNames) -> JSONValue {
+        .object([
+            "public_key": .string("\(member.signer)"), "label": .optional(names[member.signer]), "peer_id": .string("\(member.peer)"),
+            "is_connected": .bool(member.connectedSince != nil), "failed_dials": .integer(member.failures),
+            "addresses": .array(member.addresses.map { .string("\($0)") }),
+        ])
+    }
+
+    // MARK: - What the parts share
+
+    func connectivity() async throws(ControlError) -> [MemberConnectivity] {
+        do throws(SigningNodeError) { return try await self.node.connectivity } catch { throw Self.failure(error) }
+    }
+
+    /// What this node's owner calls the signers: labels of contacts, and of the own key.
+    func names(of signers: [PublicKey]) async throws(ControlError) -> SignerNames {
+        var labels: [PublicKey: String] = [:]
+        for signer in Set(signers) {
+            labels[signer] = try await self.store { (store) throws(StoreError) in try await store.contact(signer)?.label }
+        }
+        return SignerNames(own: self.node.signer, label: self.label, contacts: labels)
+    }
+
+    /// Asks the address book.
+    func store<Value: Sendable>(
+        _ body: (SQLiteContactStore) async throws(StoreError) -> Value
+    ) async throws(ControlError) -> Value {
+        do throws(StoreError) { return try await body(self.database.contacts) } catch { throw .failed("\(error)") }
+    }
+
+    static func failure(_ error: SigningNodeError) -> ControlError {
+        switch error {
+        case .machine(.unknownRequest), .machine(.unknownGroup): .missing("\(error)")
+        default: .failed("\(error)")
+        }
+    }
+}

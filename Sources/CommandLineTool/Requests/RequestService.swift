@@ -1,0 +1,258 @@
+import Bitcoin
+import CryptoPrimitives
+import Secp256k1
+import Signing
+import SigningNode
+
+// Requests: what is asked, decided, watched and explained.
+
+extension NodeService {
+    func requests() async throws(ControlError) -> [RequestSummary] {
+        do throws(SigningNodeError) { return try await self.node.requests.sorted { $0.terms.createdAt < $1.terms.createdAt } } catch {
+            throw Self.failure(error)
+        }
+    }
+
+    /// The request whose id begins with the digits that were given.
+    private func summary(_ request: NodeRequest) async throws(ControlError) -> RequestSummary {
+        let digits = try request.text("id").lowercased()
+        guard digits.count >= Self.idDigitCountMin, digits.allSatisfy(\.isHexDigit) else {
+            throw .failed("a request is named by the first digits of its id, \(Self.idDigitCountMin) at least (chorale request list)")
+        }
+        let found = try await self.requests().filter { "\($0.id)".hasPrefix(digits) }
+        guard let first = found.first else { throw .missing("there is no request \(digits) here (chorale request list)") }
+        guard found.count == 1 else { throw .failed("\(found.count) requests begin with \(digits): give more digits") }
+        return first
+    }
+
+    private static let idDigitCountMin = 4
+
+    // MARK: - Showing
+
+    /// - Parameter full: with everything that it pays and who said what.
+    func json(_ summary: RequestSummary, full: Bool) async throws(ControlError) -> JSONValue {
+        let (request, progress) = (summary.request, summary.progress)
+        let names = try await self.names(of: summary.members + [summary.proposer])
+        let paid = request.transaction.outputs.reduce(0) { $0 + ($1.scriptPubKey == summary.changeScript ? 0 : $1.amount) }
+        var members: [(name: String, value: JSONValue)] = [
+            ("id", .string("\(summary.id)")), ("group", .string(summary.groupName)), ("state", .string(summary.state.word)),
+            ("reason", .string(summary.state.words(names))), ("decision", .string(summary.decision.word)),
+            ("proposer", .string("\(summary.proposer)")), ("proposer_label", .optional(names[summary.proposer])),
+            ("is_own", .bool(summary.proposer == self.node.signer)), ("note", .string(summary.terms.note)),
+            ("created", .unsigned(summary.terms.createdAt)), ("expiry", .unsigned(request.expiry)), ("paid", .unsigned(paid)),
+            ("fee", .unsigned(request.fee)), ("txid", .string("\(request.transaction.txid)")),
+            ("approved_count", .integer(summary.approvers(own: self.node.signer).count)), ("threshold", .integer(summary.threshold)),
+            ("member_count", .integer(summary.members.count)),
+        ]
+        guard full else { return .object(members) }
+        members += [
+            ("policy_digest", .string("\(summary.group)")), ("coordinator", .string("\(progress.coordinator)")),
+            ("turn", .integer(Int(progress.turn))), ("signed_attempts", .array(progress.signedAttempts.map { .integer(Int($0)) })),
+            ("inputs", self.inputs(of: summary)),
+            (
+                "outputs",
+                .array(
+                    request.transaction.outputs.map { output in
+                        .object(
+                            ScriptDescription.json(output, on: self.network)
+                                + [("is_change", .bool(output.scriptPubKey == summary.changeScript))])
+                    })
+            ),
+            ("members", .array(try await self.members(of: summary, names))),
+            ("transaction", .optional(summary.transaction.map { Hex.encode($0.serialized()) })),
+        ]
+        return .object(members)
+    }
+
+    private func inputs(of summary: RequestSummary) -> JSONValue {
+        let request = summary.request
+        return .array(
+            zip(request.transaction.inputs, request.prevouts).map { input, coin in
+                .object(
+                    [("output", .string("\(input.previousOutput)"))] + ScriptDescription.json(coin, on: self.network)
+                        + [("is_group", .bool(coin.scriptPubKey == summary.changeScript))])
+            })
+    }
+
+    private func members(of summary: RequestSummary, _ names: SignerNames) async throws(ControlError) -> [JSONValue] {
+        let connected = Set(try await self.connectivity().filter { $0.connectedSince != nil }.map(\.signer))
+        let (approved, refused) = (Set(summary.approvers(own: self.node.signer)), Set(summary.progress.refused))
+        return summary.members.map { member in
+            let says = approved.contains(member) ? "approved" : refused.contains(member) ? "refused" : "nothing"
+            return .object([
+                "public_key": .string("\(member)"), "label": .optional(names[member]), "is_self": .bool(member == self.node.signer),
+                "says": .string(says), "is_connected": .bool(member == self.node.signer || connected.contains(member)),
+            ])
+        }
+    }
+
+    func showRequest(_ request: NodeRequest) async throws(ControlError) -> JSONValue {
+        let summary = try await self.summary(request)
+        let policy: (any SpendingPolicy)?
+        do throws(SigningNodeError) { policy = try await self.node.policy(of: summary.group) } catch { throw Self.failure(error) }
+        guard let policy, case .object(var members) = try await self.json(summary, full: true) else {
+            throw .failed("the policy of the group \(summary.groupName.printable) is not known")
+        }
+        members += try await self.report(summary.request, under: policy, request)
+        return .object(members)
+    }
+
+    /// What is to be signed, for the person who decides, as `cosign` shows it.
+    private func report(
+        _ signing: SigningRequest, under policy: any SpendingPolicy, _ request: NodeRequest
+    ) async throws(ControlError) -> [(name: String, value: JSONValue)] {
+        let task = CosignTask(
+            request: signing, policy: policy, signer: self.node.signer, names: try await self.names(of: policy.members),
+            network: self.network, set: nil)
+        let lines = CosignReport(task: task, style: Style(isOn: request.isOn("in_colour"))).lines()
+        return [("has_unusual_fee", .bool(task.hasUnusualFee)), ("report", .array(lines.map(JSONValue.string)))]
+    }
+
+    // MARK: - Asking
+
+    /// Asks a group to sign, or only shows what would be asked.
+    func propose(_ request: NodeRequest) async throws(ControlError) -> JSONValue {
+        let group = try await self.storedGroup(named: request.text("group"))
+        let policy = try await self.policy(of: group)
+        let subject = try self.subject(request, policy)
+        guard !request.isOn("is_preview") else {
+            return .object([("txid", .string("\(subject.transaction.txid)"))] + (try await self.report(subject, under: policy, request)))
+        }
+        let replaced: Bytes32?
+        if let digits = try request.optionalText("replaces") {
+            replaced = try await self.summary(NodeRequest(.object(["do": .string(request.name), "id": .string(digits)]))).id
+        } else {
+            replaced = nil
+        }
+        let (note, seconds) = (try request.optionalText("note") ?? "", try request.integer("seconds", 1...30 * 86_400))
+        do throws(SigningNodeError) {
+            let id = try await self.node.propose(
+                subject.transaction, prevouts: subject.prevouts, group: group.policyDigest, note: note, seconds: UInt64(seconds),
+                replaces: replaced)
+            return .object([
+                "id": .string("\(id)"), "group": .string(group.name), "txid": .string("\(subject.transaction.txid)"),
+            ])
+        } catch { throw Self.failure(error) }
+    }
+
+    private func subject(_ request: NodeRequest, _ policy: any SpendingPolicy) throws(ControlError) -> SigningRequest {
+        let text = try request.text("psbt")
+        let psbt: PSBT
+        do throws(PSBTError) { psbt = try PSBT(base64: text) } catch { throw .failed("the PSBT: \(error)") }
+        do {
+            let prevouts = try psbt.spentOutputs()
+            guard prevouts.contains(where: { $0.scriptPubKey == policy.scriptPubKey }) else {
+                throw ControlError.failed("the PSBT spends no coin of this group")
+            }
+            for (index, input) in psbt.inputs.enumerated() where prevouts[index].scriptPubKey == policy.scriptPubKey {
+                let type = try input.sighashType.map { value throws(SighashError) in try SighashType(parsing: value) } ?? .default
+                guard PSBTSubject.usualSighashTypes.contains(type) else {
+                    throw ControlError.failed("input \(index) asks for a signature of type \(type): ask for DEFAULT or ALL")
+                }
+            }
+            return try SigningRequest(
+                transaction: psbt.unsignedTransaction, prevouts: prevouts, policyDigest: policy.digest, proposer: self.node.signer)
+        } catch let error as ControlError { throw error } catch { throw .failed("the PSBT: \(error)") }
+    }
+
+    // MARK: - Deciding
+
+    /// Says what the owner decided, and returns when that is durable.
+    func decide(_ request: NodeRequest) async throws(ControlError) -> JSONValue {
+        let summary = try await self.summary(request)
+        let wanted: StoredRequest.Decision?
+        // Before the decision, so that nothing of it is missed.
+        let events = await self.node.events(after: .max - 1)
+        do throws(SigningNodeError) {
+            switch request.name {
+            case "request.approve":
+                wanted = .approved
+                try await self.node.approve(summary.id)
+            case "request.reject":
+                wanted = .rejected
+                try await self.node.reject(summary.id)
+            case "request.withdraw":
+                wanted = .withdrawn
+                try await self.node.withdraw(summary.id)
+            default:
+                wanted = nil
+                try await self.node.cancel(summary.id)
+            }
+        } catch { throw Self.failure(error) }
+        if let wanted, summary.decision != wanted { try await Self.wait(for: wanted, about: summary.id, in: events) }
+        let id = JSONValue.string("\(summary.id)")
+        return try await self.json(self.summary(NodeRequest(.object(["do": .string(request.name), "id": id]))), full: false)
+    }
+
+    private static func wait(
+        for decision: StoredRequest.Decision, about id: Bytes32, in events: AsyncStream<(cursor: UInt64, event: SigningNodeEvent)>
+    ) async throws(ControlError) {
+        for await (_, event) in events {
+            switch event {
+            case .decided(id, decision): return
+            case .notStored(id, let reason): throw .failed("the decision could not be made durable: \(reason)")
+            default: continue
+            }
+        }
+        throw .failed("the node ended before the decision was durable: look at the request when it runs again")
+    }
+
+    // MARK: - Watching and explaining
+
+    /// Tells what happens: all of it from now or a cursor on, or what is about one request, up to its end.
+    func watch(_ request: NodeRequest, _ reply: ControlReply) async throws(ControlError) {
+        let cursor = try request.optionalInteger("after", 0...(.max - 1)).map(UInt64.init)
+        guard try request.optionalText("id") != nil else {
+            for await (cursor, event) in await self.node.events(after: cursor ?? .max - 1) {
+                try await reply.send(self.json(EventReport(event: event), cursor: cursor))
+            }
+            return
+        }
+        // Before its state is looked at, so that its end is not missed.
+        let events = await self.node.events(after: cursor ?? 0)
+        let summary = try await self.summary(request)
+        if !summary.state.isOver { try await self.tell(events, of: summary.id, reply) }
+        let last: RequestSummary?
+        do throws(SigningNodeError) { last = try await self.node.request(summary.id) } catch { throw Self.failure(error) }
+        let state = last?.state ?? summary.state
+        let words = state.words(try await self.names(of: summary.members))
+        try await reply.send(
+            .object([
+                "event": .string("over"), "request": .string("\(summary.id)"), "state": .string(state.word),
+                "reason": .string(words), "txid": .string("\(summary.request.transaction.txid)"),
+                "text": .string(EventReport.line("is over: \(words)", of: summary.id)),
+            ]))
+    }
+
+    private func tell(
+        _ events: AsyncStream<(cursor: UInt64, event: SigningNodeEvent)>, of id: Bytes32, _ reply: ControlReply
+    ) async throws(ControlError) {
+        for await (cursor, event) in events where EventReport(event: event).request == id {
+            try await reply.send(self.json(EventReport(event: event), cursor: cursor))
+            switch event {
+            case .request(_, .complete), .request(_, .ended): return
+            default: continue
+            }
+        }
+    }
+
+    /// With the line that people read, for whoever shows it.
+    private func json(_ report: EventReport, cursor: UInt64) async throws(ControlError) -> JSONValue {
+        guard case .object(let members) = report.json(cursor: cursor) else { return .null }
+        return .object(members + [("text", .string(report.text(try await self.names(of: report.signers))))])
+    }
+
+    func explain(_ request: NodeRequest) async throws(ControlError) -> JSONValue {
+        let summary = try await self.summary(request)
+        let explanation = RequestExplanation(
+            summary: summary, connectivity: try await self.connectivity(), own: self.node.signer,
+            names: try await self.names(of: summary.members + [summary.proposer]), now: WallClock.secondsSince1970)
+        func keys(_ keys: [PublicKey]) -> JSONValue { .array(keys.map { .string("\($0)") }) }
+        return .object([
+            "id": .string("\(summary.id)"), "group": .string(summary.groupName), "state": .string(summary.state.word),
+            "awaited": keys(explanation.awaited), "must_stay_running": keys(explanation.mustStayRunning),
+            "coordinator": .string("\(summary.progress.coordinator)"), "turn": .integer(Int(summary.progress.turn)),
+            "at_fault": keys(explanation.culprits), "explanation": .array(explanation.lines.map(JSONValue.string)),
+        ])
+    }
+}
