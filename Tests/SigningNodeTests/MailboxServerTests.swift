@@ -181,6 +181,27 @@ struct `A mailbox's server` {
         #expect(server.counters.blocks == 1)
     }
 
+    @Test func `counts what never became a request against whoever broke it off`() async throws {
+        let node = try await MailboxNode(for: ["Ada", "Mallory"])
+        for _ in 0..<9 { try node.server.noteMalformed(from: peer("Mallory"), now: moment(0)) }
+        #expect(try await node.ask(self.fetch(), by: "Mallory", now: moment(1)) == .messages([], more: false))
+        try node.server.noteMalformed(from: peer("Mallory"), now: moment(2))
+        #expect(try await node.ask(self.fetch(), by: "Mallory", now: moment(3)) == .refused(.blocked))
+        // Faults that lie an hour apart are forgotten.
+        for hour in 0..<20 { try node.server.noteMalformed(from: peer("Ada"), now: moment(Int64(hour) * 3_600)) }
+        #expect(try await node.ask(self.fetch(), by: "Ada", now: moment(80_000)) == .messages([], more: false))
+    }
+
+    @Test func `says when it has trouble of its own, and blames nobody for it`() async throws {
+        let node = try await MailboxNode(for: ["Ada", "Bo"])
+        await node.database.close()
+        for _ in 0..<20 {
+            #expect(try await node.ask(self.deposit([1], for: "Bo"), by: "Ada", now: moment(0)) == .refused(.unavailable))
+            #expect(try await node.ask(self.fetch(), by: "Bo", now: moment(0)) == .refused(.unavailable))
+        }
+        #expect(node.server.counters.blocks == 0)
+    }
+
     @Test func `is not brought down by any bytes`() throws {
         var server = MailboxServer()
         try server.setRecipients([identity(of: "Bo")])
