@@ -58,4 +58,105 @@ import Testing
         #expect(run.exitCode == 0, "\(run.errors)")
         #expect(try run.json()["verified"] as? Bool == true)
     }
+
+    // MARK: - Over a network
+
+    private static func step(_ milliseconds: Int, _ signer: Int, _ what: NetworkStep.What) -> NetworkStep {
+        NetworkStep(time: .milliseconds(milliseconds), signer: signer, what: what)
+    }
+
+    /// Two of three sign, signer 3 coordinates; in the order in which a slow demo might hear of it.
+    private static let told = [
+        step(3, 3, .received), step(3, 1, .proposed), step(4, 2, .received), step(5, 3, .heardApproval(of: 1)),
+        step(6, 3, .heardApproval(of: 2)), step(6, 3, .attemptBegan(3, set: [1, 2])), step(7, 3, .heardSignatures(of: 1, 3)),
+        step(7, 3, .heardSignatures(of: 2, 3)), step(7, 2, .approved), step(8, 2, .signed(3)), step(8, 2, .complete),
+        step(9, 1, .signed(3)), step(9, 1, .complete), step(9, 3, .complete),
+    ]
+
+    @Test func `what follows from another stands behind it, whoever was heard first`() throws {
+        var timeline = NetworkTimeline()
+        for step in Self.told { timeline.take(step) }
+        // More may come that belongs before.
+        #expect(timeline.settle(now: .milliseconds(10)) == [])
+        let steps = timeline.settle(now: .milliseconds(40))
+        #expect(steps.count == Self.told.count && steps == timeline.steps && timeline.settle(now: nil) == [])
+        for signer in 1...3 {
+            let (own, told) = (steps.filter { $0.signer == signer }, Self.told.filter { $0.signer == signer })
+            #expect(own.map(\.what) == told.map(\.what), "each node tells its own in order")
+        }
+        #expect(zip(steps, steps.dropFirst()).allSatisfy { $0.time <= $1.time })
+        for (place, step) in steps.enumerated() {
+            let later = steps[(place + 1)...]
+            #expect(!later.contains { $0.isCause(of: step, coordinators: [3]) }, "\(step) stands before its cause")
+        }
+        #expect(timeline.attempts.count == 1 && timeline.signedAttempt?.number == 3 && timeline.signedAttempt?.set == [1, 2])
+        #expect(timeline.blamed == [] && timeline.end == nil)
+    }
+
+    @Test func `an attempt that lacks a signature has made nothing, and who is at fault is named once`() throws {
+        var timeline = NetworkTimeline()
+        timeline.take(Self.step(1, 1, .attemptBegan(1, set: [1, 2])))
+        timeline.take(Self.step(2, 1, .heardSignatures(of: 1, 1)))
+        for signer in [1, 3] { timeline.take(Self.step(3, signer, .fault(of: 2, "it does not verify"))) }
+        timeline.take(Self.step(4, 3, .ended("aborted")))
+        _ = timeline.settle(now: nil)
+        #expect(timeline.signedAttempt == nil && timeline.attempts.count == 1 && timeline.blamed == [2])
+        #expect(timeline.end?.signer == 3 && timeline.end?.state == "aborted")
+    }
+
+    @Test func `events of nodes are read, and what has no part in the story is not`() throws {
+        func what(_ text: String) throws -> NetworkStep.What? {
+            NetworkStep.What(try JSONValue(parsing: Array(text.utf8))) { ["aa": 1, "bb": 2][$0] }
+        }
+        #expect(try what(#"{"event":"requested"}"#) == .received)
+        #expect(try what(#"{"event":"decided","decision":"approved"}"#) == .approved)
+        #expect(try what(#"{"event":"decided","decision":"rejected"}"#) == nil)
+        #expect(try what(#"{"event":"joined","signer":"bb"}"#) == .heardApproval(of: 2))
+        #expect(try what(#"{"event":"joined","signer":"cc"}"#) == nil)
+        #expect(try what(#"{"event":"attempt_began","attempt":4,"signers":["bb","aa"]}"#) == .attemptBegan(4, set: [2, 1]))
+        #expect(try what(#"{"event":"attempt_began","attempt":-4,"signers":["bb","aa"]}"#) == nil)
+        #expect(try what(#"{"event":"partial_signatures_received","attempt":4,"signer":"aa"}"#) == .heardSignatures(of: 1, 4))
+        #expect(try what(#"{"event":"fault","signer":"aa","fault":"f"}"#) == .fault(of: 1, "f"))
+        #expect(try what(#"{"event":"connected","signer":"aa"}"#) == nil)
+    }
+
+    @Test func `the diagram has an arrow for each message and a break where a process was gone`() throws {
+        var timeline = NetworkTimeline()
+        for step in Self.told { timeline.take(step) }
+        _ = timeline.settle(now: nil)
+        func count(_ part: String, in text: String) -> Int { text.components(separatedBy: part).count - 1 }
+        let svg = SequenceDiagram(title: "2 of 3 <sign>", signerCount: 3, steps: timeline.steps).svg
+        // Two requests, two approvals, two begins, two partial signatures, two completions.
+        #expect(count("class=\"arrow", in: svg) == 10 && count("class=\"life", in: svg) == 3)
+        #expect(svg.contains("2 of 3 &lt;sign&gt;") && !svg.contains("<sign>") && svg.contains("prefers-color-scheme: dark"))
+        #expect(!svg.contains("killed"))
+
+        let crashed = timeline.steps + [Self.step(20, 2, .killed), Self.step(30, 2, .startedAgain), Self.step(31, 1, .heardRestart(of: 2))]
+        let broken = SequenceDiagram(title: "crash", signerCount: 3, steps: crashed).svg
+        #expect(count("class=\"life", in: broken) == 5 && count("class=\"life gone\"", in: broken) == 1)
+        #expect(broken.contains(">killed<") && broken.contains(">started again<"))
+    }
+
+    @Test(.timeLimit(.minutes(3))) func `a demo over a network outlives a node that is killed, and draws what happened`() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path("diagram.svg")
+        let run = try Tool("demo", "--transport", "libp2p", "--signers", "2", "--kill", "--diagram", path, "--json").run()
+        #expect(run.exitCode == 0, "\(run.errors)")
+        let result = try run.json()
+        #expect(result["verified"] as? Bool == true && result["transport"] as? String == "libp2p")
+        #expect(try #require(result["attempts"] as? Int) >= 1 && (result["blamed"] as? [String]) == [])
+        let svg = try folder.text("diagram.svg")
+        #expect(svg.hasPrefix("<svg") && svg.contains(">killed<") && svg.contains(">started again<"))
+    }
+
+    @Test func `what makes no demo over a network is refused`() throws {
+        func refused(_ words: String..., because part: String, sourceLocation: SourceLocation = #_sourceLocation) throws {
+            let run = try Tool(["demo"] + words).run()
+            #expect(run.exitCode == 2 && run.errors.contains(part), "\(run)", sourceLocation: sourceLocation)
+        }
+        try refused("--transport", "libp2p", "--signers", "1", because: "2 members or more")
+        try refused("--transport", "libp2p", "--threshold", "1", "--kill", because: "nobody to wait for")
+        try refused("--kill", because: "add --transport libp2p")
+        try refused("--diagram", "x.svg", because: "add --transport libp2p")
+    }
 }

@@ -3,13 +3,19 @@
 import json
 import pathlib
 import re
+import signal
 import time
+import xml.etree.ElementTree
 
 from cases import case
+from tool import wait_until
 
 FIELDS = [
     "network", "signers", "threshold", "path", "inputs", "txid", "transaction", "prevouts", "aggregate_key", "verified", "timings_ms",
 ]  # fmt: skip
+
+# What a network adds.
+NETWORK_FIELDS = ["transport", "attempts", "blamed"]
 
 SHAPES = {
     "one signer": (1, None, 1),
@@ -22,6 +28,18 @@ SHAPES = {
     "any 8 of 15": (15, 8, 1),
 }
 
+# Signers, threshold, inputs, and whether one of them is killed.
+NETWORK_SHAPES = {
+    "3 signers": (3, None, 1, False),
+    "7 signers and 3 inputs": (7, None, 3, False),
+    "any 2 of 3": (3, 2, 1, False),
+    "any 3 of 5 and 7 inputs": (5, 3, 7, False),
+    "any 1 of 2": (2, 1, 1, False),
+    "2 signers, of whom one is killed,": (2, None, 1, True),
+    "4 signers, of whom one is killed,": (4, None, 1, True),
+    "any 3 of 4, of whom one is killed,": (4, 3, 2, True),
+}
+
 
 def register():
     for shape, (signers, threshold, inputs) in SHAPES.items():
@@ -31,15 +49,59 @@ def register():
 
         # A debug build takes half a minute for the 6,435 sets, fifteen times over.
         case("demo", f"{shape} make a transaction that verifies, and the JSON says all of it", slow=shape == "any 8 of 15")(run)
+    for shape, (signers, threshold, inputs, kills) in NETWORK_SHAPES.items():
+
+        def run_network(context, signers=signers, threshold=threshold, inputs=inputs, kills=kills):
+            check_network(context, signers, threshold, inputs, kills)
+
+        case("demo", f"{shape} sign over a network, and every process ends")(run_network)
 
 
 def check(context, signers, threshold, inputs):
-    words = ["demo", "--json", "--signers", signers, "--inputs", inputs, *(["--threshold", threshold] if threshold else [])]
+    result = check_result(context, signers, threshold, inputs)
+    assert list(result) == FIELDS, list(result)
+    context.spends.append(result)
+
+
+def check_network(context, signers, threshold, inputs, kills):
+    context.folder.mkdir()
+    diagram = context.folder / "diagram.svg"
+    words = ["--transport", "libp2p", "--diagram", diagram, *(["--kill"] if kills else [])]
+    result = check_result(context, signers, threshold, inputs, *words, env={"TMPDIR": str(context.folder)})
+    assert list(result) == FIELDS + NETWORK_FIELDS, list(result)
+    assert result["transport"] == "libp2p" and result["blamed"] == []
+    # Whoever comes back from a crash costs an attempt or two, where the others had begun without it.
+    assert 1 <= result["attempts"] <= (4 if kills else 2), result["attempts"]
+    context.remark(f"{result['attempts']} attempts")
+    assert list(context.folder.iterdir()) == [diagram], "files were left"
+    assert not processes_with(str(context.folder)), "a node was left"
+    drawn = "".join(xml.etree.ElementTree.parse(diagram).getroot().itertext())
+    for text in [f"signer {signers}", "asks, and agrees", "complete", *(["killed", "started again"] if kills else [])]:
+        assert text in drawn, f"no “{text}” in {drawn}"
+    assert ("killed" in drawn) == kills
+    context.spends.append(result)
+
+
+def processes_with(text):
+    """Command lines of processes that have the text in them."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if text in line:
+            found.append(line)
+    return found
+
+
+def check_result(context, signers, threshold, inputs, *more, env=None):
+    """What the JSON of both transports says."""
+    words = ["demo", "--json", "--signers", signers, "--inputs", inputs, *(["--threshold", threshold] if threshold else []), *more]
     started = time.monotonic()
-    done = context.tool.run(*words, timeout=120).expect(0)
+    done = context.tool.run(*words, timeout=120, env=env).expect(0)
     context.remark(f"took {time.monotonic() - started:.2f} s")
     result = json.loads(done.out)
-    assert list(result) == FIELDS, list(result)
     assert (result["network"], result["signers"], result["inputs"]) == ("regtest", signers, inputs)
     assert result["threshold"] == (threshold or signers)
     assert result["path"] == ("script" if threshold and threshold < signers else "key")
@@ -52,8 +114,9 @@ def check(context, signers, threshold, inputs):
     assert all(value >= 0 for value in timings.values())
     assert timings["total"] + 1 >= timings["setup"] + timings["nonces"] + timings["signatures"]
     # Progress of long work is all that may stand beside the JSON.
-    assert all(line.startswith("Computing the k-of-n policy") for line in done.err.splitlines()), done.err
-    context.spends.append(result)
+    progress = "Computing the k-of-n policy", "The nodes make the group"
+    assert all(line.startswith(progress) for line in done.err.splitlines()), done.err
+    return result
 
 
 register()
@@ -93,6 +156,37 @@ def story_of_a_set(context):
             assert "nonces" in lines[steps[1]] and "partial signature" in lines[steps[2]], done.out
 
 
+@case("demo", "over a network it tells who said what when, and that a killed node came back")
+def story_of_a_network(context):
+    context.folder.mkdir()
+    done = context.tool.run("demo", "--transport", "libp2p", "--kill", env={"TMPDIR": str(context.folder)}).expect(
+        0, "signer 1   listens at the one address that the others know", "each has worked out the same policy", "Verified:"
+    )
+    assert "\x1b" not in done.out, "colours for a program"
+    steps = re.findall(r"^ +([\d,]+)  signer (\d) +(.*)$", done.out, re.MULTILINE)
+    times = [int(milliseconds.replace(",", "")) for milliseconds, _, _ in steps]
+    assert times == sorted(times), done.out
+    told = [(int(signer), text) for _, signer, text in steps]
+    assert told[0] == (1, "asks the group to sign, and agrees")
+    killed = next(place for place, (_, text) in enumerate(told) if text.startswith("is killed"))
+    victim = told[killed][0]
+    again = next(place for place, (_, text) in enumerate(told) if text.startswith("is started again"))
+    assert told[again][0] == victim and (victim, "approves it") in told[:killed], done.out
+    assert all(signer != victim for signer, _ in told[killed + 1 : again]), done.out
+    assert sorted(signer for signer, text in told if text == "has the finished transaction, verified") == [1, 2, 3], done.out
+    assert not list(context.folder.iterdir()), "files were left"
+
+
+@case("demo", "a demo over a network that is asked to stop ends its nodes")
+def interrupted_network(context):
+    context.folder.mkdir()
+    process = context.tool.start("demo", "--transport", "libp2p", "--signers", 4, env={"TMPDIR": str(context.folder)})
+    wait_until(lambda: len(processes_with(f"{context.folder}/")) >= 4, what="the nodes")
+    process.kill(signal.SIGINT)
+    process.expect(4, "interrupted")
+    assert not processes_with(f"{context.folder}/") and not list(context.folder.iterdir()), "something was left"
+
+
 @case("demo", "with --keep it leaves a folder in which the signers can be played by hand")
 def kept(context):
     context.folder.mkdir()
@@ -114,7 +208,9 @@ def wrong_usage(context):
         (["--signers", "0"], "from 1 to 100"),
         (["--signers", "2", "--threshold", "3"], "3 of 2 signers cannot be"),
         (["--inputs", "1001"], "from 1 to 1,000"),
-        (["--transport", "pigeon"], "the one transport"),
+        (["--transport", "pigeon"], "there is folder, and there is libp2p"),
+        (["--transport", "libp2p", "--signers", "1"], "2 members or more"),
+        (["--kill"], "add --transport libp2p"),
     ]:
         context.tool.run("demo", *words).expect(2, text)
 

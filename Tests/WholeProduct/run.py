@@ -25,6 +25,7 @@ import crash_cases  # noqa: F401  (each registers its cases)
 import demo_cases  # noqa: F401
 import exchange_cases  # noqa: F401
 import input_cases  # noqa: F401
+import network_cases  # noqa: F401
 import person_cases  # noqa: F401
 import process_cases  # noqa: F401
 from scenes import Keys

@@ -63,7 +63,8 @@ class Process:
             try:
                 self.out, self.err = self.popen.communicate(timeout=timeout)
             except subprocess.TimeoutExpired:
-                self.popen.kill()
+                # With whatever it started: a process here leads a group of its own.
+                os.killpg(self.popen.pid, signal.SIGKILL)
                 self.out, self.err = self.popen.communicate()
                 raise AssertionError(f"still running after {timeout} s: {' '.join(self.words)}\n{self.err}") from None
             self.code = self.popen.returncode

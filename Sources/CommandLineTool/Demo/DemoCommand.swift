@@ -4,6 +4,7 @@ import MuSig2
 import Secp256k1
 import SessionStore
 import Signing
+import SigningNode
 
 #if canImport(Glibc)
 internal import Glibc
@@ -22,41 +23,71 @@ enum DemoCommand {
     private static let inputs = Argument.option(
         "inputs", "M", default: 1, help: "how many coins the transaction spends", parse: Parsing.integer(1...1_000))
     private static let transport = Argument.option(
-        "transport", "NAME", default: "folder", help: "what the signers share: folder", parse: Self.transportName)
+        "transport", "NAME", default: DemoTransport.folder, defaultText: DemoTransport.folder.rawValue,
+        help: "by what the signers meet: folder (they share one), or libp2p (each is a node of a network)", parse: Self.transportName)
+    private static let kill = Argument.flag(
+        "kill", help: "with libp2p: end a node without warning after its signer approved, and start it again")
+    private static let diagram = Argument.optional(
+        "diagram", "FILE", help: "with libp2p: draw who told whom what when, as SVG (with --keep also in the folder)", parse: Parsing.path)
+    private static let force = Argument.flag("force", help: "replace the file of --diagram if there is one")
     private static let keep = Argument.flag("keep", help: "leave the temporary folder behind, to look at and to sign in by hand")
 
-    private static let transportName: TextParser<String> = { (text) throws(InvalidText) in
-        guard text == "folder" else { throw InvalidText("the one transport there is today is folder") }
-        return text
+    private static let transportName: TextParser<DemoTransport> = { (text) throws(InvalidText) in
+        guard let transport = DemoTransport(rawValue: text) else { throw InvalidText("there is folder, and there is libp2p") }
+        return transport
     }
 
     static let command = Command(
         "demo", summary: "watch several processes make one Taproot signature together",
         discussion: """
-            Makes keys, a Taproot output that belongs to all of them, and a transaction that spends coins of it; starts one cosign \
-            process for each signer over a temporary folder; and verifies what comes out. The coins are made up, on regtest; \
-            everything else is what happens with real ones.
+            Makes keys, a Taproot output that belongs to all of them, and a transaction that spends coins of it; starts one process for \
+            each signer; and verifies what comes out. The coins are made up, on regtest; everything else is what happens with real ones.
+
+            Over a folder each process is a cosign. With --transport libp2p each is a node, and all that the nodes know at first is the \
+            address of one of them: they make a group by invitations, one asks, enough approve, and the nodes sign.
 
             With all signers needed, they sign by the key path, and the chain sees one key and one signature. With --threshold, any \
             K of them sign one leaf of a script tree.
             """,
         items: [
-            .argument(signers), .argument(threshold), .argument(inputs), .argument(transport), .argument(keep), .argument(.json),
+            .argument(signers), .argument(threshold), .argument(inputs), .argument(transport), .argument(kill), .argument(diagram),
+            .argument(force), .argument(keep), .argument(.json),
         ],
         examples: [
             Command.Example("three signers", "chorale demo"),
             Command.Example("any 3 of 5 spend 7 coins at once", "chorale demo --signers 5 --threshold 3 --inputs 7"),
+            Command.Example(
+                "over a network, where one of them crashes", "chorale demo --transport libp2p --kill --diagram what-happened.svg"),
         ]
     ) { (arguments, console) async throws(CommandError) in
-        let (count, threshold) = (arguments[Self.signers], arguments[Self.threshold] ?? arguments[Self.signers])
+        let threshold = arguments[Self.threshold] ?? arguments[Self.signers]
+        try Self.check(arguments, threshold)
+        if let path = arguments[Self.diagram] { try Files.checkFree(path, replacing: arguments[Self.force]) }
+        // Asked to stop, it first stops the signers and takes its folder away.
+        try await Interruption.deferring { () async throws(CommandError) in try await Self.play(arguments, threshold, console) }
+    }
+
+    private static func check(_ arguments: Arguments, _ threshold: Int) throws(CommandError) {
+        let count = arguments[Self.signers]
         guard threshold <= count else {
             throw arguments.refused(.inconsistent("\(threshold) of \(count) signers cannot be: choose --threshold up to --signers"))
         }
         guard count * arguments[Self.inputs] <= SigningPlan.nonceCountMax else {
             throw arguments.refused(.inconsistent("signers × inputs is over \(Amounts.grouped(SigningPlan.nonceCountMax)): choose fewer"))
         }
-        // Asked to stop, it first stops the signers and takes its folder away.
-        try await Interruption.deferring { () async throws(CommandError) in try await Self.play(arguments, threshold, console) }
+        switch arguments[Self.transport] {
+        case .folder:
+            guard !arguments[Self.kill], arguments[Self.diagram] == nil else {
+                throw arguments.refused(.inconsistent("--kill and --diagram are about nodes: add --transport libp2p"))
+            }
+        case .libp2p:
+            guard count >= GroupTerms.memberCounts.lowerBound else {
+                throw arguments.refused(.inconsistent("a group over a network has 2 members or more: choose --signers"))
+            }
+            guard threshold > 1 || !arguments[Self.kill] else {
+                throw arguments.refused(.inconsistent("where one signs alone there is nobody to wait for: choose --threshold from 2 on"))
+            }
+        }
     }
 
     private static func play(_ arguments: Arguments, _ threshold: Int, _ console: Console) async throws(CommandError) {
@@ -65,20 +96,53 @@ enum DemoCommand {
         let start = ContinuousClock.now
         let scene = try await DemoScene(
             in: folder.path, signers: arguments[Self.signers], threshold: threshold, inputs: arguments[Self.inputs])
-        try folder.makeFolder(scene.exchangePath)
-        let setup = ContinuousClock.now - start
-        let narrator = DemoNarrator(scene: scene, threshold: threshold, console: arguments[.json] ? nil : console)
+        var setup = ContinuousClock.now - start
+        let transport = arguments[Self.transport]
+        let narrator = DemoNarrator(
+            scene: scene, threshold: threshold, transport: transport, console: arguments[.json] ? nil : console)
         try narrator.introduce()
-        let play = try await DemoPlay(scene: scene, folder: folder.path, threshold: threshold, narrator: narrator).run()
+        let play: DemoPlay.Result
+        var timeline: NetworkTimeline?
+        switch transport {
+        case .folder:
+            try folder.makeFolder(scene.exchangePath)
+            play = try await DemoPlay(scene: scene, folder: folder.path, threshold: threshold, narrator: narrator).run()
+        case .libp2p:
+            var network = NetworkPlay(
+                scene: scene, folder: folder.path, threshold: threshold, kills: arguments[Self.kill], narrator: narrator)
+            let result = try await network.run()
+            (play, timeline) = (result.play, result.timeline)
+            setup += result.setup
+            try Self.draw(result.timeline, scene, threshold, arguments, in: folder)
+        }
         let isVerified = scene.request.isSatisfied(by: play.transaction, spending: scene.policy.scriptPubKey)
         let timings = DemoTimings(setup: setup, nonces: play.nonces, signatures: play.signatures, total: ContinuousClock.now - start)
         if arguments[.json] {
-            try console.print(Self.json(scene, play, threshold: threshold, isVerified: isVerified, timings))
+            var members = Self.json(scene, play, threshold: threshold, isVerified: isVerified, timings)
+            if let timeline { members += Self.json(timeline, scene) }
+            try console.print(.object(members))
         } else {
             try narrator.conclude(play, isVerified: isVerified, timings)
+            if let path = arguments[Self.diagram] { console.note("\nWhat happened is drawn in \(path.printable).") }
         }
         guard isVerified else { throw .failed("the transaction that came out does not verify") }
     }
+
+    private static func draw(
+        _ timeline: NetworkTimeline, _ scene: DemoScene, _ threshold: Int, _ arguments: Arguments, in folder: TemporaryFolder
+    ) throws(CommandError) {
+        guard arguments[Self.diagram] != nil || arguments[Self.keep] else { return }
+        let count = scene.signers.count
+        let diagram = SequenceDiagram(
+            title: "\(threshold) of \(count) signers make one signature\(arguments[Self.kill] ? ", and one of them crashes" : "")",
+            signerCount: count, steps: timeline.steps)
+        let bytes = Array(diagram.svg.utf8)
+        if let path = arguments[Self.diagram] { try Files.write(bytes, to: path, replacing: arguments[Self.force]) }
+        if arguments[Self.keep] { try Files.write(bytes, to: "\(folder.path)/\(Self.diagramName)", replacing: false) }
+    }
+
+    /// The diagram's file in a folder that is kept.
+    private static let diagramName = "diagram.svg"
 
     private static func noteWhatIsLeft(in folder: TemporaryFolder, on console: Console) {
         console.note("Everything is left in \(folder.path).")
@@ -87,27 +151,49 @@ enum DemoCommand {
 
     private static func json(
         _ scene: DemoScene, _ play: DemoPlay.Result, threshold: Int, isVerified: Bool, _ timings: DemoTimings
-    ) -> JSONValue {
-        .object([
-            "network": .string(DemoScene.network.rawValue), "signers": .integer(scene.signers.count), "threshold": .integer(threshold),
-            "path": .string(play.isKeyPath ? "key" : "script"), "inputs": .integer(scene.request.prevouts.count),
-            "txid": .string("\(play.transaction.txid)"), "transaction": .string(Hex.encode(play.transaction.serialized())),
-            "prevouts": .array(
-                scene.request.prevouts.map {
-                    .object(["amount": .unsigned($0.amount), "script_pubkey": .string($0.scriptPubKey.hex)])
-                }), "aggregate_key": .string("\(play.aggregateKey)"), "verified": .bool(isVerified),
-            "timings_ms": .object([
-                "setup": .number(timings.setup.milliseconds), "nonces": .number(timings.nonces.milliseconds),
-                "signatures": .number(timings.signatures.milliseconds), "total": .number(timings.total.milliseconds),
-            ]),
-        ])
+    ) -> [(name: String, value: JSONValue)] {
+        [
+            ("network", .string(DemoScene.network.rawValue)), ("signers", .integer(scene.signers.count)),
+            ("threshold", .integer(threshold)), ("path", .string(play.isKeyPath ? "key" : "script")),
+            ("inputs", .integer(scene.request.prevouts.count)), ("txid", .string("\(play.transaction.txid)")),
+            ("transaction", .string(Hex.encode(play.transaction.serialized()))),
+            (
+                "prevouts",
+                .array(
+                    scene.request.prevouts.map {
+                        .object(["amount": .unsigned($0.amount), "script_pubkey": .string($0.scriptPubKey.hex)])
+                    })
+            ),
+            ("aggregate_key", .string("\(play.aggregateKey)")), ("verified", .bool(isVerified)),
+            (
+                "timings_ms",
+                .object([
+                    "setup": .number(timings.setup.milliseconds), "nonces": .number(timings.nonces.milliseconds),
+                    "signatures": .number(timings.signatures.milliseconds), "total": .number(timings.total.milliseconds),
+                ])
+            ),
+        ]
+    }
+
+    /// What only a network has to tell.
+    private static func json(_ timeline: NetworkTimeline, _ scene: DemoScene) -> [(name: String, value: JSONValue)] {
+        [
+            ("transport", .string(DemoTransport.libp2p.rawValue)), ("attempts", .integer(timeline.attempts.count)),
+            ("blamed", .array(timeline.blamed.map { .string("\(scene.signers[$0 - 1].key)") })),
+        ]
     }
 }
 
+/// By what the demo's signers meet.
+enum DemoTransport: String, Sendable {
+    case folder, libp2p
+}
+
 struct DemoTimings {
-    /// Keys, policy and transaction made.
+    /// Keys, policy and transaction made; over a network also nodes and group.
     let setup: Duration
-    /// From the first process's start until all nonces of the set lay in the folder.
+    /// From the first process's start until all nonces of the set lay in the folder; over a network, from the request until the attempt
+    /// that made the signature began.
     let nonces: Duration
     /// From there to the finished transaction.
     let signatures: Duration

@@ -6,6 +6,7 @@ import Signing
 struct DemoNarrator: Sendable {
     let scene: DemoScene
     let threshold: Int
+    let transport: DemoTransport
     /// `nil` for silence.
     let console: Console?
 
@@ -23,14 +24,47 @@ struct DemoNarrator: Sendable {
             "",
             "Their coins: \(Amounts.count(coins.count, "coin")), \(Amounts.bitcoin(total)), at",
             "  \(ScriptDescription.recipient(self.scene.policy.scriptPubKey, on: DemoScene.network))",
-            "Each signer is a process of its own and holds one key. All they share is a folder.",
+            self.transport == .folder
+                ? "Each signer is a process of its own and holds one key. All they share is a folder."
+                : "Each signer is a node of its own, a process that holds one key. They share nothing, and talk by libp2p.",
         ])
-        if let policy = self.scene.policy as? DelegatedMultisig {
+        if self.transport == .folder, let policy = self.scene.policy as? DelegatedMultisig {
             let leaves = policy.leafCount == 1 ? "1 leaf" : "\(Amounts.grouped(policy.leafCount)) leaves"
             try console.print("Believing nobody, each computes the script tree of \(leaves) for itself before it comes.")
         }
         try console.print("")
     }
+
+    // MARK: - Over a network
+
+    func tellBootstrap(_ address: String) throws(CommandError) {
+        try self.console?.print(["  \(self.name(1)) listens at the one address that the others know:", "    \(address)"])
+    }
+
+    func tellGroup(_ count: Int) throws(CommandError) {
+        let others = count == 2 ? "signer 2" : "signers 2 \(count == 3 ? "and" : "to") \(count)"
+        try self.console?.print([
+            "  \(self.name(1)) invites, and \(others) \(count == 2 ? "joins" : "join"); each has worked out the same policy",
+            "", "  " + self.style.dim("      ms"),
+        ])
+    }
+
+    func tell(_ step: NetworkStep) {
+        guard let console, let words = step.words else { return }
+        let time = "\(Amounts.grouped(Int(step.time.milliseconds.rounded())))".leftPadded(to: 8)
+        let shown: String
+        switch step.what {
+        case .killed, .startedAgain, .fault, .ended: shown = self.style.yellow(words)
+        case .attemptBegan: shown = self.style.bold(words)
+        case .complete: shown = self.style.green(words)
+        default: shown = words
+        }
+        try? console.print("  \(self.style.dim(time))  \(self.name(step.signer)) \(shown)")
+    }
+
+    private func name(_ number: Int) -> String { self.style.dim("signer \(number)".padded(to: 10)) }
+
+    // MARK: - Over a folder
 
     /// - Parameter set: Who signs; empty as long as it is open.
     func tellArrival(of signer: PublicKey, count: Int, set: [PublicKey]) {
@@ -82,7 +116,7 @@ struct DemoNarrator: Sendable {
                 ? self.style.green("Verified:") + " every input's signature is valid under the key that its coin commits to."
                 : self.style.red("Not verified."),
             self.style.dim(
-                "keys and transaction \(Self.text(timings.setup)), nonces \(Self.text(timings.nonces)), "
+                "\(self.transport == .folder ? "keys" : "nodes, group") and transaction \(Self.text(timings.setup)), nonces \(Self.text(timings.nonces)), "
                     + "signatures \(Self.text(timings.signatures)), all together \(Self.text(timings.total))"),
         ])
     }

@@ -46,7 +46,7 @@ public actor GroupHost {
     /// Groups that are being joined at a time. Source: Chorale's own bound.
     public static let joiningCountMax = 64
     /// Between two questions to an inviter: short while people sit before it, longer later.
-    private static let pauses = (shortest: Duration.seconds(1), longest: Duration.seconds(15))
+    private static let pauses = (shortest: Duration.milliseconds(200), longest: Duration.seconds(15))
 
     private struct Started {
         var machine: GroupJoining

@@ -1,0 +1,196 @@
+import Secp256k1
+
+/// One thing that the demo over a network saw: what a node told of itself, or what the demo did to it.
+struct NetworkStep: Hashable, Sendable {
+    enum What: Hashable, Sendable {
+        case proposed
+        /// The request is here, and waits for its signer's word.
+        case received
+        case approved
+        /// A member's approval is here, with its public nonces.
+        case heardApproval(of: Int)
+        /// By the one at whose node it is told, who coordinates it.
+        case attemptBegan(UInt32, set: [Int])
+        case signed(UInt32)
+        case heardSignatures(of: Int, UInt32)
+        case gaveUpTurn(of: Int)
+        case killed
+        case startedAgain
+        case heardRestart(of: Int)
+        case fault(of: Int, String)
+        case complete
+        /// Here, and without a signature.
+        case ended(String)
+    }
+
+    /// Since the request was made, by the demo's clock, which hears of it a moment later.
+    private(set) var time: Duration
+    /// At whose node, from 1.
+    let signer: Int
+    let what: What
+
+    /// The same, no later than what came of it was heard of, and no earlier than what was told before it.
+    func dated(from earliest: Duration, to latest: Duration) -> NetworkStep {
+        var step = self
+        step.time = max(earliest, min(self.time, latest))
+        return step
+    }
+
+    /// Whether another node had to hear of this before it could tell the effect.
+    ///
+    /// - Parameter coordinators: who began attempts.
+    func isCause(of effect: NetworkStep, coordinators: Set<Int>) -> Bool {
+        // What one node tells is in order as it comes: what waits for its own disk is told late.
+        guard self.signer != effect.signer else { return false }
+        return switch (self.what, effect.what) {
+        case (.proposed, .received): true
+        case (.approved, .heardApproval(let signer)), (.proposed, .heardApproval(let signer)): self.signer == signer
+        case (.attemptBegan(let begun, _), .signed(let attempt)): begun == attempt
+        case (.signed(let signed), .heardSignatures(let signer, let attempt)): self.signer == signer && signed == attempt
+        case (.startedAgain, .heardRestart(let signer)): self.signer == signer
+        case (.complete, .complete): coordinators.contains(self.signer) && !coordinators.contains(effect.signer)
+        default: false
+        }
+    }
+
+    /// What a person is told; `nil` for what goes without saying.
+    var words: String? {
+        switch self.what {
+        case .proposed: "asks the group to sign, and agrees"
+        case .received: "has the request"
+        case .approved: "approves it"
+        case .heardApproval(let other):
+            other == self.signer ? nil : "has the approval of signer \(other), with its public nonces"
+        case .attemptBegan(let attempt, let set): "coordinates, and begins attempt \(attempt): \(Self.signers(set))"
+        case .signed(let attempt): "has seen all nonces, and signs in attempt \(attempt)"
+        case .heardSignatures(let other, _): other == self.signer ? nil : "has the partial signature of signer \(other)"
+        case .gaveUpTurn(let other): "waits no longer for signer \(other) to coordinate"
+        case .killed: "is killed (SIGKILL): its secret nonces are gone"
+        case .startedAgain: "is started again, and remembers what it approved"
+        case .heardRestart(let other): "hears that signer \(other) was started anew"
+        case .fault(let other, let fault): "has proof that signer \(other) is at fault: \(fault)"
+        case .complete: "has the finished transaction, verified"
+        case .ended(let state): "has given the request up: \(state)"
+        }
+    }
+
+    static func signers(_ numbers: [Int]) -> String {
+        "signer\(numbers.count == 1 ? "" : "s") \(numbers.sorted().map { "\($0)" }.joined(separator: ", "))"
+    }
+}
+
+extension NetworkStep.What {
+    /// Reads an event of a node; `nil` for what has no part in the story.
+    ///
+    /// - Parameter number: which signer a public key in hex belongs to.
+    init?(_ event: JSONValue, number: (String) -> Int?) {
+        let signer = event["signer"]?.asText.flatMap(number)
+        let attempt = event["attempt"]?.asInteger.flatMap { UInt32(exactly: $0) }
+        switch (event.shown("event"), signer, attempt) {
+        case ("requested", _, _): self = .received
+        case ("decided", _, _) where event.shown("decision") == "approved": self = .approved
+        case ("joined", let signer?, _): self = .heardApproval(of: signer)
+        case ("attempt_began", _, let attempt?): self = .attemptBegan(attempt, set: (event["signers"]?.asTexts ?? []).compactMap(number))
+        case ("signed", _, let attempt?): self = .signed(attempt)
+        case ("partial_signatures_received", let signer?, let attempt?): self = .heardSignatures(of: signer, attempt)
+        case ("coordinator_failed", let signer?, _): self = .gaveUpTurn(of: signer)
+        case ("restarted", let signer?, _): self = .heardRestart(of: signer)
+        case ("fault", let signer?, _): self = .fault(of: signer, event.shown("fault"))
+        case ("complete", _, _): self = .complete
+        case ("ended", _, _): self = .ended(event.shown("state"))
+        case ("not_stored", _, _): self = .ended(event.shown("reason"))
+        default: return nil
+        }
+    }
+}
+
+/// All steps, in an order in which they can have happened.
+///
+/// Each node tells its own in order. Between nodes only arrival at the demo says what was first, and that is a matter of milliseconds:
+/// so steps are held for a moment, and what follows from another is put behind it.
+struct NetworkTimeline {
+    private(set) var steps: [NetworkStep] = []
+    private var held: [NetworkStep] = []
+    /// Who began attempts.
+    private(set) var coordinators: Set<Int> = []
+
+    /// How long nothing came before what came is put in order, and how long it waits at most.
+    private static let (calm, patience) = (Duration.milliseconds(20), Duration.milliseconds(120))
+
+    mutating func take(_ step: NetworkStep) {
+        if case .attemptBegan = step.what { self.coordinators.insert(step.signer) }
+        self.held.append(step)
+    }
+
+    /// What is in order now and was not before.
+    ///
+    /// - Parameter now: since the request was made; `nil`: nothing more comes.
+    mutating func settle(now: Duration?) -> [NetworkStep] {
+        guard let first = self.held.first, let last = self.held.last else { return [] }
+        if let now, now - last.time < Self.calm, now - first.time < Self.patience { return [] }
+        var settled: [NetworkStep] = []
+        while let place = self.nextPlace() { settled.append(self.held.remove(at: place)) }
+        settled = Self.dated(settled, since: self.steps.last?.time ?? .zero)
+        self.steps += settled
+        return settled
+    }
+
+    /// With times that rise.
+    private static func dated(_ steps: [NetworkStep], since earliest: Duration) -> [NetworkStep] {
+        var latest = steps.last?.time ?? .zero
+        var dated: [NetworkStep] = []
+        for step in steps.reversed() {
+            latest = max(earliest, min(latest, step.time))
+            dated.append(step.dated(from: earliest, to: latest))
+        }
+        return dated.reversed()
+    }
+
+    private func nextPlace() -> Int? {
+        guard !self.held.isEmpty else { return nil }
+        var passed: Set<Int> = []
+        for (place, step) in self.held.enumerated() where passed.insert(step.signer).inserted {
+            if !self.held.contains(where: { $0.isCause(of: step, coordinators: self.coordinators) }) { return place }
+        }
+        // Causes in a circle cannot be; whatever was told is told all the same.
+        return 0
+    }
+
+    // MARK: - What it comes to
+
+    /// Attempts that began, with their sets in the order of aggregation and who began them.
+    var attempts: [(number: UInt32, set: [Int], coordinator: Int, time: Duration)] {
+        self.steps.compactMap { step in
+            if case .attemptBegan(let number, let set) = step.what { (number, set, step.signer, step.time) } else { nil }
+        }
+    }
+
+    /// The attempt that made the signature: the newest whose coordinator has everybody's partial signatures.
+    var signedAttempt: (number: UInt32, set: [Int], coordinator: Int, time: Duration)? {
+        self.attempts.last { attempt in
+            attempt.set.allSatisfy { member in
+                self.steps.contains { $0.signer == attempt.coordinator && $0.what == .heardSignatures(of: member, attempt.number) }
+            }
+        }
+    }
+
+    /// Who is proved to be at fault.
+    var blamed: [Int] {
+        Set(self.steps.compactMap { if case .fault(let signer, _) = $0.what { signer } else { nil } }).sorted()
+    }
+
+    func has(_ what: NetworkStep.What, at signer: Int) -> Bool {
+        self.steps.contains { $0.signer == signer && $0.what == what } || self.held.contains { $0.signer == signer && $0.what == what }
+    }
+
+    /// Anywhere.
+    func has(_ what: NetworkStep.What) -> Bool { (self.steps + self.held).contains { $0.what == what } }
+
+    func time(of what: NetworkStep.What) -> Duration? { self.steps.first { $0.what == what }?.time }
+
+    /// Where it ended without a signature.
+    var end: (signer: Int, state: String)? {
+        for step in self.steps + self.held { if case .ended(let state) = step.what { return (step.signer, state) } }
+        return nil
+    }
+}

@@ -1,0 +1,213 @@
+"""Nodes of a group on this machine, and what stands in their databases, read with nothing of Chorale's own code."""
+
+import collections
+import json
+import sqlite3
+import threading
+
+from psbt import Reader
+from tool import wait_until
+
+COMPLETE = 3  # of StoredRequest.State
+RECEIVED, SENT = 1, 2  # of TranscriptLine.Kind
+APPROVAL, BEGIN, PARTIAL_SIGNATURES = 3, 4, 5  # kinds of coordination messages
+BODY_PARTIALS, BODY_APPROVAL, BODY_BEGIN = 4, 6, 9  # kinds of statements
+
+
+class Nodes:
+    """A `chorale node run` for each signer of a scene. As a context: whatever happens, none of them is left."""
+
+    def __init__(self, scene):
+        self.scene, self.tool = scene, scene.tool
+        self.homes = [scene.folder / f"node-{number}" for number in range(len(scene.public))]
+        self.running = [None] * len(self.homes)
+        self.listen = ["/ip4/127.0.0.1/tcp/0"] * len(self.homes)
+        self.addresses = [None] * len(self.homes)
+        self.lives = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in self.running:
+            if process:
+                process.popen.kill()
+                process.popen.wait()
+
+    def start(self, number):
+        """Starts a node, and waits until it is ready. All others know only the first one's address."""
+        self.lives += 1
+        output = self.scene.folder / f"node-{number}-{self.lives}.out"
+        bootstrap = ["--bootstrap", self.addresses[0]] if number and self.addresses[0] else []
+        with open(output, "w") as file:
+            self.running[number] = self.tool.start(
+                "node", "run", "--home", self.homes[number], "--key", self.scene.key_files[number], "--listen", self.listen[number],
+                "--json", *bootstrap, env={"CHORALE_PASSPHRASE": self.scene.passphrase}, stdout=file, stderr=file,
+            )  # fmt: skip
+
+        def ready():
+            assert self.running[number].is_running, f"node {number} ended: {output.read_text()}"
+            return output.read_text().partition("\n")[1]
+
+        wait_until(ready, 30, f"node {number}")
+        self.addresses[number] = json.loads(output.read_text().splitlines()[0])["addrs"][0]
+        self.listen[number] = self.addresses[number].partition("/p2p/")[0]
+
+    def kill(self, number):
+        self.running[number].popen.kill()
+        self.running[number].popen.wait()
+
+    def run(self, number, *words, timeout=30):
+        return self.tool.run(*words, "--home", self.homes[number], timeout=timeout)
+
+    def start_command(self, number, *words):
+        return self.tool.start(*words, "--home", self.homes[number])
+
+    def json(self, number, *words):
+        return json.loads(self.run(number, *words, "--json").expect(0).out)
+
+    def make_group(self, name):
+        """Starts all nodes, and makes their group by invitations. Gives its policy digest, which is the same everywhere."""
+        for number in range(len(self.homes)):
+            self.start(number)
+        shape = ["--threshold", self.scene.threshold, "--owner-unspendable"] if self.scene.threshold else []
+        invitations = self.json(0, "group", "invite", "--name", name, "--members", len(self.homes), *shape)["invitations"]
+        joining = [
+            threading.Thread(target=self.run, args=(number + 1, "group", "join", invitation, "--yes"))
+            for number, invitation in enumerate(invitations)
+        ]
+        for thread in joining:
+            thread.start()
+        for thread in joining:
+            thread.join()
+        shown = [wait_until(lambda number=number: self.made(number, name), what="the group") for number in range(len(self.homes))]
+        assert len({group["policy_digest"] for group in shown}) == 1, shown
+        return shown[0]["policy_digest"]
+
+    def made(self, number, name):
+        group = self.json(number, "group", "show", name)
+        return group if group["state"] == "made" else None
+
+    def stop(self):
+        """Asks all to end, and waits: then their databases can be read."""
+        for process in self.running:
+            process.popen.terminate()
+        for process in self.running:
+            process.popen.wait(30)
+
+    def databases(self):
+        return [Kept(home / "chorale.db") for home in self.homes]
+
+
+Partials = collections.namedtuple("Partials", "request attempt signer transcript values")
+Nonces = collections.namedtuple("Nonces", "request signer incarnation counter values")
+Begin = collections.namedtuple("Begin", "request attempt signer incarnation transcript nonces")
+
+
+class Kept:
+    """What one node's database holds. The formats are those that ARCHITECTURE.md states."""
+
+    def __init__(self, path):
+        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        try:
+            self.states = dict(connection.execute("SELECT id, state FROM request").fetchall())
+            # Decisions to sign: what this node's own signer may ever have released.
+            self.burned = {}
+            self.burned_nonces = {}
+            for request, attempt, signer, record in connection.execute("SELECT request, attempt, signer, record FROM burn"):
+                reader = Reader(record)
+                assert reader.take(1) == b"\x01" and reader.take(32) == request
+                assert int.from_bytes(reader.take(4), "little") == attempt and reader.take(33) == signer
+                transcript = reader.take(32)
+                pairs = [(reader.take(66), reader.take(32)) for _ in range(int.from_bytes(reader.take(2), "little"))]
+                assert reader.is_at_end
+                self.burned[request, attempt, signer] = (transcript, tuple(partial for _, partial in pairs))
+                self.burned_nonces[request, attempt, signer] = tuple(nonce for nonce, _ in pairs)
+            # What it said and heard.
+            self.partials, self.nonces, self.begins = [], [], []
+            members = dict(connection.execute("SELECT number, id FROM request").fetchall())
+            entries = connection.execute("SELECT request, kind, bytes FROM transcript_entry ORDER BY request, sequence").fetchall()
+        finally:
+            connection.close()
+        for number, kind, data in entries:
+            if kind in (RECEIVED, SENT):
+                self.take(members[number], data[32 if kind == RECEIVED else 33 :])
+
+    def take(self, request, message):
+        reader = Reader(message)
+        assert reader.take(1) == b"\x01" and reader.take(32) == request, "a message of another request"
+        reader.take(16 + 4 + 8)
+        if count := reader.take_size():
+            reader.take(8 * count + 16 + 4)
+        kind = reader.take(1)[0]
+        if kind == APPROVAL:
+            reader.take(8)
+            self.statement(request, reader)
+        elif kind == PARTIAL_SIGNATURES:
+            self.statement(request, reader)
+        elif kind == BEGIN:
+            place, attempt, (incarnation, transcript) = self.statement(request, reader)
+            approvals = [self.statement(request, reader) for _ in range(reader.take_size())]
+            self.begins.append(
+                Begin(request, attempt, place, incarnation, transcript, tuple((signer, *names) for signer, _, names in approvals))
+            )
+
+    def statement(self, request, reader):
+        """A compact statement: its sender's place, its attempt, and what matters of its body."""
+        place = int.from_bytes(reader.take(2), "little")
+        reader.take(4)
+        attempt, kind = int.from_bytes(reader.take(4), "little"), reader.take(1)[0]
+        if kind == BODY_PARTIALS:
+            transcript = reader.take(32)
+            values = tuple(reader.take_bytes() for _ in range(reader.take_size()))
+            self.partials.append(Partials(request, attempt, place, transcript, values))
+            body = transcript, values
+        elif kind == BODY_APPROVAL:
+            reader.take(4)
+            body = reader.take(16), reader.take(4), tuple(reader.take_bytes() for _ in range(reader.take_size()))
+            self.nonces.append(Nonces(request, place, *body))
+        elif kind == BODY_BEGIN:
+            body = reader.take(16), reader.take(32)
+        else:
+            raise AssertionError(f"a statement of kind {kind}")
+        reader.take(64)
+        return place, attempt, body
+
+
+def check_nonces(databases, public):
+    """No nonce served two transcripts: neither by what was decided, nor by what ever left a process. Gives how many signatures left.
+
+    `public` are the members' keys in hex; sorted, they have the places by which messages name them.
+    """
+    members = [bytes.fromhex(key) for key in sorted(public)]
+    burned, served = {}, {}
+    for kept in databases:
+        for decision, (transcript, partials) in kept.burned.items():
+            assert burned.setdefault(decision, (transcript, partials)) == (transcript, partials)
+            for nonce in kept.burned_nonces[decision]:
+                assert served.setdefault(nonce, transcript) == transcript, f"{nonce.hex()} served two transcripts"
+    names, nonces = {}, {}
+    for kept in databases:
+        for said in kept.nonces:
+            name = (said.signer, said.incarnation, said.counter)
+            assert names.setdefault(name, (said.request, said.values)) == (said.request, said.values), "two contents under one name"
+            for nonce in said.values:
+                assert nonces.setdefault(nonce, name) == name, f"{nonce.hex()} stands under two names"
+    released = {}
+    for kept in databases:
+        for said in kept.partials:
+            decision = (said.request, said.attempt, members[said.signer])
+            assert released.setdefault(decision, (said.transcript, said.values)) == (said.transcript, said.values)
+            assert burned.get(decision) == (said.transcript, said.values), "a signature left that stands in no journal"
+    # The nonces of each begin whose transcript was signed served in that one.
+    by_transcript = {}
+    for kept in databases:
+        for begin in kept.begins:
+            for signer, incarnation, counter, values in begin.nonces:
+                by_transcript.setdefault((begin.transcript, members[signer]), values)
+    for (request, attempt, signer), (transcript, _) in released.items():
+        values = by_transcript.get((transcript, signer))
+        if values:
+            for nonce in values:
+                assert served.get(nonce) == transcript, "a signature's nonce is not that of its begin"
+    return len(released)
