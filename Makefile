@@ -22,7 +22,7 @@ SECONDS_EACH := $(if $(filter command line environment,$(origin SECONDS)),$(SECO
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup:  ## bring libsodium and libsecp256k1 (silent when nothing is to do)
+setup:  ## bring libsodium, SQLite, pkg-config and libsecp256k1 (silent when nothing is to do)
 	@scripts/setup
 
 build: setup  ## build the release executable, .build/release/chorale

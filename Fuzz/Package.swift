@@ -14,7 +14,7 @@ let package = Package(
         .executableTarget(
             name: "Fuzzers",
             dependencies: ["CLibFuzzer"]
-                + ["LibP2P", "SessionStore", "Signing", "Bitcoin", "MuSig2", "Secp256k1", "CryptoPrimitives"].map {
+                + ["LibP2P", "SigningNode", "SessionStore", "Signing", "Bitcoin", "MuSig2", "Secp256k1", "CryptoPrimitives"].map {
                     .product(name: $0, package: "chorale")
                 },
             swiftSettings: strict),

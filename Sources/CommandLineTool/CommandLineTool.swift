@@ -46,19 +46,33 @@ public enum CommandLineTool {
 
     /// Runs the command line that this process was started with, and ends the process.
     public static func main() async -> Never {
-        exit(await self.run(arguments: Array(CommandLine.arguments.dropFirst())))
+        exit(await self.run { () throws(CommandError) in try self.wordsOfProcess() })
+    }
+
+    /// The words after the program's own name, as they were given. `CommandLine.arguments` would repair what is not UTF-8, and another
+    /// file than the one that was named would be read or written.
+    private static func wordsOfProcess() throws(CommandError) -> [String] {
+        var words: [String] = []
+        for place in 1..<max(1, Int(CommandLine.argc)) {
+            guard let bytes = CommandLine.unsafeArgv[place] else { break }
+            guard let word = String(validatingCString: bytes) else { throw .usage(.notUTF8(String(cString: bytes)), command: "") }
+            words.append(word)
+        }
+        return words
     }
 
     /// Runs one command line and returns the process's exit code.
     ///
     /// - Parameter arguments: the words after the program's own name.
-    public static func run(arguments: [String]) async -> Int32 {
+    public static func run(arguments: [String]) async -> Int32 { await self.run { arguments } }
+
+    private static func run(words: () throws(CommandError) -> [String]) async -> Int32 {
         StandardFiles.occupyClosed()
         StandardFiles.ignoreWriteSignals()
         Interruption.install()
         let console = Console.ofProcess()
         do throws(CommandError) {
-            try await self.perform(CommandLineParser(root: self.root).parse(arguments), on: console)
+            try await self.perform(CommandLineParser(root: self.root).parse(words()), on: console)
             return ExitCode.done.rawValue
         } catch {
             if error != .readerGone { console.report(error) }

@@ -179,8 +179,14 @@ import Glibc
         #expect(run.exitCode == 1)
         #expect(try folder.text("a.key") == "precious")
         let other = try TemporaryFolder()
-        #expect(try Self.newKey(in: other, "--label", "two\nlines").errors.contains("a label is 1 to 64 bytes"))
-        #expect(try Self.newKey(in: other, "--label", String(repeating: "x", count: 65)).exitCode == 1)
+        for label in ["two\nlines", "\u{301}accent", "", "a\u{1b}[2J", "a\u{202e}b", String(repeating: "x", count: 65)] {
+            // There is no passphrase: it is not even asked for.
+            let run = try Tool("key", "new", "--network", "signet", "--out", other.path("a.key"), "--label", label).run()
+            // By bytes: an accent behind the quotation mark makes one character of both.
+            #expect(run.errors.utf8.starts(with: "chorale: key new: --label cannot be \"".utf8))
+            #expect(run.errors.contains("a label is 1 to 64 bytes"))
+            #expect(run.exitCode == 2)
+        }
         #expect(try other.names() == [])
     }
 

@@ -56,6 +56,20 @@ import Testing
         #expect(try tool.run().exitCode == 2)
     }
 
+    @Test func `a policy too large for a descriptor is refused before its leaves are computed`() throws {
+        // 92,378 aggregates of 10 keys would take a minute.
+        let run = try Self.run(
+            "address", "--threshold", "10", "--owner-aggregate", "--network", "signet", "--descriptor", signers: Samples.signersFile(19))
+        #expect(
+            run.errors == "chorale: multisig address: the descriptor would list 92378 leaves, and 1000 is the limit: leave the descriptor "
+                + "away; the keys, k and the kind of key path make the policy again (see: chorale multisig address --help)\n")
+        #expect(run.exitCode == 2 && run.output == "")
+        // What is no policy at all is told first.
+        let none = try Self.run(
+            "address", "--threshold", "20", "--owner-aggregate", "--network", "signet", "--descriptor", signers: Samples.signersFile(40))
+        #expect(none.errors.contains("possible sets of signers") && none.exitCode == 1)
+    }
+
     @Test func `a wrong list of signers is told by its line`() throws {
         let keys = Samples.keys(3).map { "\($0)" }
         let cases: [(String, String)] = [
@@ -68,6 +82,11 @@ import Testing
             ("\(keys[0]) \(keys[1])\n", "standard input, line 1: one key a line, and here are 2 words"),
             ("# nobody\n", "standard input holds no key"),
             ("", "standard input holds no key"),
+            (
+                "\(keys[0]) # Alice\n\(keys[1])\n\(keys[0])\n\(keys[0]) # Bob\n",
+                "standard input, line 4: this key is called \"Alice\" on line 1: give it one name"
+            ),
+            ("\(keys[0]) # Alice\n\(keys[0])  #  Alice\n", "line 1 of standard input and line 2 of standard input hold the same key"),
             ("\(keys[0])\n\(keys[1])\n\n\(keys[0])\n", "line 1 of standard input and line 4 of standard input hold the same key"),
         ]
         for (signers, message) in cases {
@@ -119,7 +138,11 @@ import Testing
         let two = try Self.run("address", "--threshold", "2", "--network", "signet", "--owner-aggregate", "--owner-unspendable")
         #expect(two.errors.contains("--owner-aggregate and --owner-unspendable exclude each other"))
         #expect(none.exitCode == 2 && two.exitCode == 2)
-        #expect(try Self.run("address", "--threshold", "2", "--network", "signet", "--owner", "02ab").exitCode == 2)
+        for owner in ["02ab", "00", "", String(repeating: "0", count: 65)] {
+            let run = try Self.run("address", "--threshold", "2", "--network", "signet", "--owner", owner)
+            #expect(run.errors.contains("--owner cannot be \"\(owner)\": it must have 66 hex digits, or 64 for an x-only key"))
+            #expect(run.exitCode == 2)
+        }
     }
 
     @Test func `the paths are listed, a part at a time`() throws {
@@ -132,7 +155,10 @@ import Testing
         #expect(all.outputLines.last == "     9      3  2 3 4")
         let some = try Self.run("paths", "--threshold", "3", "--owner-aggregate", "--from", "8", "--limit", "1")
         #expect(some.outputLines.suffix(2) == ["     8      3  1 3 4", "  shown are leaves 8 to 8 of 10 (--from, --limit)"])
-        #expect(try Self.run("paths", "--threshold", "3", "--owner-aggregate", "--from", "10").exitCode == 2)
+        let beyond = try Self.run("paths", "--threshold", "3", "--owner-aggregate", "--from", "10")
+        #expect(beyond.errors.contains("--from cannot be \"10\": there are 10 leaves, numbered from 0") && beyond.exitCode == 2)
+        let one = try Self.run("paths", "--threshold", "5", "--owner-aggregate", "--from", "1")
+        #expect(one.errors.contains("there is 1 leaf, numbered from 0") && one.exitCode == 2)
 
         let policy = try DelegatedMultisig(internalKey: .unspendable, signers: Samples.keys(5), threshold: 3)
         let json = try Self.run("paths", "--threshold", "3", "--owner-unspendable", "--json").json()

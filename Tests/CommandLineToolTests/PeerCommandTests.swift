@@ -113,6 +113,28 @@ import Darwin
         #expect(run.errors.contains("/ip4/192.0.2.77/tcp/0"))
     }
 
+    @Test(arguments: ["run", "listen"])
+    func `an address of a kind that nobody here listens on is wrong usage`(command: String) throws {
+        let run = try Tool("peer", command, "--listen", "/ip4/127.0.0.1/udp/99").run()
+        let reason = "it must be /ip4/…/tcp/… or /ip6/…/tcp/…, with /ws behind it for WebSockets"
+        #expect(
+            run.errors == "chorale: peer \(command): --listen cannot be \"/ip4/127.0.0.1/udp/99\": \(reason) "
+                + "(see: chorale peer \(command) --help)\n")
+        #expect(run.output == "" && run.exitCode == 2)
+    }
+
+    @Test(.enabled(if: if_nametoindex("lo") != 0, "there is no interface lo"))
+    func `networks to ask are named only where networks are asked, and only those that are there`() throws {
+        let nameless = try Tool("peer", "listen", "--mdns-interface", "lo").run()
+        #expect(nameless.errors.contains("--mdns-interface belongs to --mdns: add it"))
+        #expect(nameless.output == "" && nameless.exitCode == 2)
+        for name in ["nosuch0", ""] {
+            let run = try Tool("peer", "listen", "--mdns", "--mdns-interface", name).run()
+            #expect(run.errors.contains("--mdns-interface cannot be \"\(name)\": there is no network interface of this name"))
+            #expect(run.output == "" && run.exitCode == 2)
+        }
+    }
+
     // MARK: By hand
 
     /// A `chorale peer listen` in the background, and what it prints.

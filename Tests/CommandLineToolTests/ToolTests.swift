@@ -49,6 +49,17 @@ import Testing
         #expect(run.exitCode == 2)
     }
 
+    @Test func `a word that is no text is refused, and no other file is meant by it`() throws {
+        let folder = try TemporaryFolder()
+        let psbt = try folder.write(try Samples.payment(from: Samples.keys(1)[0].xOnly).serialized(), to: "a.psbt")
+        var tool = Tool("psbt", "combine", psbt, "--out")
+        tool.shellPrelude = "cd '\(folder.path)'; set -- \"$@\" \"$(printf 'x\\377.psbt')\""
+        let run = try tool.run()
+        #expect(run.errors.hasPrefix("chorale: the argument \"x\u{fffd}.psbt\" is not UTF-8: rename the file, or write it otherwise"))
+        #expect(run.output == "" && run.exitCode == 2)
+        #expect(try folder.names() == ["a.psbt"])
+    }
+
     @Test func `a negative number is a value and no option`() throws {
         let run = try Tool("multisig", "paths", "--signers", "x", "--owner-aggregate", "--threshold", "-1").run()
         #expect(run.errors.hasPrefix("chorale: multisig paths: --threshold cannot be \"-1\": it must be a whole number from 1 to"))

@@ -89,6 +89,11 @@ import Testing
         let missing = try Tool("tx", "show", folder.path("none.tx")).run()
         #expect(missing.errors == "chorale: \(folder.path("none.tx")) is not there; check the name, and that its folder exists\n")
         #expect(missing.exitCode == 3)
+        for short in ["0200000001", ""] {
+            let run = try Tool("tx", "show", short).run()
+            #expect(run.errors.hasSuffix("; if it is the transaction itself, it was cut short\n"), "\(run.errors)")
+            #expect(run.exitCode == 3)
+        }
         let large = try Tool("tx", "show", try folder.write([UInt8](repeating: 0x30, count: 8_001_025), to: "large.tx")).run()
         #expect(large.errors.contains("is larger than 8001024 bytes"))
         #expect(large.exitCode == 1)

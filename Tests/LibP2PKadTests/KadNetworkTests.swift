@@ -5,7 +5,7 @@ struct `A hash table of many nodes` {
     private func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
 
     // Every request and answer is encoded, carried and decoded: without optimisation 500 nodes take minutes. The full size, and the
-    // second seed, run in release.
+    // second seed, are for a build with it by hand; 500 nodes in release are the simulation stage's, by `chorale simulate network`.
     #if DEBUG
     static let nodeCount = 100
     static let seeds: [UInt64] = [1]

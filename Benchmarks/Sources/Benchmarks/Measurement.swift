@@ -4,6 +4,8 @@ import CBaseline
 enum Budget: Hashable {
     /// One call into the library: within 1.05 × from 10 µs up, within 1.05 × + 0.15 µs below.
     case call
+    /// The same for a call on so many bytes, and at least so many megabytes (10^6) a second, whatever the C side does.
+    case callAndRate(byteCount: Int, megabytesPerSecondMin: Double)
     /// Within a factor of the C side, whatever its time.
     case factor(Double)
     /// Told, not judged.
@@ -12,6 +14,8 @@ enum Budget: Hashable {
     func allows(swift: Double, c: Double) -> Bool? {
         switch self {
         case .call: swift <= c * 1.05 + (c < 10 ? 0.15 : 0)
+        // Bytes a microsecond are megabytes a second.
+        case .callAndRate(let byteCount, let least): Budget.call.allows(swift: swift, c: c) == true && Double(byteCount) / swift >= least
         case .factor(let factor): swift <= c * factor
         case .none: nil
         }
@@ -20,6 +24,7 @@ enum Budget: Hashable {
     func text(c: Double) -> String {
         switch self {
         case .call: c < 10 ? "1.05 × + 0.15 µs" : "1.05 ×"
+        case .callAndRate(_, let least): "\(Budget.call.text(c: c)), ≥ \(decimal(least, 0)) MB/s"
         case .factor(let factor): "\(decimal(factor, 2)) ×"
         case .none: ""
         }

@@ -1,6 +1,6 @@
 /// Rows as they come, in columns on the terminal.
 struct Table {
-    private static let widths = (name: 38, signers: 8, time: 12, ratio: 7, budget: 17)
+    private static let widths = (name: 38, signers: 8, time: 12, ratio: 7, budget: 20)
     private var section = ""
 
     mutating func show(_ row: Row) {

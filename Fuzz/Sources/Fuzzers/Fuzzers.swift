@@ -15,9 +15,9 @@ struct Fuzzer: Sendable {
 
     static let all: [Fuzzer] = [
         .psbt, .psbtText, .transaction, .script, .address, .encodings, .keysAndNonces, .taproot, .statement, .ownStatement, .policy,
-        .nonceSet, .signatureShares, .evidence, .sealedSecret, .keyFile, .journal, .session, .exchange,
+        .nonceSet, .signatureShares, .evidence, .sealedSecret, .keyFile, .journal, .session, .exchange, .coordination, .mailbox,
         .networkEncodings, .multiaddr, .peerIdentity, .networkMessages, .multistream, .noise, .webSocket,
-        .identify, .ping, .requestResponse, .relayClient, .relayServer, .holePunch, .gossipsub, .kad, .mdns,
+        .identify, .ping, .requestResponse, .relayClient, .relayServer, .holePunch, .gossipsub, .kad, .mdns, .nameServer,
         .yamux, .connection, .node,
     ]
 }

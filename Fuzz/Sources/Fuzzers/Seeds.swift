@@ -105,10 +105,13 @@ enum Seeds {
         let identity = try Known.identity(1)
         let enrolment = try Enrolment(network: .signet, signer: Known.secretKey(1), identity: identity)
         let name = NonceName.first()
-        let bodies: [Statement.Body] = [
+        var bodies: [Statement.Body] = [
             .presence(incarnation: name.incarnation, beat: 3), .set([try Known.key(1), try Known.key(2)]),
             .nonces(name, [try Self.keysAndNonces()[2]]), .partialSignatures(transcript: Bytes32(), [Array(repeating: 5, count: 32)]),
+            .approval(serial: 1, name, [try Self.keysAndNonces()[2]]), .refusal(serial: 2, .withdrawn), .cancellation,
+            .begin(incarnation: name.incarnation, transcript: Bytes32()),
         ]
+        if let terms = RequestTerms(createdAt: 1_800_000_000, note: "rent") { bodies.append(.proposal(terms)) }
         return [enrolment.serialized()]
             + bodies.map { Statement($0, request: Bytes32(), attempt: 1, enrolment: enrolment, identity: identity).serialized() }
             + ["chorale-0011223344556677/attempt-0001"].map { Array($0.utf8) }
@@ -116,7 +119,9 @@ enum Seeds {
 
     static func contributions() throws -> [[UInt8]] {
         let nonce = try Self.keysAndNonces()[2]
-        return [[0] + nonce + nonce, [1] + Array(repeating: 5, count: 64), [2, 9], [3, 1, 2]]
+        return [
+            [0] + nonce + nonce, [1] + Array(repeating: 5, count: 64), [2, 9], [3, 1, 2], [4] + nonce, [5, 1], [6], [7], [8] + "note".utf8,
+        ]
     }
 
     static func policies() throws -> [[UInt8]] {

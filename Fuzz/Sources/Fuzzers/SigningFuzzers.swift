@@ -42,7 +42,7 @@ extension Fuzzer {
         return try? Enrolment(network: .regtest, signer: signer, identity: identity)
     }()
 
-    /// The first byte says what the rest is: nonces, partial signatures or neither.
+    /// The first byte says what the rest is: nonces, partial signatures or neither; and for which of the protocols.
     private static func body(of bytes: [UInt8]) -> Statement.Body? {
         guard let kind = bytes.first else { return nil }
         let rest = bytes.dropFirst()
@@ -50,11 +50,19 @@ extension Fuzzer {
         let items = stride(from: rest.startIndex, to: rest.endIndex, by: size).map { Array(rest[$0..<min($0 + size, rest.endIndex)]) }
         let incarnation = Array(repeating: kind, count: NonceName.incarnationByteCount)
         guard let name = NonceName(incarnation: incarnation, counter: UInt32(kind)) else { return nil }
-        switch kind % 4 {
+        switch kind % 9 {
         case 0: return .nonces(name, items)
         case 1: return .partialSignatures(transcript: SHA256.hash(bytes), items)
         case 2: return .presence(incarnation: name.incarnation, beat: UInt64(rest.count))
-        default: return .set(rest.prefix(8).compactMap { try? Known.key($0 | 1) })
+        case 3: return .set(rest.prefix(8).compactMap { try? Known.key($0 | 1) })
+        case 4: return .approval(serial: UInt32(kind), name, items)
+        case 5: return .refusal(serial: UInt32(kind), RefusalReason.allCases[rest.count % RefusalReason.allCases.count])
+        case 6: return .cancellation
+        case 7: return .begin(incarnation: name.incarnation, transcript: SHA256.hash(bytes))
+        default:
+            let election = CoordinatorElection.allCases[rest.count % CoordinatorElection.allCases.count]
+            let note = String(decoding: rest.prefix(RequestTerms.noteByteCountMax / 3), as: UTF8.self)
+            return RequestTerms(election: election, createdAt: UInt64(kind), note: note).map { .proposal($0) }
         }
     }
 

@@ -76,7 +76,8 @@ extension DelegatedMultisigError: CustomStringConvertible {
         case .pathHasNoGroup(let path):
             "\(path) is signed by one key alone, so there is nothing to aggregate"
         case .descriptorTooLong(let leaves, let limit):
-            "the descriptor would list \(leaves) leaves, and \(limit) is the limit"
+            "the descriptor would list \(leaves) leaves, and \(limit) is the limit: leave the descriptor away; the keys, k and the kind of "
+                + "key path make the policy again"
         }
     }
 }

@@ -13,6 +13,8 @@ enum UsageError: Error, Equatable, Sendable {
     case missingOneOf([String])
     case moreThanOneOf([String])
     case invalidValue(argument: String, value: String, reason: String)
+    /// A word that is no text; the value is what is left of it when it is made one.
+    case notUTF8(String)
     /// Options that do not go together, or not with the values given; in words.
     case inconsistent(String)
 }
@@ -44,6 +46,8 @@ extension UsageError: CustomStringConvertible {
             "\(names.joined(separator: " and ")) exclude each other: give only one"
         case .invalidValue(let argument, let value, let reason):
             "\(argument) cannot be \"\(value.printable)\": \(reason)"
+        case .notUTF8(let repaired):
+            "the argument \"\(repaired.printable)\" is not UTF-8: rename the file, or write it otherwise"
         case .inconsistent(let reason): reason
         }
     }

@@ -23,7 +23,11 @@ extension KeyCommands {
     private static let out = Argument.required(
         "out", "FILE", help: "the key file to make; a file that exists is never replaced", parse: Parsing.path)
     private static let label = Argument.optional(
-        "label", "TEXT", help: "a name for people, kept in the file in clear: up to 64 bytes", parse: Parsing.text)
+        "label", "TEXT", help: "a name for people, kept in the file in clear: up to 64 bytes",
+        parse: { (text) throws(InvalidText) in
+            guard KeyFileText.isLabel(text) else { throw InvalidText("\(KeyFileError.invalidLabel)") }
+            return text
+        })
 
     private static let new = Command(
         "new", summary: "make a new key and keep it in an encrypted file",

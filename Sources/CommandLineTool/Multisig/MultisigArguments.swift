@@ -38,7 +38,11 @@ enum MultisigArguments {
             + "only for a policy of your own making")
 
     private static let ownerKey: TextParser<XOnlyPublicKey> = { (text) throws(InvalidText) in
-        guard text.utf8.count == 2 * XOnlyPublicKey.byteCount else { return try Parsing.publicKey(text).xOnly }
+        switch text.utf8.count {
+        case 2 * PublicKey.byteCount: return try Parsing.publicKey(text).xOnly
+        case 2 * XOnlyPublicKey.byteCount: break
+        default: throw InvalidText("it must have 66 hex digits, or 64 for an x-only key")
+        }
         guard let bytes = Bytes32(hex: text) else { throw InvalidText("it holds a character that is no hex digit") }
         do throws(KeyError) { return try XOnlyPublicKey(bytes) } catch { throw InvalidText("\(error)") }
     }
@@ -74,10 +78,12 @@ enum MultisigArguments {
     }
 
     /// The policy of `itemsOfAnyGroup`.
-    static func policyOfAnyGroup(_ arguments: Arguments) async throws(CommandError) -> any SpendingPolicy {
+    ///
+    /// - Parameter withDescriptor: a policy too large for a descriptor is refused before anything is computed.
+    static func policyOfAnyGroup(_ arguments: Arguments, withDescriptor: Bool = false) async throws(CommandError) -> any SpendingPolicy {
         let threshold = arguments[self.optionalThreshold]
         _ = try self.internalKeyOfAnyGroup(arguments, threshold: threshold)
-        if let threshold { return try await self.policy(arguments, threshold: threshold) }
+        if let threshold { return try await self.policy(arguments, threshold: threshold, withDescriptor: withDescriptor) }
         let file = try SignersFile(readingFrom: arguments[self.signers])
         if let (first, second) = self.duplicate(in: file.keys) { throw self.failure(.duplicateSigner(first, second), file, arguments) }
         do throws(SigningError) { return try SignerGroup(file.keys) } catch { throw .failed("\(error)") }
@@ -92,8 +98,13 @@ enum MultisigArguments {
         return nil
     }
 
-    private static func policy(_ arguments: Arguments, threshold: Int) async throws(CommandError) -> DelegatedMultisig {
+    private static func policy(
+        _ arguments: Arguments, threshold: Int, withDescriptor: Bool = false
+    ) async throws(CommandError) -> DelegatedMultisig {
         let file = try SignersFile(readingFrom: arguments[self.signers])
+        if withDescriptor, let error = DelegatedMultisig.descriptorError(threshold: threshold, signerCount: file.keys.count) {
+            throw arguments.refused(.inconsistent("\(error)"))
+        }
         let progress = ProgressLine()
         defer { progress.finish() }
         do throws(DelegatedMultisigError) {

@@ -45,7 +45,7 @@ extension MultisigCommands {
             throw arguments.refused(.moreThanOneOf([Argument.json.declaration.name, Self.descriptor.declaration.name]))
         }
         let start = ContinuousClock.now
-        let anyPolicy = try await MultisigArguments.policyOfAnyGroup(arguments)
+        let anyPolicy = try await MultisigArguments.policyOfAnyGroup(arguments, withDescriptor: arguments[Self.descriptor])
         let milliseconds = (ContinuousClock.now - start).milliseconds
         if let group = anyPolicy as? SignerGroup { return try Self.present(group, milliseconds, arguments, console) }
         guard let policy = anyPolicy as? DelegatedMultisig else { preconditionFailure("a policy is a group or a k-of-n") }
@@ -141,7 +141,8 @@ extension MultisigCommands {
             throw arguments.refused(
                 .invalidValue(
                     argument: Self.from.declaration.name, value: "\(first)",
-                    reason: "there are \(Amounts.count(policy.leafCount, "leaf")), numbered from 0"))
+                    reason: policy.leafCount == 1
+                        ? "there is 1 leaf, numbered from 0" : "there are \(Amounts.grouped(policy.leafCount)) leaves, numbered from 0"))
         }
         var leaves: [ListedLeaf] = []
         do throws(DelegatedMultisigError) {

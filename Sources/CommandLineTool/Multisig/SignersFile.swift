@@ -20,7 +20,8 @@ struct SignersFile {
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw .failed("\(name) is not text: it should hold one public key in hex on each line")
         }
-        var (keys, lineNumbers, names) = ([PublicKey](), [Int](), [PublicKey: String]())
+        var (keys, lineNumbers) = ([PublicKey](), [Int]())
+        var named: [PublicKey: (name: String, line: Int)] = [:]
         let lines = text.split(omittingEmptySubsequences: false) { $0.isNewline }
         for (index, line) in lines.enumerated() {
             let words = line.prefix { !Self.beginsComment($0) }.split { $0.isWhitespace }
@@ -34,12 +35,17 @@ struct SignersFile {
             }
             keys.append(key)
             lineNumbers.append(index + 1)
-            names[key] = Self.comment(in: line) ?? names[key]
+            guard let called = Self.comment(in: line) else { continue }
+            if let (other, line) = named[key], other != called {
+                throw .failed(
+                    "\(name), line \(index + 1): this key is called \"\(Self.shortened(other[...]))\" on line \(line): give it one name")
+            }
+            named[key] = (called, index + 1)
         }
         guard !keys.isEmpty else { throw .failed("\(name) holds no key: write one public key in hex on each line") }
         self.path = path
         self.keys = keys
-        self.names = names
+        self.names = named.mapValues(\.name)
         self.lineNumbers = lineNumbers
     }
 

@@ -1,5 +1,6 @@
 import CryptoPrimitives
 import LibP2P
+import LibP2PPosix
 
 /// What the commands of `chorale peer` take.
 enum PeerArguments {
@@ -21,6 +22,18 @@ enum PeerArguments {
 
     /// Where nothing is said: this machine only.
     static let loopback = (try? Multiaddr(text: "/ip4/127.0.0.1/tcp/0")).map { [$0] } ?? []
+
+    /// An address of a kind that no node here can listen on is a slip of the command line; what the system refuses is not.
+    static func refusal(_ error: ListenError, _ arguments: Arguments) -> CommandError {
+        switch error {
+        case .cannotListen(let address):
+            arguments.refused(
+                .invalidValue(
+                    argument: self.listen.declaration.name, value: "\(address)",
+                    reason: "it must be /ip4/…/tcp/… or /ip6/…/tcp/…, with /ws behind it for WebSockets"))
+        case .system: .failed("\(error)")
+        }
+    }
 
     static let multiaddr: TextParser<Multiaddr> = { (text) throws(InvalidText) in
         do throws(MultiaddrError) { return try Multiaddr(text: text) } catch { throw InvalidText("\(error)") }

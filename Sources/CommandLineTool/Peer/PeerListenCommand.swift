@@ -1,6 +1,14 @@
 import LibP2P
 import LibP2PPosix
 
+#if canImport(Glibc)
+internal import Glibc
+#elseif canImport(Musl)
+internal import Musl
+#elseif canImport(Darwin)
+internal import Darwin
+#endif
+
 /// `chorale peer listen`: be there for others, and tell what they do.
 enum PeerListenCommand {
     static let command = Command(
@@ -21,6 +29,9 @@ enum PeerListenCommand {
             Command.Example("to be found by whoever is near by", "chorale peer listen --listen /ip4/0.0.0.0/tcp/0 --mdns"),
         ]
     ) { (arguments, console) async throws(CommandError) in
+        guard arguments[.mdns] || arguments[.interface].isEmpty else {
+            throw arguments.refused(.inconsistent("--mdns-interface belongs to --mdns: add it"))
+        }
         DescriptorLimit.raise()
         let node = try PeerByHand.node(.bare(agentVersion: PeerArguments.agentVersion), seed: arguments[PeerArguments.seed])
         let result: Result<Void, CommandError>
@@ -39,7 +50,7 @@ enum PeerListenCommand {
             } catch { stream.reset() }
         }
         for address in arguments[PeerArguments.listen].or(PeerArguments.loopback) {
-            do throws(ListenError) { try await node.listen(on: address) } catch { throw .failed("\(error)") }
+            do throws(ListenError) { try await node.listen(on: address) } catch { throw PeerArguments.refusal(error, arguments) }
         }
         try teller.tellStart(node.id, await node.listenAddresses)
         let found = await Self.discover(node, arguments)
@@ -170,9 +181,10 @@ extension Argument where Value == Bool {
 extension Argument where Value == [String] {
     fileprivate static let interface = Argument.repeated(
         "mdns-interface", "NAME", isRequired: false,
-        help: "use only this network interface, e.g. eth0; may be given several times (default: all but loopback)",
+        help: "with --mdns: use only this network interface, e.g. eth0; may be given several times (default: all but loopback)",
         parse: { (text) throws(InvalidText) in
-            guard !text.isEmpty else { throw InvalidText("an interface has a name") }
+            // One that is there and down may come up.
+            guard if_nametoindex(text) != 0 else { throw InvalidText("there is no network interface of this name; ip link lists them") }
             return text
         })
 }

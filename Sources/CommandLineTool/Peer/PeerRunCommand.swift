@@ -62,7 +62,7 @@ enum PeerRunCommand {
         for name in arguments[Self.echo].or(["/echo/1.0.0"]) { await peer.services.serve(name, .echo, on: peer.node) }
         for name in arguments[Self.sink].or(["/sink/1.0.0"]) { await peer.services.serve(name, .sink, on: peer.node) }
         for address in arguments[PeerArguments.listen].or(PeerArguments.loopback) {
-            do throws(ListenError) { try await peer.node.listen(on: address) } catch { throw .failed("\(error)") }
+            do throws(ListenError) { try await peer.node.listen(on: address) } catch { throw PeerArguments.refusal(error, arguments) }
         }
         for topic in arguments[PeerRunOptions.topics] {
             do throws(NodeError) { try await peer.subscribe(to: topic) } catch {

@@ -41,7 +41,7 @@ enum TransactionFiles {
         if argument.utf8.count >= self.hexDigitCountMin, argument.utf8.allSatisfy(Self.isHexDigit) {
             return try self.transaction(Array(argument.utf8), from: "the transaction given")
         }
-        let bytes = try Files.readInput(argument, byteCountMax: self.transactionFileByteCountMax)
+        let bytes = try self.transactionFile(argument)
         let name = Files.shownName(argument)
         if bytes.isEmpty, let mistake = FileKind.mistake(name, seen: .empty, wanted: .transaction) { throw .failed(mistake) }
         do throws(CommandError) { return try self.transaction(bytes, from: name) } catch {
@@ -49,6 +49,14 @@ enum TransactionFiles {
             guard FileKind.isProse(bytes) else { throw error }
             throw .failed(
                 "\(name) is not a transaction: it seems to be some text; a transaction is binary or hex, as chorale psbt extract gives it")
+        }
+    }
+
+    private static func transactionFile(_ argument: String) throws(CommandError) -> [UInt8] {
+        do throws(CommandError) { return try Files.readInput(argument, byteCountMax: self.transactionFileByteCountMax) } catch {
+            // Also an empty word, of a variable that a script forgot to set.
+            guard case .missing(let message) = error, argument.utf8.allSatisfy(Self.isHexDigit) else { throw error }
+            throw .missing("\(message); if it is the transaction itself, it was cut short")
         }
     }
 

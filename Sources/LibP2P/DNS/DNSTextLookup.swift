@@ -1,12 +1,12 @@
 /// A question to a name server for the TXT records of a name, and what is in its answer.
-package enum DNSTextLookup {
+public enum DNSTextLookup {
     /// Most bytes of an answer that we say to take (RFC 6891, section 6.2.5), and that are read.
-    package static let answerByteCountMax = 4_096
+    public static let answerByteCountMax = 4_096
     /// Most texts that are taken from one answer.
-    package static let textCountMax = 64
+    public static let textCountMax = 64
 
     /// The question; `nil` if the name is none that DNS can ask for.
-    package static func question(_ name: String, id: UInt16) -> [UInt8]? {
+    public static func question(_ name: String, id: UInt16) -> [UInt8]? {
         guard let name = DNSName(text: name), let root = DNSName(labels: [ArraySlice<UInt8>]()) else { return nil }
         // An additional record of this type says by its class how much we take.
         let size = DNSRecord(name: root, classCode: UInt16(Self.answerByteCountMax), ttl: 0, data: .other(.opt, []))
@@ -18,7 +18,7 @@ package enum DNSTextLookup {
     ///
     /// What the records are called is not looked at: between name and texts there may be aliases, and the server was asked for this
     /// name. A cut answer gives what is whole in it.
-    package static func texts(in answer: [UInt8], to name: String, id: UInt16) -> [String]? {
+    public static func texts(in answer: [UInt8], to name: String, id: UInt16) -> [String]? {
         guard answer.count <= Self.answerByteCountMax, let name = DNSName(text: name),
             let message = try? DNSMessage(parsingStartOf: answer), message.id == id, message.isResponse,
             message.questions == [DNSQuestion(name: name, type: .txt)]

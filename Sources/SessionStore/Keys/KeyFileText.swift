@@ -3,7 +3,7 @@ internal import CryptoPrimitives
 internal import Secp256k1
 
 /// The text of a key file, as `KeyFile` describes it. Strict: what is read is exactly what would be written.
-enum KeyFileText {
+package enum KeyFileText {
     /// Most bytes of a label.
     static let labelByteCountMax = 64
 
@@ -45,7 +45,7 @@ enum KeyFileText {
     }
 
     /// Whether a key can be called so: shown on one line, with no space at its ends, and beginning with what stands by itself.
-    static func isLabel(_ label: String) -> Bool {
+    package static func isLabel(_ label: String) -> Bool {
         guard Self.isReadable(label), let first = label.unicodeScalars.first, let last = label.unicodeScalars.last else { return false }
         guard !first.properties.isWhitespace, !last.properties.isWhitespace else { return false }
         // An accent or a modifier belongs to what stands before it, which would be the space of the line's name.

@@ -162,11 +162,14 @@ extension CoordinationMessage {
         /// Whether nothing follows but the acknowledgement.
         var isOnlyAcknowledgement: Bool { self.rest.elementsEqual([Content.acknowledgement.kind]) }
 
+        /// What kind of content follows; `nil` where nothing does, which is no message.
+        package var kind: UInt8? { self.rest.first }
+
         /// Whether a statement follows, or what completes.
-        var isStatement: Bool { self.rest.first.map(Content.statementKinds.contains) ?? false }
+        var isStatement: Bool { self.kind.map(Content.statementKinds.contains) ?? false }
 
         /// Whether a proposal follows.
-        var isProposal: Bool { self.rest.first == Content.proposalKind }
+        var isProposal: Bool { self.kind == Content.proposalKind }
 
         /// Reads what follows, and verifies the statements in it.
         package func content(_ roster: Roster) throws(StatementError) -> Content {

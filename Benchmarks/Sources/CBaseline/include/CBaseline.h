@@ -62,6 +62,9 @@ int baseline_subsets(baseline_group *group, size_t k, size_t threads, uint8_t *a
 /// SHA-256 of `count` bytes.
 int baseline_sha256(const uint8_t *bytes, size_t count, size_t iterations, uint8_t *digest32);
 
+/// ChaCha20-Poly1305 of `count` bytes, with nonces from 0 on as Noise counts them; `target` has 16 bytes more.
+int baseline_chacha20poly1305(const uint8_t *bytes, size_t count, const uint8_t *key32, size_t iterations, uint8_t *target);
+
 /// CPU time of this thread, in nanoseconds.
 uint64_t baseline_thread_nanoseconds(void);
 /// CPU time of all threads of this process, in nanoseconds.

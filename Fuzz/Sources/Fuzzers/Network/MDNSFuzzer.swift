@@ -4,12 +4,47 @@ extension Fuzzer {
     /// Datagrams of anybody on two links, links and addresses that come and go, and time. What is sent and kept stays within its bounds,
     /// and what one machine says another one reads.
     static let mdns = Fuzzer(
-        name: "mdns", byteCountMax: 4_096, seeds: { MDNSPlay.seeds },
+        name: "mdns", byteCountMax: 2_048, seeds: { MDNSPlay.seeds },
         run: { start, count in
             var play = MDNSPlay(input(start, count))
             play.run()
             return 0
         })
+
+    /// What a name server answers to a question for texts: the first two bytes are the question's number.
+    static let nameServer = Fuzzer(
+        name: "name-server", byteCountMax: 4_100, seeds: { nameServerSeeds },
+        run: { start, count in
+            let bytes = input(start, count)
+            guard bytes.count >= 2 else { return 0 }
+            let id = UInt16(bytes[0]) << 8 | UInt16(bytes[1])
+            guard let texts = DNSTextLookup.texts(in: Array(bytes.dropFirst(2)), to: askedName, id: id) else { return 0 }
+            require(texts.count <= DNSTextLookup.textCountMax, "no more texts than are taken")
+            require(texts.reduce(0) { $0 + $1.utf8.count } <= bytes.count, "no more text than has come")
+            require(bytes[2] == bytes[0] && bytes[3] == bytes[1], "only an answer to this question is read")
+            return 0
+        })
+
+    private static let askedName = "_dnsaddr.a.io"
+
+    /// The question itself, and answers to it: none, one in two pieces, an alias before it, and more than one.
+    private static var nameServerSeeds: [[UInt8]] {
+        let id: [UInt8] = [7, 9]
+        guard let question = DNSTextLookup.question(askedName, id: 0x0709) else { return [] }
+        // Behind the head of 12 bytes the name, of 15, type and class; then the additional record.
+        let asked = question.dropFirst(12).prefix(15 + 4)
+        let pointer: [UInt8] = [0xc0, 12]
+        func text(_ pieces: String...) -> [UInt8] {
+            let data = pieces.flatMap { [UInt8($0.utf8.count)] + $0.utf8 }
+            return pointer + [0, 16, 0, 1, 0, 0, 0, 60, 0, UInt8(data.count)] + data
+        }
+        let alias = pointer + [0, 5, 0, 1, 0, 0, 0, 60, 0, 2] + pointer
+        let answers = [
+            [], [text("dnsaddr=", "/ip4/192.0.2.1")], [alias, text("dnsaddr=/ip4/192.0.2.1")], [text("one"), text(""), text("two")],
+        ]
+        return [id + question]
+            + answers.map { id + id + [0x81, 0x80, 0, 1, 0, UInt8($0.count), 0, 0, 0, 0] + asked + $0.joined() }
+    }
 }
 
 private struct MDNSPlay {
@@ -52,6 +87,13 @@ private struct MDNSPlay {
         self.mdns.setAddresses(Self.addresses, now: self.now)
     }
 
+    /// A peer of the link that has heard nothing yet; of which each datagram gets a copy.
+    private static let listener: MDNS = {
+        var listener = MDNS(peer: KnownPeers.others[1].id, seed: 3)
+        listener.setLinks(Self.links, now: .zero)
+        return listener
+    }()
+
     /// What another peer of the link says: questions, answers and its leave.
     private static let honest: [[UInt8]] = {
         var other = MDNS(peer: KnownPeers.others[0].id, seed: 2)
@@ -77,18 +119,20 @@ private struct MDNSPlay {
 
     mutating func run() {
         var stepCount = 0
-        while !self.script.isOver, stepCount < 512 {
+        while !self.script.isOver, stepCount < 96 {
             self.step()
             self.check()
             stepCount += 1
         }
-        // All that was heard is over after its longest life; nothing is then known, and nothing told but our own.
-        for _ in 0..<2_000 {
-            guard let deadline = self.mdns.deadline, deadline < self.now + MDNS.lifetimeMax * 2 else { break }
-            self.now = max(self.now, deadline)
+        // All that was heard is over after its longest life; nothing is then known, and nothing told but our own. In few steps, the first
+        // ones from deadline to deadline: to follow all of them would take a thousand times as long as what came before.
+        let end = self.now + MDNS.lifetimeMax
+        for step in 0..<12 {
+            self.now = step < 8 ? min(end, max(self.now, self.mdns.deadline ?? end)) : end + .seconds(step)
             self.mdns.tick(now: self.now)
             self.check()
         }
+        require(self.mdns.peers.isEmpty, "nothing is known for longer than its life")
     }
 
     private mutating func step() {
@@ -125,8 +169,7 @@ private struct MDNSPlay {
         while let datagram = self.mdns.nextDatagram() {
             require(datagram.bytes.count <= MDNS.datagramByteCountMax, "no datagram is too long")
             // Others read it: it is not malformed to a machine that gets it.
-            var other = MDNS(peer: KnownPeers.others[1].id, seed: 3)
-            other.setLinks(Self.links, now: .zero)
+            var other = Self.listener
             other.receive(
                 datagram.bytes, from: MDNSEndpoint(Self.ip4(192, 168, 1, 9), port: MDNS.port), on: Self.links[0].id, now: .zero)
             require(other.counters.malformed == 0, "what is sent can be read")

@@ -7,7 +7,7 @@ import SigningNode
 import Testing
 
 /// Whole nodes with real sockets and real disks in one process.
-@Suite(.timeLimit(.minutes(2))) struct SigningNodeTests {
+@Suite(.timeLimit(.minutes(2))) struct WholeNodeTests {
     @Test(arguments: [(2, nil), (3, nil), (3, 2), (5, 3)] as [(Int, Int?)])
     func `a group signs over the network`(count: Int, threshold: Int?) async throws {
         let group = try NodeGroup(count, threshold: threshold)

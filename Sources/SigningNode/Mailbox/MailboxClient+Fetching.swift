@@ -1,0 +1,111 @@
+internal import CryptoPrimitives
+internal import LibP2P
+internal import Signing
+
+// What mailboxes have for us.
+
+extension MailboxClient {
+    /// Takes a page, which is opened with the next step.
+    mutating func take(_ messages: [MailboxAnswer.Message], more: Bool, after: UInt64, in box: inout Box, now: Moment) {
+        let byteCount = messages.reduce(0) { $0 + $1.sealed.count }
+        // The page was asked for behind a cursor, and so long; one message may be longer. That cursors rise within it was seen when it was read.
+        let isTooLong = messages.count > 1 && byteCount > MailboxProtocol.pageByteCountMax
+        if let first = messages.first, first.cursor <= after { return self.noteLie(&box, now: now) }
+        if isTooLong || (more && messages.isEmpty) { return self.noteLie(&box, now: now) }
+        box.page = messages
+        box.cursor = messages.last?.cursor ?? box.cursor
+        box.fetchedCount += messages.count
+        box.fetchedByteCount += byteCount
+        box.retryInterval = self.limits.retryIntervalMin
+        let hasGivenAll =
+            box.fetchedCount >= self.limits.fetchedPerLookMax || box.fetchedByteCount >= self.limits.fetchedByteCountPerLookMax
+        guard !more || hasGivenAll else { return }
+        // The look is over. What was found of use decides when the next one is; that shows when the page is opened.
+        (box.fetchedCount, box.fetchedByteCount) = (0, 0)
+        box.lookAt = now.uptime + box.lookInterval
+        box.lookInterval = min(box.lookInterval * 2, self.limits.pollIntervalMax)
+    }
+
+    /// Opens what was fetched.
+    mutating func openPage(of peer: PeerID, now: Moment, identity: borrowing Ed25519.SecretKey) -> [Action] {
+        guard var box = self.boxes[peer], !box.page.isEmpty, box.notBefore <= now.uptime else { return [] }
+        defer { self.boxes[peer] = box }
+        var actions: [Action] = []
+        var rest = box.page[...]
+        while let message = rest.first {
+            let digest = SHA256.hash(message.sealed)
+            if self.seen.contains(digest) {
+                self.counters.repeated += 1
+                self.acknowledgeLater(message.cursor, in: &box)
+            } else if let receipt = self.receipts[digest] {
+                // It lies in more than one mailbox: once it is safe, both are told.
+                self.counters.repeated += 1
+                self.delivered[receipt]?.places[peer] = message.cursor
+            } else {
+                do throws(SealedMessageError) {
+                    let opened = try SealedMessage(opening: message.sealed, with: identity)
+                    if let action = self.deliver(opened, digest, at: peer, message.cursor, now: now) {
+                        actions.append(action)
+                        box.lookInterval = self.limits.pollIntervalMin
+                        box.lookAt = min(box.lookAt, now.uptime + box.lookInterval)
+                    } else {
+                        self.drop(digest, message.cursor, in: &box)
+                        self.counters.strangers += 1
+                    }
+                } catch .secretMemory {
+                    // Our own trouble: the rest of the page waits.
+                    box.page = Array(rest)
+                    self.backOff(&box, now: now)
+                    return actions
+                } catch {
+                    self.drop(digest, message.cursor, in: &box)
+                    self.counters.unreadable += 1
+                }
+            }
+            rest = rest.dropFirst()
+        }
+        box.page = []
+        return actions
+    }
+
+    private mutating func deliver(_ message: SealedMessage, _ digest: Bytes32, at peer: PeerID, _ cursor: UInt64, now: Moment) -> Action? {
+        guard var sender = self.members[message.sender] else { return nil }
+        // It is there after all: changed words go to it soon again.
+        for matter in sender.left.keys { sender.left[matter]?.interval = self.limits.changeIntervalMin }
+        for place in sender.waiting.indices {
+            sender.waiting[place].dueAt = min(sender.waiting[place].dueAt, now.uptime + self.limits.changeIntervalMin)
+        }
+        self.members[message.sender] = sender
+        let receipt = self.nextNumber()
+        self.receipts[digest] = receipt
+        self.delivered[receipt] = Delivered(digest: digest, places: [peer: cursor])
+        self.counters.delivered += 1
+        return .deliver(MailboxReceipt(rawValue: receipt), from: message.sender, message.payload)
+    }
+
+    /// Of no use to us: it need not be kept any longer.
+    private mutating func drop(_ digest: Bytes32, _ cursor: UInt64, in box: inout Box) {
+        self.seen.insert(digest, countMax: self.limits.seenCountMax)
+        self.acknowledgeLater(cursor, in: &box)
+    }
+
+    private func acknowledgeLater(_ cursor: UInt64, in box: inout Box) {
+        guard !box.toAcknowledge.contains(cursor) else { return }
+        // An honest mailbox has no more than this for us. What is passed over is seen, and acknowledged, when it comes again.
+        guard box.toAcknowledge.count < self.limits.fetchedPerLookMax else { return }
+        let place = box.toAcknowledge.firstIndex { $0 > cursor } ?? box.toAcknowledge.endIndex
+        box.toAcknowledge.insert(cursor, at: place)
+    }
+
+    /// What was delivered may be forgotten: what follows from it is durable, or it is of no use.
+    public mutating func safe(_ receipt: MailboxReceipt) {
+        guard let done = self.delivered.removeValue(forKey: receipt.rawValue) else { return }
+        self.receipts[done.digest] = nil
+        self.seen.insert(done.digest, countMax: self.limits.seenCountMax)
+        for (peer, cursor) in done.places {
+            guard var box = self.boxes[peer] else { continue }
+            self.acknowledgeLater(cursor, in: &box)
+            self.boxes[peer] = box
+        }
+    }
+}
