@@ -12,7 +12,7 @@ RELEASE := -c release --static-swift-stdlib
 CHORALE := .build/release/chorale
 SWIFT_SOURCES = $(wildcard Package.swift Sources Tests Benchmarks Fuzz Examples)
 SHELL_SCRIPTS = $(shell grep -l '/env bash$$' $(wildcard .ci/* scripts/* Fuzz/* Benchmarks/*) 2>/dev/null)
-DOCUMENTED := CryptoPrimitives Secp256k1 LibP2P LibP2PPosix SimulationKit MuSig2 Bitcoin Signing SessionStore
+DOCUMENTED := CryptoPrimitives Secp256k1 LibP2P LibP2PPosix MuSig2 Bitcoin Signing SessionStore SigningNode SimulationKit
 
 # Options for the program that a target runs: make demo ARGS="--signers 5 --threshold 3"
 ARGS ?=
