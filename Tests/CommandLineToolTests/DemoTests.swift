@@ -140,7 +140,7 @@ import Testing
     @Test(.timeLimit(.minutes(3))) func `a demo over a network outlives a node that is killed, and draws what happened`() throws {
         let folder = try TemporaryFolder()
         let path = folder.path("diagram.svg")
-        let run = try Tool("demo", "--transport", "libp2p", "--signers", "2", "--kill", "--diagram", path, "--json").run()
+        let run = try Tool("demo", "--signers", "2", "--kill", "--diagram", path, "--json").run()
         #expect(run.exitCode == 0, "\(run.errors)")
         let result = try run.json()
         #expect(result["verified"] as? Bool == true && result["transport"] as? String == "libp2p")
@@ -156,7 +156,7 @@ import Testing
         }
         try refused("--transport", "libp2p", "--signers", "1", because: "2 members or more")
         try refused("--transport", "libp2p", "--threshold", "1", "--kill", because: "nobody to wait for")
-        try refused("--kill", because: "add --transport libp2p")
-        try refused("--diagram", "x.svg", because: "add --transport libp2p")
+        try refused("--kill", "--transport", "folder", because: "choose --transport libp2p")
+        try refused("--diagram", "x.svg", "--signers", "1", because: "choose --transport libp2p")
     }
 }

@@ -58,7 +58,7 @@ def register():
 
 
 def check(context, signers, threshold, inputs):
-    result = check_result(context, signers, threshold, inputs)
+    result = check_result(context, signers, threshold, inputs, "--transport", "folder")
     assert list(result) == FIELDS, list(result)
     context.spends.append(result)
 
@@ -125,7 +125,7 @@ register()
 @case("demo", "it tells the story in words, and leaves nothing behind")
 def story(context):
     context.folder.mkdir()
-    done = context.tool.run("demo", env={"TMPDIR": str(context.folder)}).expect(
+    done = context.tool.run("demo", "--transport", "folder", env={"TMPDIR": str(context.folder)}).expect(
         0, "3 signers, all 3 must sign.", "signer 2", "gives its public nonces", "gives its partial signature", "Verified:"
     )
     assert "\x1b" not in done.out, "colours for a program"
@@ -135,7 +135,7 @@ def story(context):
 @case("demo", "of k-of-n it tells who came in what order, how many were lacking, and who was not needed")
 def story_of_a_set(context):
     for signers, threshold in [(8, 5), (3, 1)]:
-        done = context.tool.run("demo", "--signers", signers, "--threshold", threshold).expect(0, "for itself before it comes")
+        done = context.tool.run("demo", "--transport", "folder", "--signers", signers, "--threshold", threshold).expect(0, "for itself before it comes")
         lines = done.out.splitlines()
         assert all(len(line) <= 100 for line in lines), done.out
         place = next(number for number, line in enumerate(lines) if "the set" in line and "is here" not in line)
@@ -159,7 +159,7 @@ def story_of_a_set(context):
 @case("demo", "over a network it tells who said what when, and that a killed node came back")
 def story_of_a_network(context):
     context.folder.mkdir()
-    done = context.tool.run("demo", "--transport", "libp2p", "--kill", env={"TMPDIR": str(context.folder)}).expect(
+    done = context.tool.run("demo", "--kill", env={"TMPDIR": str(context.folder)}).expect(
         0, "signer 1   listens at the one address that the others know", "each has worked out the same policy", "Verified:"
     )
     assert "\x1b" not in done.out, "colours for a program"
@@ -190,7 +190,7 @@ def interrupted_network(context):
 @case("demo", "with --keep it leaves a folder in which the signers can be played by hand")
 def kept(context):
     context.folder.mkdir()
-    context.tool.run("demo", "--keep", "--signers", 1, env={"TMPDIR": str(context.folder)}).expect(0, "passphrase.txt")
+    context.tool.run("demo", "--keep", "--transport", "folder", "--signers", 1, env={"TMPDIR": str(context.folder)}).expect(0, "passphrase.txt")
     (folder,) = context.folder.iterdir()
     passphrase = (folder / "passphrase.txt").read_text().strip()
     again = folder / "again"
@@ -202,15 +202,25 @@ def kept(context):
     assert (folder / "passphrase.txt").stat().st_mode & 0o077 == 0
 
 
+@case("demo", "over a network it leaves with --keep the nodes' homes and the picture of what happened")
+def kept_network(context):
+    context.folder.mkdir()
+    context.tool.run("demo", "--keep", "--signers", 2, env={"TMPDIR": str(context.folder)}).expect(0, "passphrase.txt")
+    (folder,) = context.folder.iterdir()
+    names = {path.name for path in folder.iterdir()}
+    assert names >= {"node-1", "node-2", "signer-1.key", "signer-2.key", "payment.psbt", "diagram.svg"}, names
+    assert all((folder / f"node-{number}" / "chorale.db").is_file() for number in (1, 2))
+
+
 @case("demo", "what cannot be is refused with exit code 2")
 def wrong_usage(context):
     for words, text in [
         (["--signers", "0"], "from 1 to 100"),
         (["--signers", "2", "--threshold", "3"], "3 of 2 signers cannot be"),
         (["--inputs", "1001"], "from 1 to 1,000"),
-        (["--transport", "pigeon"], "there is folder, and there is libp2p"),
+        (["--transport", "pigeon"], "there is libp2p, and there is folder"),
         (["--transport", "libp2p", "--signers", "1"], "2 members or more"),
-        (["--kill"], "add --transport libp2p"),
+        (["--kill", "--transport", "folder"], "choose --transport libp2p"),
     ]:
         context.tool.run("demo", *words).expect(2, text)
 

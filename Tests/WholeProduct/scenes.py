@@ -22,7 +22,8 @@ class Keys:
     """Key files with their public keys, made by a demo: its keys are cheap to unlock, and guard nothing."""
 
     def __init__(self, tool, folder, count):
-        done = tool.run("demo", "--keep", "--signers", count, env={"TMPDIR": str(folder)}, timeout=120).expect(0, "Everything is left in")
+        words = ["demo", "--transport", "folder", "--keep", "--signers", count]
+        done = tool.run(*words, env={"TMPDIR": str(folder)}, timeout=120).expect(0, "Everything is left in")
         self.folder = pathlib.Path(re.search(r"Everything is left in (\S+)\.", done.out + done.err)[1])
         self.passphrase = (self.folder / "passphrase.txt").read_text().strip()
         self.files = [self.folder / f"signer-{number}.key" for number in range(1, count + 1)]

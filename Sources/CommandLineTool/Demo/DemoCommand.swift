@@ -22,19 +22,25 @@ enum DemoCommand {
         "threshold", "K", help: "how many of them must sign (default: all)", parse: Parsing.integer(1...100))
     private static let inputs = Argument.option(
         "inputs", "M", default: 1, help: "how many coins the transaction spends", parse: Parsing.integer(1...1_000))
-    private static let transport = Argument.option(
-        "transport", "NAME", default: DemoTransport.folder, defaultText: DemoTransport.folder.rawValue,
-        help: "by what the signers meet: folder (they share one), or libp2p (each is a node of a network)", parse: Self.transportName)
+    private static let transport = Argument.optional(
+        "transport", "NAME",
+        help: "how the signers meet: libp2p (each is a node of a network), or folder (they share one; the default for one signer)",
+        parse: Self.transportName)
     private static let kill = Argument.flag(
-        "kill", help: "with libp2p: end a node without warning after its signer approved, and start it again")
+        "kill", help: "end a node without warning after its signer approved, and start it again")
     private static let diagram = Argument.optional(
-        "diagram", "FILE", help: "with libp2p: draw who told whom what when, as SVG (with --keep also in the folder)", parse: Parsing.path)
+        "diagram", "FILE", help: "draw who told whom what when, as SVG (with --keep also in the folder)", parse: Parsing.path)
     private static let force = Argument.flag("force", help: "replace the file of --diagram if there is one")
     private static let keep = Argument.flag("keep", help: "leave the temporary folder behind, to look at and to sign in by hand")
 
     private static let transportName: TextParser<DemoTransport> = { (text) throws(InvalidText) in
-        guard let transport = DemoTransport(rawValue: text) else { throw InvalidText("there is folder, and there is libp2p") }
+        guard let transport = DemoTransport(rawValue: text) else { throw InvalidText("there is libp2p, and there is folder") }
         return transport
+    }
+
+    /// Where nothing is said: a network, for which it takes two.
+    private static func transport(of arguments: Arguments) -> DemoTransport {
+        arguments[Self.transport] ?? (arguments[Self.signers] < GroupTerms.memberCounts.lowerBound ? .folder : .libp2p)
     }
 
     static let command = Command(
@@ -43,8 +49,8 @@ enum DemoCommand {
             Makes keys, a Taproot output that belongs to all of them, and a transaction that spends coins of it; starts one process for \
             each signer; and verifies what comes out. The coins are made up, on regtest; everything else is what happens with real ones.
 
-            Over a folder each process is a cosign. With --transport libp2p each is a node, and all that the nodes know at first is the \
-            address of one of them: they make a group by invitations, one asks, enough approve, and the nodes sign.
+            Each is a node, and all that the nodes know at first is the address of one of them: they make a group by invitations, one \
+            asks, enough approve, and the nodes sign. With --transport folder each process is a cosign, and all they share is a folder.
 
             With all signers needed, they sign by the key path, and the chain sees one key and one signature. With --threshold, any \
             K of them sign one leaf of a script tree.
@@ -57,7 +63,7 @@ enum DemoCommand {
             Command.Example("three signers", "chorale demo"),
             Command.Example("any 3 of 5 spend 7 coins at once", "chorale demo --signers 5 --threshold 3 --inputs 7"),
             Command.Example(
-                "over a network, where one of them crashes", "chorale demo --transport libp2p --kill --diagram what-happened.svg"),
+                "one of them crashes, and comes back", "chorale demo --kill --diagram what-happened.svg"),
         ]
     ) { (arguments, console) async throws(CommandError) in
         let threshold = arguments[Self.threshold] ?? arguments[Self.signers]
@@ -75,10 +81,10 @@ enum DemoCommand {
         guard count * arguments[Self.inputs] <= SigningPlan.nonceCountMax else {
             throw arguments.refused(.inconsistent("signers × inputs is over \(Amounts.grouped(SigningPlan.nonceCountMax)): choose fewer"))
         }
-        switch arguments[Self.transport] {
+        switch Self.transport(of: arguments) {
         case .folder:
             guard !arguments[Self.kill], arguments[Self.diagram] == nil else {
-                throw arguments.refused(.inconsistent("--kill and --diagram are about nodes: add --transport libp2p"))
+                throw arguments.refused(.inconsistent("--kill and --diagram are about nodes: choose --transport libp2p"))
             }
         case .libp2p:
             guard count >= GroupTerms.memberCounts.lowerBound else {
@@ -97,7 +103,7 @@ enum DemoCommand {
         let scene = try await DemoScene(
             in: folder.path, signers: arguments[Self.signers], threshold: threshold, inputs: arguments[Self.inputs])
         var setup = ContinuousClock.now - start
-        let transport = arguments[Self.transport]
+        let transport = Self.transport(of: arguments)
         let narrator = DemoNarrator(
             scene: scene, threshold: threshold, transport: transport, console: arguments[.json] ? nil : console)
         try narrator.introduce()
