@@ -47,6 +47,8 @@ import Darwin
         let invited = try ada.json("group", "invite", "--name", "family", "--members", "3", "--threshold", "2", "--owner-unspendable")
         let invitations = try #require(invited["invitations"] as? [String])
         #expect(invitations.count == 2)
+        let carefully = try ada.run("group", "invite", "--name", "other", "--members", "2")
+        #expect(carefully.exitCode == 0 && carefully.outputLines.count == 1 && carefully.errors.contains("--announce"))
 
         // Bob leaves before it is made, and his node goes on.
         let first = try bob.run("group", "join", invitations[0], "--yes", "--no-wait")

@@ -8,7 +8,7 @@ import Darwin
 #endif
 
 /// A terminal without a screen, and a run of the tool that sits at it.
-private final class Terminal {
+final class Terminal {
     private let keyboard: Int32
     /// The tool's end, kept open to look at the terminal's settings.
     private let line: Int32

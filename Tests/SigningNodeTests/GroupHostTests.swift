@@ -2,6 +2,7 @@ import Bitcoin
 import CryptoPrimitives
 import Foundation
 import LibP2P
+import LibP2PPosix
 import Secp256k1
 import SessionStore
 import Signing
@@ -155,5 +156,42 @@ private final class Member {
         let again = try await bob.host.join(gathering.invitations[0], name: "pair")
         #expect(await self.digest(again) != nil)
         for member in [ada, bob] { await member.stop() }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func `a file that is damaged is named, and the others go on`() async throws {
+        let ada = try await Member()
+        _ = try await ada.host.invite(to: "pair", memberCount: 2, shape: .everyone, seconds: 3_600)
+        await ada.host.stop()
+        let names = ["1.gathering", "2.joining", "3.members", "4.letter"]
+        for name in names { try Data([1, 2, 3]).write(to: URL(fileURLWithPath: "\(ada.folder.path)/groups/\(name)")) }
+        let again = GroupHost(ada.node, folder: "\(ada.folder.path)/groups")
+        let damaged = try await again.start()
+        #expect(damaged.map { $0.path.split(separator: "/").last.map(String.init) } == ["1.gathering", "2.joining", "3.members"])
+        #expect(await again.gatherings.map(\.terms.name) == ["pair"])
+        await again.stop()
+        await ada.stop()
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func `strangers' bytes are answered with a refusal, and nobody joins by them`() async throws {
+        let (ada, eve) = try await (Member(), Member())
+        _ = try await ada.host.invite(to: "pair", memberCount: 2, shape: .everyone, seconds: 3_600)
+        let address = try #require(await ada.node.network.listenAddresses.first)
+        _ = try await eve.node.network.dial(ada.node.id, at: [address])
+        for bytes in [[], [1], [UInt8](repeating: 0xff, count: 900), [UInt8](repeating: 0, count: 288)] as [[UInt8]] {
+            let stream = try await eve.node.network.openStream(to: ada.node.id, [GroupProtocol.id])
+            try await stream.write(FrameReader.frame(bytes))
+            await stream.closeWrite()
+            let answer = try await stream.readToEnd(upTo: 100)
+            // A length, a version, that it is refused, and why.
+            #expect(Array(answer.prefix(3)) == [3, 1, 2])
+        }
+        // Longer than any join: the stream is reset.
+        let stream = try await eve.node.network.openStream(to: ada.node.id, [GroupProtocol.id])
+        try? await stream.write(FrameReader.frame([UInt8](repeating: 1, count: 100_000)))
+        await #expect(throws: NodeStreamError.self) { try await stream.readToEnd(upTo: 100) }
+        #expect(await ada.host.gatherings.first?.joined.count == 1)
+        for member in [ada, eve] { await member.stop() }
     }
 }

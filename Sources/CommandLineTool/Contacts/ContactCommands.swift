@@ -4,7 +4,7 @@ import SigningNode
 /// `chorale contact`: the signers that a node's owner knows.
 enum ContactCommands {
     static let group = Command(
-        "contact", summary: "the signers that you know: what you call them, where their nodes are, whether you compared numbers",
+        "contact", summary: "the signers that you know: their names, their nodes, their numbers",
         discussion: """
             A contact is a signer with its machine. It is added by the word that chorale node show prints at its node, which proves key \
             and machine; that they are the person's that you mean, only the number shows that you read to each other (chorale contact verify).

@@ -1,4 +1,5 @@
 import Bitcoin
+import LibP2P
 import Secp256k1
 import Signing
 import SigningNode
@@ -70,6 +71,23 @@ enum GroupCommands {
             "\(invitations.count == 1 ? "This is the invitation" : "These are \(invitations.count) invitations, one for each of the others"): "
                 + "good until \(Self.time(gathering["expiry"])). They type: chorale group join INVITATION")
         console.note("Keep the node running. Who has joined: chorale group show \(arguments[Self.groupName].shellWord)")
+        if invitations.allSatisfy(Self.leadsNowhere) {
+            console.prose(
+                "\(console.errorStyle.yellow("Careful:")) nobody on another machine can reach this node by them: call them off, and start "
+                    + "it with --listen (and --announce, where a router stands before it).")
+        }
+    }
+
+    /// Whether an invitation names no address but this machine's own.
+    private static func leadsNowhere(_ text: String) -> Bool {
+        guard let addresses = try? GroupInvitation(text: text).addresses else { return false }
+        return addresses.allSatisfy { address in
+            switch address.host {
+            case .ip4(let host): AddressScope(of: .ip4(host)) == .loopback
+            case .ip6(let host): AddressScope(of: .ip6(host)) == .loopback
+            default: false
+            }
+        }
     }
 
     private static func time(_ value: JSONValue?) -> String { value?.asUnsigned.map(UnixTime.text) ?? "?" }

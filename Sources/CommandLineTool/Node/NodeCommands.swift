@@ -15,9 +15,9 @@ enum NodeCommands {
         commands: [NodeRunCommand.command, Self.show])
 
     private static let show = Command(
-        "show", summary: "show the running node: its key, its addresses, the word that others add it by, who is connected",
+        "show", summary: "show the running node: its key, its addresses, its contact word, who is connected",
         discussion: """
-            The word after "contact" is what others give to chorale contact add: it holds this node's public keys, signed by both, and its \
+            The word beside "contact" is what others give to chorale contact add: it holds this node's public keys, signed by both, and its \
             addresses, and no secret.
             """,
         items: [NodeHome.item, .argument(.json)]

@@ -50,7 +50,8 @@ enum NodeRunCommand {
             Command.Example("to be reached by others", "chorale node run --listen /ip4/0.0.0.0/tcp/4001"),
             Command.Example(
                 "in a script, with a node that is known already",
-                "chorale node run --home /srv/chorale --passphrase-fd 3 --bootstrap /ip4/…/p2p/12D3KooW… \\\n    3<passphrase.txt"),
+                "chorale node run --home /srv/chorale --passphrase-fd 3 3<passphrase.txt \\\n    --bootstrap "
+                    + "/ip4/192.0.2.1/tcp/4001/p2p/12D3KooWRawPbxPtP1eZaJpumGnyWX2DcUyd3RQnydr3eAto4Az7"),
         ]
     ) { (arguments, console) async throws(CommandError) in
         ProcessHardening.forbidCoreDumps()

@@ -5,7 +5,7 @@ import Signing
 /// `chorale request`: asking a group to sign, and deciding on what others ask.
 enum RequestCommands {
     static let group = Command(
-        "request", summary: "ask a group to sign a transaction over the network, decide on what others ask, and watch it",
+        "request", summary: "ask a group to sign over the network, and decide on what others ask",
         discussion: """
             A request goes to all members' nodes. Who agrees approves; when enough have, it is signed without anybody doing anything more, \
             and every member gets the transaction. Nothing is signed that its owner did not approve, after having seen it.
@@ -53,7 +53,7 @@ enum RequestCommands {
             .argument(highFee), NodeHome.item, .argument(.json),
         ],
         examples: [
-            Command.Example("ask the family", "chorale request new --group family --psbt payment.psbt --note \"new roof\"")
+            Command.Example("ask the family", "chorale request new --group family --psbt payment.psbt --note rent")
         ]
     ) { (arguments, console) async throws(CommandError) in
         let client = try ControlClient(by: arguments)
@@ -114,7 +114,7 @@ enum RequestCommands {
         "out", "FILE", help: "write the signed transaction to this file, in hex, once it is complete", parse: Parsing.path)
 
     private static let show = Command(
-        "show", summary: "show a request: what is signed, who said what, and the transaction once it is complete",
+        "show", summary: "show a request: what is signed, who said what, the signed transaction",
         discussion: """
             Shows coins, recipients and fee as your node worked them out, and who has approved. Of a request that is complete the signed \
             transaction is printed, too, or written to the file of --out; any node of the network takes it.
@@ -271,7 +271,7 @@ enum RequestWatchCommand {
 /// `chorale explain`: what a request waits for.
 enum ExplainCommand {
     static let command = Command(
-        "explain", summary: "say what a request waits for, who must stay running, and who is proved to be at fault",
+        "explain", summary: "say what a request waits for, who must stay running, who is at fault",
         discussion: """
             Says in plain words where a request is, as far as this node knows: who has to decide, who is not reached, whose process must \
             not end, what happens next, and until when.

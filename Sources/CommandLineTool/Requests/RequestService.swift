@@ -125,14 +125,17 @@ extension NodeService {
             replaced = nil
         }
         let (note, seconds) = (try request.optionalText("note") ?? "", try request.integer("seconds", 1...30 * 86_400))
+        // Before the request, so that nothing of it is missed.
+        let events = await self.node.events(after: .max - 1)
+        let id: Bytes32
         do throws(SigningNodeError) {
-            let id = try await self.node.propose(
+            id = try await self.node.propose(
                 subject.transaction, prevouts: subject.prevouts, group: group.policyDigest, note: note, seconds: UInt64(seconds),
                 replaces: replaced)
-            return .object([
-                "id": .string("\(id)"), "group": .string(group.name), "txid": .string("\(subject.transaction.txid)"),
-            ])
         } catch { throw Self.failure(error) }
+        // Who has the id can rely on the request, and on the own agreement to it, whatever happens to the node.
+        try await Self.wait(for: .approved, about: id, in: events)
+        return .object(["id": .string("\(id)"), "group": .string(group.name), "txid": .string("\(subject.transaction.txid)")])
     }
 
     private func subject(_ request: NodeRequest, _ policy: any SpendingPolicy) throws(ControlError) -> SigningRequest {
