@@ -107,15 +107,17 @@ extension Coordination {
     /// Those who let no attempt down come first. Where they could make a set they get time to come, twice as long after each time that
     /// somebody let one down: or one that does so over and over would always be there first.
     private func choose(among eligible: [PublicKey], now: Moment) -> [PublicKey]? {
-        let hasNoDoubts = { (member: PublicKey) in (self.desk[member]?.doubts ?? 0) == 0 }
-        if let chosen = self.policy.chooseSet(among: Set(eligible.filter(hasNoDoubts))) { return chosen }
+        if let chosen = self.policy.chooseSet(among: Set(eligible.filter { self.desk[$0]?.doubts == 0 })) { return chosen }
         let awaited = self.policy.members.filter { member in
             guard let seat = self.desk[member] else { return false }
-            return hasNoDoubts(member) && (seat.hasApproved || seat.saysApproved) && seat.refusal == nil && seat.owes == nil
+            return seat.doubts == 0 && (seat.hasApproved || seat.saysApproved) && seat.refusal == nil && seat.owes == nil
                 && !self.excluded.contains(member)
         }
-        if self.policy.chooseSet(among: Set(awaited)) != nil, let patientUntil, now.uptime < patientUntil { return nil }
-        return self.policy.chooseSet(among: Set(eligible))
+        guard let chosen = self.policy.chooseSet(among: Set(eligible)) else { return nil }
+        // To start anew once is a matter of course. Whoever does it again and again must not have everybody sign at its pace.
+        let isRestless = chosen.contains { (self.desk[$0]?.doubts ?? 0) > 1 }
+        if isRestless || self.policy.chooseSet(among: Set(awaited)) != nil, let patientUntil, now.uptime < patientUntil { return nil }
+        return chosen
     }
 
     /// A member let an attempt down: nothing is proved by it.

@@ -134,6 +134,10 @@ public struct SigningMachine: ProtocolMachine {
             }
             if request.coordination.state.isOver { request.overSince = now }
             self.live[stored.id] = request
+            // Whoever asks agrees: a process may have died between the two.
+            if stored.decision == .undecided, found.request.proposer == self.keys.signer, !request.coordination.state.isOver {
+                self.decide(.approved, about: request, now: now)
+            }
             self.connect(request, now: now)
             return self.step(request, now: now)
         }

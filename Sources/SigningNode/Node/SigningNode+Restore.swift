@@ -49,7 +49,9 @@ extension SigningNode {
         }
     }
 
-    private static func isAnsweredFor(_ stored: StoredRequest) -> Bool { WallClock.secondsSince1970 <= stored.expiry &+ 3_600 }
+    private static func isAnsweredFor(_ stored: StoredRequest) -> Bool {
+        WallClock.secondsSince1970 < stored.expiry.addingReportingOverflow(3_600).partialValue
+    }
 
     private func restore(
         _ stored: StoredRequest, _ requests: SQLiteRequestStore, _ machine: inout SigningMachine, now: Duration
