@@ -70,7 +70,8 @@ import Testing
 @Suite struct SimulateSigningCommandTests {
     @Test func `signings are counted, and the JSON has what its readers expect`() throws {
         let run = try Tool(["simulate", "signing", "--seeds", "12", "--first-seed", "3", "--members", "4", "--jobs", "2", "--json"]).run()
-        #expect(run.exitCode == 0 && run.errors.isEmpty)
+        // A machine that is busy may show how far it is.
+        #expect(run.exitCode == 0 && run.errors.split(separator: "\n").allSatisfy { $0.hasPrefix("Signings") })
         let object = try #require(try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any])
         #expect(
             Set(object.keys) == [

@@ -93,6 +93,78 @@ import Testing
         await group.stopAll()
     }
 
+    @Test func `what was taken back stays so through restarts, and who was away hears of it`() async throws {
+        let group = try NodeGroup(3)
+        for place in 0..<2 { try await group.start(place) }
+        let (transaction, coins) = try await group.spend()
+        let digest = try await group.record.policy().digest
+        let id = try await group.node(0).propose(transaction, prevouts: coins, group: digest, seconds: 600)
+        try await group.request(id, at: 1)
+        try await group.node(1).approve(id)
+        _ = try await group.first(of: 1) { event -> Bool? in if case .decided(id, .approved) = event { true } else { nil } }
+        await group.stop(1)
+        try await group.node(0).cancel(id)
+        _ = try await group.first(of: 0) { event -> Bool? in if case .decided(id, .cancelled) = event { true } else { nil } }
+        await group.stop(0)
+        for place in 0..<3 { try await group.start(place) }
+        #expect(try await group.node(0).request(id)?.state == .aborted(.cancelled))
+        let end = try await group.first(of: 1) { event -> CoordinationState? in
+            if case .request(id, .ended(let state)) = event { state } else { nil }
+        }
+        #expect(end == .aborted(.cancelled))
+        // Its coins are free again.
+        let again = try await group.node(0).propose(transaction, prevouts: coins, group: digest, seconds: 600)
+        try await group.request(again, at: 1)
+        try await group.node(1).approve(again)
+        try await group.request(again, at: 2)
+        try await group.node(2).approve(again)
+        for place in 0..<3 { #expect(try await group.completion(of: again, at: place)?.txid == transaction.txid) }
+        await group.stopAll()
+    }
+
+    @Test func `a decision that cannot be written down is not one, and can be said again`() async throws {
+        let group = try NodeGroup(2)
+        let keys = group.keys[0]
+        let policy = try await group.record.policy()
+        var machine = SigningMachine(
+            keys: keys, clocks: { SigningClocks(wall: .seconds(1_800_000_000) + $0, running: $0) },
+            makeIncarnation: { SystemRandom.bytes(count: 16) }, now: .zero)
+        machine.add(policy, name: "group", members: group.keys.map(\.enrolment))
+        let (transaction, coins) = try await group.spend()
+        /// The next write that is wanted; those of the transcript are carried out by the way.
+        func write(_ id: Bytes32?) -> (SigningWriteID, SigningWrite)? {
+            while let event = machine.nextEvent() {
+                guard case .write(let number, _, let write, _) = event else { continue }
+                if case .transcript = write, let id {
+                    machine.written(number, of: id, .done(), now: .seconds(1))
+                } else {
+                    return (number, write)
+                }
+            }
+            return nil
+        }
+        let id = try machine.propose(
+            transaction, prevouts: coins, group: policy.digest, seconds: 600, id: SHA256.hash([1]), now: .seconds(1))
+        let new = try #require(write(nil))
+        guard case .request(let request) = new.1 else { throw TestFolderError() }
+        let folder = try TestFolder()
+        let database = try await SessionDatabase.open("\(folder.path)/store.db")
+        try await database.requests().add(request)
+        machine.written(new.0, of: id, .done(try await database.requests().request(id)), now: .seconds(1))
+        let first = try #require(write(id))
+        guard case .decision(.approved, let serial) = first.1 else { throw TestFolderError() }
+        #expect(machine.request(id)?.state == .proposed)
+        machine.written(first.0, of: id, .failed("the disk is full"), now: .seconds(2))
+        #expect(machine.request(id)?.decision == .undecided && machine.request(id)?.state == .proposed)
+        try machine.approve(id, now: .seconds(3))
+        let second = try #require(write(id))
+        guard case .decision(.approved, let next) = second.1 else { throw TestFolderError() }
+        #expect(next >= serial)
+        machine.written(second.0, of: id, .done(), now: .seconds(3))
+        #expect(machine.request(id)?.state == .approved)
+        await database.close()
+    }
+
     @Test func `strangers are told nothing, and are not heard for long`() async throws {
         let group = try NodeGroup(2)
         for place in 0..<2 { try await group.start(place) }

@@ -41,7 +41,7 @@ import Testing
         (.conflictingBegins, "fault conflictingBegins"), (.garbles, "refused malformed"), (.lies, "refused notEntitled"),
         (.frames, "refused inconsistent"), (.turns, "refused inconsistent"), (.replays, "refused notEntitled"),
         (.begins, "event attemptBegan"), (.silent, "event coordinatorFailed"), (.withholds, "event coordinatorFailed"),
-        (.floods, "event attemptBegan"),
+        (.floods, "event attemptBegan"), (.climbs, "event attemptBegan"), (.leaves, "event attemptBegan"),
     ])
     func `who cheats is met`(cheat: SigningCheat, outcome: String) throws {
         var reached: Set<String> = []

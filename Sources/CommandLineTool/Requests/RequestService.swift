@@ -163,7 +163,7 @@ extension NodeService {
     /// Says what the owner decided, and returns when that is durable.
     func decide(_ request: NodeRequest) async throws(ControlError) -> JSONValue {
         let summary = try await self.summary(request)
-        let wanted: StoredRequest.Decision?
+        let wanted: StoredRequest.Decision
         // Before the decision, so that nothing of it is missed.
         let events = await self.node.events(after: .max - 1)
         do throws(SigningNodeError) {
@@ -178,11 +178,11 @@ extension NodeService {
                 wanted = .withdrawn
                 try await self.node.withdraw(summary.id)
             default:
-                wanted = nil
+                wanted = .cancelled
                 try await self.node.cancel(summary.id)
             }
         } catch { throw Self.failure(error) }
-        if let wanted, summary.decision != wanted { try await Self.wait(for: wanted, about: summary.id, in: events) }
+        if summary.decision != wanted { try await Self.wait(for: wanted, about: summary.id, in: events) }
         let id = JSONValue.string("\(summary.id)")
         return try await self.json(self.summary(NodeRequest(.object(["do": .string(request.name), "id": id]))), full: false)
     }

@@ -53,6 +53,7 @@ extension AbortReason {
         case .cancelled: "its proposer took it back"
         case .refused(let signers): "without \(signers.map(names.short).joined(separator: ", ")) no set can sign"
         case .fault(let signers): "\(signers.map(names.short).joined(separator: ", ")) proved to be at fault"
+        case .before(let reason): reason.isEmpty ? "it ended before" : reason
         }
     }
 }
@@ -86,6 +87,7 @@ extension StoredRequest.Decision {
         case .approved: "approved"
         case .rejected: "rejected"
         case .withdrawn: "withdrawn"
+        case .cancelled: "cancelled"
         }
     }
 }

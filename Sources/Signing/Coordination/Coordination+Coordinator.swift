@@ -46,9 +46,14 @@ extension Coordination {
     private func isEligible(_ member: PublicKey, in turn: UInt32) -> Bool {
         guard let seat = self.desk[member] else { return false }
         let isInTurn = seat.offeredFor == turn && (seat.turn <= turn || seat.isVisitor)
-        // Of one that has signed more than can be no number is left above it.
         return isInTurn && seat.hasApproved && seat.refusal == nil && seat.owes == nil && !seat.approvals.isEmpty
-            && seat.highest < turn + UInt32(self.priority.count) * Self.attemptsOfTurnMax && !self.excluded.contains(member)
+            && seat.highest <= self.highestCredible(in: turn) && !self.excluded.contains(member)
+    }
+
+    /// The highest attempt of ours that a member can have signed: a little above all that we know of, for a former life of ours may have
+    /// begun more. Whoever claims more is left out, or it would use up our numbers.
+    private func highestCredible(in turn: UInt32) -> UInt32 {
+        max(turn, self.highestBegun, self.highestSigned(of: self.signer)) + 8 * UInt32(self.priority.count)
     }
 
     /// Whether another attempt may begin: the first one of a turn, or one beside those that are stuck.
@@ -64,8 +69,7 @@ extension Coordination {
     ) -> Bool {
         guard self.mayBegin(in: turn, now: now) else { return false }
         let eligible = self.policy.members.filter { self.isEligible($0, in: turn) }
-        let reliable = Set(eligible.filter { self.desk[$0]?.doubts == 0 })
-        guard let chosen = self.policy.chooseSet(among: reliable) ?? self.policy.chooseSet(among: Set(eligible)) else { return false }
+        guard let chosen = self.choose(among: eligible, now: now) else { return false }
         guard let number = self.nextNumber(in: turn, for: chosen), let plan = try? self.plan(of: chosen) else { return false }
         let approvals = plan.signers.compactMap { self.desk[$0]?.approvals.last }
         guard approvals.count == plan.signers.count else { return false }
@@ -100,6 +104,30 @@ extension Coordination {
         return true
     }
 
+    /// Those who let no attempt down come first. Where they could make a set they get time to come, twice as long after each time that
+    /// somebody let one down: or one that does so over and over would always be there first.
+    private func choose(among eligible: [PublicKey], now: Moment) -> [PublicKey]? {
+        if let chosen = self.policy.chooseSet(among: Set(eligible.filter { self.desk[$0]?.doubts == 0 })) { return chosen }
+        let awaited = self.policy.members.filter { member in
+            guard let seat = self.desk[member] else { return false }
+            return seat.doubts == 0 && (seat.hasApproved || seat.saysApproved) && seat.refusal == nil && seat.owes == nil
+                && !self.excluded.contains(member)
+        }
+        guard let chosen = self.policy.chooseSet(among: Set(eligible)) else { return nil }
+        // To start anew once is a matter of course. Whoever does it again and again must not have everybody sign at its pace.
+        let isRestless = chosen.contains { (self.desk[$0]?.doubts ?? 0) > 1 }
+        if isRestless || self.policy.chooseSet(among: Set(awaited)) != nil, let patientUntil, now.uptime < patientUntil { return nil }
+        return chosen
+    }
+
+    /// A member let an attempt down: nothing is proved by it.
+    private mutating func doubt(_ member: PublicKey) {
+        guard member != self.signer else { return }
+        let doubts = min((self.desk[member]?.doubts ?? 0) + 1, 6)
+        self.desk[member]?.doubts = doubts
+        if let now = self.lastMoment?.uptime { self.patientUntil = now + self.stuckAfter * (1 << doubts) }
+    }
+
     /// The lowest number of ours in the turn that none of the set has signed and we have not begun.
     private func nextNumber(in turn: UInt32, for set: [PublicKey]) -> UInt32? {
         let size = UInt32(self.priority.count)
@@ -108,7 +136,7 @@ extension Coordination {
             self.highestSigned(of: self.signer))
         guard used >= turn else { return turn }
         let number = turn + ((used - turn) / size + 1) * size
-        return number <= Self.attemptMax && number - turn <= size * Self.attemptsOfTurnMax ? number : nil
+        return number <= Self.attemptMax ? number : nil
     }
 
     /// Asks for fresh nonces of those who agreed, where what is here does not make a set and nothing is under way that may complete.
@@ -121,7 +149,8 @@ extension Coordination {
             else { continue }
             if member == self.signer {
                 if self.offered == nil { self.wantsOffer = true }
-            } else {
+            } else if seat.askedAt.map({ now.uptime >= $0 + self.stuckAfter }) ?? true {
+                self.desk[member]?.askedAt = now.uptime
                 self.put(.renewal, .renewal(turn: turn), to: member, now: now)
             }
         }
@@ -171,12 +200,16 @@ extension Coordination {
         seat.serial = serial
         seat.refusal = nil
         seat.hasApproved = true
-        seat.isVisitor = turn < seat.turn
+        // Whom we called need not be in the turn that it answers for.
+        seat.isVisitor = turn < seat.turn || seat.called?.turn == turn
+        if seat.offeredFor != turn { seat.approvals = [] }
         seat.offeredFor = turn
-        seat.rise(turn: turn, highest: highest)
+        seat.askedAt = nil
+        seat.rise(turn: seat.isVisitor ? 0 : turn, highest: highest)
         if member != self.signer { self.failAttempts(leftBy: member, offering: name, turn: turn) }
         if self.desk[member]?.owes == nil { seat.owes = nil }
-        if !seat.approvals.contains(approval), !self.wasTaken(approval) {
+        seat.approvals.removeAll { $0 == approval }
+        if !self.wasTaken(approval) {
             // Nonces of a former life of its process are gone.
             seat.approvals.removeAll { $0.namedNonces?.name.incarnation != name.incarnation }
             seat.approvals.append(approval)
@@ -193,23 +226,28 @@ extension Coordination {
     /// Attempts that wait for a member in vain: it offers other nonces, which it would not, unasked, if it could still answer; or it has
     /// left the turn.
     private mutating func failAttempts(leftBy member: PublicKey, offering name: NonceName, turn: UInt32) {
-        self.failAttempts { attempt in
+        let hasLeft = self.failAttempts { attempt in
             guard attempt.partials[member] == nil, let used = attempt.approvals.first(where: { $0.sender == member })?.namedNonces?.name
             else { return false }
             return used != name || attempt.turn < turn
         }
+        if hasLeft { self.doubt(member) }
     }
 
     /// Attempts that wait for a member that is not coming: its process was started anew, or it is proved to be at fault.
     mutating func failAttempts(waitingFor member: PublicKey) {
-        self.failAttempts { $0.partials[member] == nil && $0.plan.signers.contains(member) }
+        if self.failAttempts(where: { $0.partials[member] == nil && $0.plan.signers.contains(member) }) { self.doubt(member) }
     }
 
-    private mutating func failAttempts(where isLost: (CoordinatedAttempt) -> Bool) {
+    /// - Returns: whether there were any.
+    private mutating func failAttempts(where isLost: (CoordinatedAttempt) -> Bool) -> Bool {
+        var count = 0
         for number in self.attempts.keys.sorted() {
             guard let attempt = self.attempts[number], attempt.isLive, isLost(attempt) else { continue }
             self.fail(attempt, number)
+            count += 1
         }
+        return count > 0
     }
 
     /// A member's partial signatures, its word on them verified.
@@ -237,6 +275,7 @@ extension Coordination {
             } catch { return .refused(.inconsistent("\(error)")) }
         }
         attempt.partials[member] = statement
+        if let doubts = self.desk[member]?.doubts, doubts > 0 { self.desk[member]?.doubts = doubts - 1 }
         if self.desk[member]?.owes == number { self.desk[member]?.owes = nil }
         self.desk[member]?.rise(turn: 0, highest: number)
         self.tell(.partialSignaturesReceived(attempt: number, from: member))
@@ -265,7 +304,7 @@ extension Coordination {
         let evidence = Evidence(plan: attempt.plan, attempt: number, statements: attempt.approvals + [statement])
         if !self.judge(evidence) {
             // Nothing is proved, and still it led nowhere: another is chosen first.
-            self.desk[member]?.doubts += 1
+            self.doubt(member)
         }
         self.fail(attempt, number)
     }

@@ -103,9 +103,8 @@ extension Coordination {
                 self.begins[coordinator] = nil
             } else if let visit = self.visits[coordinator], begin.approvals.contains(visit.approval) {
                 self.begins[coordinator] = nil
-                let isOfVisit = number >= visit.turn && number - visit.turn <= size * Self.attemptsOfTurnMax
                 do throws(Objection) {
-                    guard isOfVisit else { throw .inconsistent }
+                    guard number >= visit.turn else { throw .inconsistent }
                     try self.sign(begin, now: now, key: key)
                 } catch { self.reject(begin.statement, error, now: now) }
             } else if (number - 1) % size != (self.turn - 1) % size {
@@ -116,17 +115,20 @@ extension Coordination {
                 }
             } else {
                 self.begins[coordinator] = nil
-                guard number >= self.turn, number - self.turn <= size * Self.attemptsOfTurnMax else {
+                guard number >= self.turn, self.turnCount < Self.attemptsOfTurnMax else {
                     self.sendStanding(to: coordinator)
                     continue
                 }
-                do { try self.sign(begin, now: now, key: key) } catch { self.reject(begin.statement, error, now: now) }
+                do throws(Objection) {
+                    try self.sign(begin, now: now, key: key)
+                    self.turnCount += 1
+                } catch { self.reject(begin.statement, error, now: now) }
             }
         }
     }
 
-    /// Most attempts that a coordinator may begin in one turn.
-    static let attemptsOfTurnMax: UInt32 = 64
+    /// Most attempts of a coordinator that are signed in one turn.
+    static let attemptsOfTurnMax = 64
 
     /// Why a begun attempt is not signed.
     private enum Objection: Error {
@@ -242,16 +244,14 @@ extension Coordination {
     public mutating func recorded(_ record: BurnRecord) {
         guard self.recording.remove(record.attempt) != nil else { return }
         self.records[record.attempt] = record
-        self.toRelease.append(record)
+        // Of what ended meanwhile nothing leaves.
+        if self.attempts[record.attempt] != nil { self.toRelease.append(record) }
     }
 
     /// The record could not be made durable: nothing of it leaves, ever, and its nonces are gone.
     public mutating func notRecorded(_ record: BurnRecord) {
         guard self.recording.remove(record.attempt) != nil else { return }
-        if let attempt = self.attempts[record.attempt] {
-            attempt.hasFailed = true
-            attempt.session.close()
-        }
+        if let attempt = self.attempts[record.attempt] { self.fail(attempt, record.attempt) }
         self.wantsOffer = true
     }
 

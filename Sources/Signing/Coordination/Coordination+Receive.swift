@@ -68,6 +68,11 @@ extension Coordination {
             return .refused(.malformed(error))
         }
         if case .new(startsAnew: true) = verdict, link.window.series != nil { self.noteRestart(of: sender, now: now) }
+        // What came in another series is acknowledged in that one or not at all.
+        if self.links[sender]?.window.series != head.series {
+            self.links[sender]?.unacknowledged = []
+            self.links[sender]?.acknowledgeAt = nil
+        }
         self.links[sender]?.window.note(head.series, head.sequence)
         if head.sequence != 0 { self.acknowledge(head.sequence, of: sender, now: now) }
         return self.take(content, from: sender, now: now)

@@ -58,6 +58,7 @@ extension Coordination {
         }
         let waits = self.attempts.values.filter(\.isLive).map(\.beganAt) + self.gatherings.values
         times += waits.map { $0 + self.stuckAfter }.filter { $0 > now.uptime }
+        if let patientUntil, patientUntil > now.uptime { times.append(patientUntil) }
         return times.min()
     }
 
@@ -144,7 +145,8 @@ extension Coordination {
     /// Whether the request's time ended so long ago that nobody who has not heard how it ended needs to be told again and again. Who asks
     /// still is.
     private func isLongOver(now: Moment) -> Bool {
-        self.state.isOver && self.request.expiry != 0 && now.time > self.request.expiry + Self.afterlife
+        let (end, overflows) = self.request.expiry.addingReportingOverflow(Self.afterlife)
+        return self.state.isOver && self.request.expiry != 0 && !overflows && now.time > end
     }
 
     /// Seconds after a request's expiry for which its end is told to who does not acknowledge it.

@@ -74,6 +74,7 @@ extension Coordination {
         self.signedAt = nil
         self.prolongations = 0
         self.visitCounts = [:]
+        self.turnCount = 0
         self.probeAt = nil
         if (turn - 1) / UInt32(self.priority.count) > rotation { self.tell(.failoverExhausted(turn: turn)) }
         self.tell(.coordinatorElected(self.currentCoordinator, turn: turn))

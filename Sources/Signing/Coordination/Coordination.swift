@@ -83,6 +83,8 @@ public struct Coordination: ~Copyable, Sendable {
     var calls: [PublicKey: UInt32] = [:]
     /// Attempts of each such coordinator that were signed since our turn began.
     var visitCounts: [PublicKey: Int] = [:]
+    /// Attempts of our turn's coordinator that were signed since it began.
+    var turnCount = 0
     /// What the coordinator was told of it.
     var approvalTold: (statement: Statement, turn: UInt32)?
     /// Whether others need fresh nonces of us.
@@ -107,6 +109,8 @@ public struct Coordination: ~Copyable, Sendable {
     var highestBegun: UInt32 = 0
     /// Since when somebody waits for us in a turn of ours.
     var gatherings: [UInt32: Duration] = [:]
+    /// Until when those without doubts have time to come before one of the others is chosen again.
+    var patientUntil: Duration?
     public internal(set) var completion: CompletedSignatures?
     public internal(set) var transaction: Transaction?
     /// When it is our turn to broadcast, if nobody saw the transaction by then.
@@ -149,6 +153,8 @@ public struct Coordination: ~Copyable, Sendable {
         var owes: UInt32?
         /// How often it let an attempt down, without anything being proved.
         var doubts = 0
+        /// When it was last asked for fresh nonces.
+        var askedAt: Duration?
 
         mutating func rise(turn: UInt32, highest: UInt32) {
             self.turn = max(self.turn, turn)
@@ -347,6 +353,12 @@ extension Coordination {
         for member in self.others { self.links[member]?.isToBeToldOfCompletion = true }
     }
 
+    /// The request ended in a former life of this process: nothing more is signed. What was released then may still complete.
+    public mutating func restoreEnd(_ reason: String) {
+        self.end(.aborted(.before(reason)))
+        self.actions = []
+    }
+
     /// Whether there is something that a member has to be told until it says that it came.
     public func hasToTell(_ member: PublicKey) -> Bool { !(self.links[member]?.outbox.isEmpty ?? true) }
 
@@ -374,7 +386,6 @@ extension Coordination {
         self.visits = [:]
         self.calls = [:]
         self.begins = [:]
-        self.recording = []
         self.toRelease = []
         for attempt in self.attempts.values { attempt.session.close() }
         self.attempts = [:]
@@ -386,7 +397,11 @@ extension Coordination {
         precondition(incarnation.count == NonceName.incarnationByteCount, "an incarnation has 16 bytes")
         self.wipe()
         self.incarnation = incarnation
-        for member in self.others { self.links[member]?.outbox.remove { $0.goesWithNonces } }
+        for member in self.others {
+            self.links[member]?.outbox.remove { $0.goesWithNonces }
+            // Numbers begin anew with the incarnation: in a new series nobody takes one far from the first.
+            self.links[member]?.outbox.receiverStartedAnew(now: self.lastMoment?.uptime ?? .zero)
+        }
         for member in self.policy.members { self.desk[member]?.owes = nil }
         self.desk[self.signer]?.approvals = []
         self.wantsOffer = true

@@ -58,10 +58,13 @@ public enum AbortReason: Hashable, Sendable, CustomStringConvertible {
     case refused([PublicKey])
     /// These are proved to be at fault, and no set without them can sign.
     case fault([PublicKey])
+    /// It ended in a former life of this process, which wrote down why.
+    case before(String)
 
     public var description: String {
         switch self {
         case .cancelled: "its proposer took it back"
+        case .before(let reason): reason
         case .refused(let signers): "no set can sign without \(signers.map(\.description).joined(separator: ", "))"
         case .fault(let signers): "proved to be at fault: \(signers.map(\.description).joined(separator: ", "))"
         }

@@ -74,6 +74,8 @@ public struct StoredRequest: Hashable, Sendable {
         case approved = 1
         case rejected = 2
         case withdrawn = 3
+        /// By its proposer, for everybody.
+        case cancelled = 4
     }
 
     /// Where the request was last. The numbers are stored.

@@ -69,9 +69,14 @@ public actor GroupHost {
     public func start() async throws(GroupHostError) -> [(path: String, reason: String)] {
         var found: (contents: [GroupFiles.Content], damaged: [(path: String, reason: String)])
         do throws(FileError) { found = try self.files.all() } catch { throw .files(error) }
-        let (handle, events) = await self.node.network.add(
-            RequestResponse(configuration: GroupProtocol.configuration), onLimited: true)
-        self.handle = handle
+        let (events, continuation) = AsyncStream.makeStream(of: RequestResponse.Event.self)
+        self.handle = await self.node.network.add(
+            RequestResponse(configuration: GroupProtocol.configuration), onLimited: true
+        ) { event in
+            // Strangers make as many of these as they like, and they must not take the places of answers that somebody waits for.
+            if case .refused = event { return }
+            continuation.yield(event)
+        }
         self.questions = Task { [weak self] in
             for await event in events { await self?.handle(event) }
         }

@@ -18,6 +18,8 @@ final class LiveRequest: @unchecked Sendable {
     /// Of our last decision that is durable, or on its way.
     var serial: UInt64
     var decision: StoredRequest.Decision
+    /// The last one that is durable, with its serial.
+    var durableDecision: (decision: StoredRequest.Decision, serial: UInt64)
     /// Writes that wait, in order, and the one that is under way: one at a time for each request, so that the disk has them in order.
     var writes: [SigningWrite] = []
     var writing: (id: SigningWriteID, write: SigningWrite)?
@@ -37,6 +39,7 @@ final class LiveRequest: @unchecked Sendable {
         self.state = state
         self.serial = serial
         self.decision = decision
+        self.durableDecision = (decision, serial)
     }
 
     /// The other members, by the identities that speak for them now.
@@ -56,9 +59,14 @@ struct ArrivingRequest: Sendable {
     let group: Bytes32
     /// Whether it is ours, and agreed to by that.
     let isOurs: Bool
+    /// Whoever brought it; `nil` for ours.
+    var bringer: Ed25519.PublicKey?
     /// What came about it meanwhile, with who sent it.
     var waiting: [(bytes: [UInt8], from: Ed25519.PublicKey)] = []
 
+    /// Most that one member may have on their way to the disk, and bytes of all of them.
+    static let countPerMemberMax = 16
+    static let byteCountMax = 64 << 20
     /// Most messages that wait, and their bytes. The senders tell them again.
     static let waitingCountMax = 32
     static let waitingByteCountMax = 1 << 20

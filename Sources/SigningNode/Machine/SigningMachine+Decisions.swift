@@ -97,12 +97,11 @@ extension SigningMachine {
         try self.decide(.withdrawn, about: self.undecided(id), now: now)
     }
 
-    /// Ends a request of ours for everybody.
+    /// Ends a request of ours for everybody, once that is durable.
     public mutating func cancel(_ id: Bytes32, now: Duration) throws(SigningMachineError) {
         let request = try self.undecided(id)
         guard request.coordination.request.proposer == self.keys.signer else { throw .notProposer }
-        request.coordination.cancel()
-        self.step(request, now: now)
+        self.decide(.cancelled, about: request, now: now)
     }
 
     private func undecided(_ id: Bytes32) throws(SigningMachineError) -> LiveRequest {

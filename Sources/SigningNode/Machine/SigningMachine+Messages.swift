@@ -57,12 +57,23 @@ extension SigningMachine {
         case .repeated, .ignored: break
         case .refused(let refusal):
             self.step(request, now: now)
-            // Only what no honest member can say counts: what comes late, or rests on what we forgot, may be refused too.
-            guard case .malformed = refusal else { return self.refuse(.coordination(refusal), of: peer) }
+            guard self.isProof(refusal, against: request.coordination.signer(speakingThrough: identity)) else {
+                return self.refuse(.coordination(refusal), of: peer)
+            }
             return self.count(.coordination(refusal), against: peer, now: now)
         }
         self.step(request, now: now)
         return .taken
+    }
+
+    /// Whether no honest member can have said it. What comes late, or rests on what we forgot, may be refused too; and what another signed
+    /// may verify for whom it was passed on by and not here, for a signer can enrol two identities.
+    private func isProof(_ refusal: CoordinationRefusal, against member: PublicKey?) -> Bool {
+        switch refusal {
+        case .malformed(.badSignature(let sender)): sender == member
+        case .malformed(.malformed), .malformed(.tooLarge), .malformed(.badEnrolment): true
+        case .malformed, .stranger, .anotherRequest, .sequenceGap, .notEntitled, .inconsistent: false
+        }
     }
 
     /// Keeps what comes about a request that is on its way to the disk.
@@ -110,10 +121,11 @@ extension SigningMachine {
                 // It acknowledges itself, once it is durable.
                 let arriving = ArrivingRequest(
                     request: found.request, proposal: found.proposal, bytes: bytes, group: digest, isOurs: false,
-                    waiting: [(bytes, identity)])
+                    bringer: identity, waiting: [(bytes, identity)])
                 if let refusal = self.objection(to: arriving, now: now) { return self.refuse(.proposal(refusal), of: peer) }
-                guard self.openCount < self.configuration.openCountMax else { return .taken }
-                self.store(arriving, source: peer.description, now: now)
+                guard self.openCount < self.configuration.openCountMax, self.hasRoom(for: arriving) else { return .taken }
+                // Its proposer has to answer for it, whoever brings it.
+                self.store(arriving, source: String(arriving.proposal.sender.description.suffix(64)), now: now)
                 return .taken
             } catch {
                 reason = "\(error)"
@@ -121,6 +133,13 @@ extension SigningMachine {
         }
         guard let reason else { return self.refuse(.proposal("it is of no group that its sender and we belong to"), of: peer) }
         return self.count(.proposal(reason), against: peer, now: now)
+    }
+
+    /// The disk may be slow, and one member must not fill our memory meanwhile.
+    private func hasRoom(for arriving: ArrivingRequest) -> Bool {
+        let byteCount = self.arriving.values.reduce(arriving.bytes.count) { $0 + $1.bytes.count }
+        return byteCount <= ArrivingRequest.byteCountMax
+            && self.arriving.values.count { $0.bringer == arriving.bringer } < ArrivingRequest.countPerMemberMax
     }
 
     /// Requests that are not over.

@@ -125,13 +125,19 @@ public struct SigningMachine: ProtocolMachine {
             }
             let arrived = ArrivingRequest(request: found.request, proposal: found.proposal, bytes: bytes, group: digest, isOurs: false)
             let request = try self.open(arrived, stored, records, resumes: true)
-            if request.coordination.state.isOver || completion != nil { request.overSince = now }
             if let completion, let head = try? CoordinationMessage.Head(parsing: completion),
                 case .complete(let signatures)? = try? head.content(group.roster)
             {
                 request.coordination.restore(signatures, now: self.moment(now))
+            } else if stored.state == .endedMayStillComplete || stored.state == .aborted {
+                request.coordination.restoreEnd(stored.reason)
             }
+            if request.coordination.state.isOver { request.overSince = now }
             self.live[stored.id] = request
+            // Whoever asks agrees: a process may have died between the two.
+            if stored.decision == .undecided, found.request.proposer == self.keys.signer, !request.coordination.state.isOver {
+                self.decide(.approved, about: request, now: now)
+            }
             self.connect(request, now: now)
             return self.step(request, now: now)
         }
@@ -162,6 +168,7 @@ public struct SigningMachine: ProtocolMachine {
         case .approved: request.coordination.approve(serial: serial)
         case .rejected: request.coordination.refuse(.rejected, serial: serial)
         case .withdrawn: request.coordination.refuse(.withdrawn, serial: serial)
+        case .cancelled: request.coordination.cancel()
         }
     }
 
@@ -188,7 +195,8 @@ public struct SigningMachine: ProtocolMachine {
             let message = CoordinationMessage(
                 request: request.id, series: .init(incarnation: [UInt8](repeating: 0, count: NonceName.incarnationByteCount)), sequence: 0,
                 acknowledged: nil, content: .complete(signatures))
-            self.write(.transcript([TranscriptLine(kind: .completion, bytes: message.serialized(group.roster))]), of: request, now: now)
+            // By itself: what else is written down about the request may be refused for its length.
+            self.write(.completion(TranscriptLine(kind: .completion, bytes: message.serialized(group.roster))), of: request, now: now)
         }
         self.outbox.report(.request(request.id, event))
     }
@@ -260,12 +268,25 @@ public struct SigningMachine: ProtocolMachine {
         case (.burn(let record), .failed(let reason)):
             request.coordination.notRecorded(record)
             self.outbox.report(.notStored(request.id, reason: reason))
-        case (.decision(let decision, let serial), .done): self.apply(decision, serial: serial, to: request)
+        case (.decision(let decision, let serial), .done):
+            request.durableDecision = (decision, serial)
+            self.apply(decision, serial: serial, to: request)
+        case (.decision, .failed(let reason)):
+            // It can be said again.
+            (request.decision, request.serial) = request.durableDecision
+            self.outbox.report(.notStored(request.id, reason: reason))
         case (_, .failed(let reason)): self.outbox.report(.notStored(request.id, reason: reason))
         case (_, .done): break
         }
         self.writeNext(of: request, now: now)
         self.step(request, now: now)
+    }
+
+    /// Wipes all secret nonces: the process is about to end.
+    public mutating func wipe() {
+        for request in self.live.values { request.coordination.discardNonces(incarnation: self.makeIncarnation()) }
+        self.live = [:]
+        self.arriving = [:]
     }
 
     // MARK: A protocol of a node

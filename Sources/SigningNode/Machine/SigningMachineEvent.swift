@@ -13,6 +13,7 @@ public enum SigningWrite: Hashable, Sendable {
     case burn(BurnRecord)
     case state(StoredRequest.State, reason: String)
     case transcript([TranscriptLine])
+    case completion(TranscriptLine)
 }
 
 /// One entry for a request's transcript.

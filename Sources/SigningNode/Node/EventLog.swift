@@ -51,7 +51,7 @@ struct EventLog {
     mutating func read(after cursor: UInt64, onEnd: @escaping @Sendable (UInt64) -> Void) -> AsyncStream<Entry> {
         let (stream, continuation) = AsyncStream.makeStream(of: Entry.self, bufferingPolicy: .bufferingNewest(Self.countMax))
         let kept = self.entries[self.start...]
-        if let oldest = kept.first?.cursor, oldest > cursor + 1 {
+        if let oldest = kept.first?.cursor, oldest > 1, oldest - 1 > cursor {
             continuation.yield((oldest - 1, .missed(count: oldest - 1 - cursor)))
         }
         for entry in kept where entry.cursor > cursor { continuation.yield(entry) }

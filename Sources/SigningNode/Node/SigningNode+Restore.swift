@@ -31,17 +31,17 @@ extension SigningNode {
         do { machine.add(try await record.policy(), name: group.name, members: group.members) } catch { throw .group(error) }
     }
 
-    /// Requests that are not over go on; of those that are complete, others may still have to be told.
+    /// Requests that are not over go on; of those that are, others may still have to be told how they ended.
     func restoreRequests(_ machine: inout SigningMachine, now: Duration) async throws(SigningNodeError) {
         let requests = self.database.requests(within: self.configuration.requests)
-        for state in [StoredRequest.State.proposed, .approved, .signing, .endedMayStillComplete, .complete] {
+        for state in StoredRequest.State.allCases where state != .expired {
             var last: Bytes32?
             while true {
                 let page: [StoredRequest]
                 do { page = try await requests.requests(in: state, after: last, countMax: Self.pageCount) } catch { throw .store(error) }
                 guard let end = page.last?.id else { break }
                 for stored in page {
-                    if state == .complete, !Self.isAnsweredFor(stored) { continue }
+                    if state.isOver, !Self.isAnsweredFor(stored) { continue }
                     try await self.restore(stored, requests, &machine, now: now)
                 }
                 last = end
@@ -49,7 +49,9 @@ extension SigningNode {
         }
     }
 
-    private static func isAnsweredFor(_ stored: StoredRequest) -> Bool { WallClock.secondsSince1970 <= stored.expiry &+ 3_600 }
+    private static func isAnsweredFor(_ stored: StoredRequest) -> Bool {
+        WallClock.secondsSince1970 < stored.expiry.addingReportingOverflow(3_600).partialValue
+    }
 
     private func restore(
         _ stored: StoredRequest, _ requests: SQLiteRequestStore, _ machine: inout SigningMachine, now: Duration

@@ -37,6 +37,7 @@ public actor SigningNode {
     let configuration: Configuration
     var log = EventLog()
     var machine: ProtocolHandle<SigningMachine>?
+    private var isStarted = false
     private var searches: Set<PeerID> = []
     /// Writes that have not come to their end.
     private var writeCount = 0
@@ -61,7 +62,14 @@ public actor SigningNode {
 
     /// Goes on where the last process ended, listens, and looks for others.
     public func start() async throws(SigningNodeError) {
-        guard self.machine == nil else { return }
+        guard !self.isStarted else { return }
+        self.isStarted = true
+        // What is over for a month goes, and its place with it.
+        let time = WallClock.secondsSince1970
+        do {
+            _ = try await self.database.requests(within: self.configuration.requests)
+                .removeOver(updatedBefore: time > Self.keptFor ? time - Self.keptFor : 0, countMax: 1_000)
+        } catch { throw .store(error) }
         let now = await self.network.now
         var machine = SigningMachine(
             keys: self.keys, configuration: self.configuration.machine, clocks: Self.clocks,
@@ -79,6 +87,9 @@ public actor SigningNode {
         for address in self.configuration.bootstrap { self.reach(address) }
     }
 
+    /// Seconds for which a request that is over is kept, for who asks: 30 days.
+    private static let keptFor: UInt64 = 30 * 86_400
+
     private static let clocks: @Sendable (Duration) -> SigningClocks = { now in
         SigningClocks(wall: .seconds(Int64(clamping: WallClock.secondsSince1970)), running: now)
     }
@@ -95,10 +106,17 @@ public actor SigningNode {
 
     /// Ends the node: what waits for the disk is written, sockets are closed. Secret nonces are wiped with the machine.
     public func stop() async {
+        // What is written makes way for what waits behind it.
+        await self.allWritten()
+        if let machine = self.machine { await self.network.update(machine) { machine, _ in machine.wipe() } }
         await self.network.close()
-        if self.writeCount > 0 { await withCheckedContinuation { self.whenWritten.append($0) } }
+        await self.allWritten()
         self.log.finish()
         self.machine = nil
+    }
+
+    private func allWritten() async {
+        if self.writeCount > 0 { await withCheckedContinuation { self.whenWritten.append($0) } }
     }
 
     /// Where it listens, with its peer id.
@@ -160,6 +178,8 @@ public actor SigningNode {
             case .state(let state, let reason): try await requests.setState(state, reason: reason, of: request, at: time)
             case .transcript(let lines):
                 try await requests.append(lines.map { (kind: $0.kind.rawValue, bytes: $0.bytes) }, to: request, at: time)
+            case .completion(let line):
+                try await requests.append([(kind: line.kind.rawValue, bytes: line.bytes)], to: request, at: time)
             }
             return .done()
         } catch { return .failed("\(error)") }

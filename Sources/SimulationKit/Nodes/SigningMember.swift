@@ -89,7 +89,7 @@ struct SigningMember: SimulatedProgram {
             keys: person.keys, clocks: { SigningClocks(wall: wall + $0, running: $0) }, makeIncarnation: { incarnations.next() }, now: now)
         machine.add(person.policy, name: "group", members: person.enrolments)
         for (id, row) in person.store.rows.sorted(by: { $0.key < $1.key }) {
-            guard let stored = person.store.stored(id), !stored.state.isOver || stored.state == .complete else { continue }
+            guard let stored = person.store.stored(id), stored.state != .expired else { continue }
             let records = person.store.journal.filter { $0.request == id }
             do {
                 try machine.restore(stored, proposal: row.proposal, records: records, completion: row.completion, now: now)

@@ -59,15 +59,20 @@ final class SimulatedStore {
         case .state(let state, let reason):
             self.rows[id]?.state = state
             self.rows[id]?.reason = reason
-        case .transcript(let lines):
-            guard var head = self.rows[id]?.transcript else { return .failed("it is not there") }
-            for line in lines {
-                guard (try? head.append(kind: line.kind.rawValue, line.bytes)) != nil else { return .failed("the transcript is full") }
-                if line.kind == .completion { self.rows[id]?.completion = line.bytes }
-            }
-            self.rows[id]?.transcript = head
+        case .completion(let line): return self.append([line], to: id)
+        case .transcript(let lines): return self.append(lines, to: id)
         }
         self.rows[id]?.updated = time
+        return .done()
+    }
+
+    private func append(_ lines: [TranscriptLine], to id: Bytes32) -> SigningWriteResult {
+        guard var head = self.rows[id]?.transcript else { return .failed("it is not there") }
+        for line in lines {
+            guard (try? head.append(kind: line.kind.rawValue, line.bytes)) != nil else { return .failed("the transcript is full") }
+            if line.kind == .completion { self.rows[id]?.completion = line.bytes }
+        }
+        self.rows[id]?.transcript = head
         return .done()
     }
 

@@ -67,6 +67,21 @@ extension SigningRun {
             return [with(.standing(standing))]
         case (.turns, .approval(let turn, _, let statement)):
             return [with(.approval(turn: isOdd ? turn : turn + UInt32(self.hosts.count) * 200, highest: 900_000, statement))]
+        case (.climbs, .approval(let turn, let highest, let statement)):
+            let size = UInt32(self.hosts.count)
+            let claim = max(turn, highest) + size * [2, 7, 8, 63][Int.random(in: 0..<4, using: &self.random)]
+            return [with(.approval(turn: turn, highest: claim, statement))]
+        case (.climbs, .partialSignatures): return []
+        case (.leaves, .partialSignatures(let statement)):
+            guard case .partialSignatures(_, let items) = statement.body, let decision = host.decision,
+                let set = try? self.nonces(items.count, of: host)
+            else { return [message] }
+            self.inventedCount += 1
+            let name = NonceName(known: host.incarnation(seed: self.scenario.seed), counter: 1_000_000 + self.inventedCount)
+            let approval = Statement(
+                .approval(serial: decision.serial, name, set), request: statement.request, attempt: 0, enrolment: host.enrolment,
+                identity: host.identity)
+            return [with(.approval(turn: statement.attempt, highest: 0, approval))]
         case (.replays, _): return [message, message] + host.heard.suffix(2)
         case (.garbles, _):
             guard Int.random(in: 0..<3, using: &self.random) == 0 else { return [message] }

@@ -19,6 +19,8 @@ struct SigningRun {
     var now: Duration = .zero
     var ledger = SigningLedger()
     var coverage: Set<String> = []
+    /// Nonce sets that cheats made up.
+    var inventedCount: UInt32 = 0
 
     enum Event {
         case step(Int, Duration)

@@ -160,6 +160,10 @@ public enum SigningCheat: String, CaseIterable, Sendable {
     case begins
     /// Claims to be many turns ahead.
     case turns
+    /// Claims to have signed higher attempts than there are, as high as is believed.
+    case climbs
+    /// Offers fresh nonces in place of each partial signature.
+    case leaves
     /// Says everything again, and what others said as if it were its own.
     case replays
     /// Changes single bits of what it sends.
