@@ -17,6 +17,8 @@ class Crowd:
     def __init__(self, context, nodes, generator):
         self.context, self.nodes, self.generator = context, nodes, generator
         self.files = []
+        # Requests whose proposer was told their id.
+        self.kept = set()
         self.is_kill_due = False
         self.kills = 0
 
@@ -24,11 +26,19 @@ class Crowd:
         return f"number {number}"
 
     def propose(self, number):
-        """Asks at the node that is this request's proposer. One that is killed may not have kept it: then it is asked again."""
+        """Asks at the node that is this request's proposer, which may be killed at it."""
         place = number % len(self.nodes.homes)
-        self.nodes.run(
+        process = self.nodes.start_command(
             place, "request", "new", "--group", "crowd", "--psbt", self.files[number], "--note", self.note(number), "--yes"
         )
+        if self.is_kill_due and self.generator.random() < 0.25:
+            time.sleep(self.generator.uniform(0, 0.03))
+            self.kill(place)
+            process.wait()
+        else:
+            process.expect(0)
+        if process.code == 0:
+            self.kept.add(number)
 
     def approve(self, place, identifier):
         process = self.nodes.start_command(place, "request", "approve", identifier, "--yes")
@@ -41,8 +51,8 @@ class Crowd:
             # Enough others may have agreed meanwhile, where not all have to.
             assert self.nodes.scene.threshold and "complete" in process.err, process.expect(0)
 
-    def kill(self):
-        victim = self.generator.randrange(len(self.nodes.homes))
+    def kill(self, victim=None):
+        victim = self.generator.randrange(len(self.nodes.homes)) if victim is None else victim
         self.nodes.kill(victim)
         time.sleep(self.generator.choice([0, self.generator.uniform(0, 0.2)]))
         self.nodes.start(victim)
@@ -62,7 +72,8 @@ class Crowd:
             assert len(set(notes)) == len(notes), f"a request stands twice: {notes}"
             for number in range(count):
                 if number % len(self.nodes.homes) == place and self.note(number) not in notes:
-                    self.context.count("proposals that were lost")
+                    assert number not in self.kept, f"a request whose id was told is gone: {self.note(number)}"
+                    self.context.count("proposals that were cut off")
                     self.propose(number)
             complete.append(sum(request["state"] == "complete" for request in known))
         return complete
@@ -114,8 +125,8 @@ def killed_at_random(context, shape):
     assert signatures >= ((scene.threshold or 3) - 1) * REQUEST_COUNT, f"{signatures} signatures are in the transcripts of {REQUEST_COUNT} requests"
     attempts = {(request, attempt) for kept in databases for request, attempt, _ in kept.burned}
     context.remark(f"{crowd.kills} kills, {len(attempts)} attempts signed, {signatures} signatures sent")
-    if lost := context.counts.get("proposals that were lost"):
-        context.remark(f"{lost} proposals made again")
+    if cut := context.counts.get("proposals that were cut off"):
+        context.remark(f"{cut} proposals cut off, and made again")
 
 
 register()
