@@ -189,7 +189,8 @@ enum RequestCommands {
 
     private static let reject = Self.decision(
         "reject", summary: "say no to a request",
-        discussion: "Tells the other members that you do not agree. You may approve it later, as long as it is not over.")
+        discussion: "Tells the other members that you do not agree. For you it is over then; where all must sign, it is over for everybody."
+    )
 
     private static let withdraw = Self.decision(
         "withdraw", summary: "take your agreement to a request back",

@@ -206,7 +206,7 @@ extension Coordination {
         seat.offeredFor = turn
         seat.askedAt = nil
         seat.rise(turn: seat.isVisitor ? 0 : turn, highest: highest)
-        if member != self.signer { self.failAttempts(leftBy: member, offering: name, turn: turn) }
+        if member != self.signer { self.failAttempts(leftBy: member, offering: name, turn: turn, highest: highest) }
         if self.desk[member]?.owes == nil { seat.owes = nil }
         seat.approvals.removeAll { $0 == approval }
         if !self.wasTaken(approval) {
@@ -224,10 +224,11 @@ extension Coordination {
     private func wasTaken(_ approval: Statement) -> Bool { self.attempts.values.contains { $0.approvals.contains(approval) } }
 
     /// Attempts that wait for a member in vain: it offers other nonces, which it would not, unasked, if it could still answer; or it has
-    /// left the turn.
-    private mutating func failAttempts(leftBy member: PublicKey, offering name: NonceName, turn: UInt32) {
+    /// left the turn. One that it says it signed it still answers.
+    private mutating func failAttempts(leftBy member: PublicKey, offering name: NonceName, turn: UInt32, highest: UInt32) {
         let hasLeft = self.failAttempts { attempt in
-            guard attempt.partials[member] == nil, let used = attempt.approvals.first(where: { $0.sender == member })?.namedNonces?.name
+            guard attempt.partials[member] == nil, let number = attempt.begin?.attempt, number > highest,
+                let used = attempt.approvals.first(where: { $0.sender == member })?.namedNonces?.name
             else { return false }
             return used != name || attempt.turn < turn
         }

@@ -8,6 +8,8 @@ extension Coordination {
     /// Makes nonces where some are wanted, and lets the turn's coordinator have the approval that offers them.
     mutating func offer(now: Moment, key: borrowing SecretKey, identity: borrowing Ed25519.SecretKey) {
         guard self.decision.statement == .approved else { return }
+        // Nonces that follow on a signature come after it, or the coordinator would take it that there is none.
+        guard self.recording.isEmpty, self.toRelease.isEmpty else { return }
         if self.offered == nil, self.wantsOffer, self.offerAt.map({ $0 <= now.uptime }) ?? true {
             self.offerAt = nil
             do {
@@ -207,7 +209,7 @@ extension Coordination {
         case .excluded: for evidence in self.evidence { self.tellEvidence(evidence, to: begin.sender, now: now) }
         case .inconsistent, .noSignature: break
         }
-        self.wantsOffer = true
+        if self.offered == nil { self.wantsOffer = true }
         self.sendStanding(to: begin.sender)
     }
 

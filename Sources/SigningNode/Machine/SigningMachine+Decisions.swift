@@ -13,6 +13,8 @@ public enum SigningMachineError: Error, Equatable, Sendable, CustomStringConvert
     /// The request is over, or was decided so that this cannot be said any more.
     case tooLate(CoordinationState)
     case notProposer
+    /// There is nothing to take back.
+    case notApproved
     /// Another request that is not over spends one of the coins.
     case coinsReserved(by: Bytes32)
     case request(SigningError)
@@ -25,6 +27,7 @@ public enum SigningMachineError: Error, Equatable, Sendable, CustomStringConvert
         case .unknownRequest: "there is no such request here"
         case .tooLate(let state): "the request is over or decided already (\(state))"
         case .notProposer: "only its proposer cancels a request; withdraw your own agreement in place of it"
+        case .notApproved: "you have not agreed to it: to say no, reject it"
         case .coinsReserved(let id):
             "request \(id) spends one of these coins and is not over: wait for it, withdraw it, or say that this replaces it"
         case .request(let error): "\(error)"
@@ -94,13 +97,16 @@ extension SigningMachine {
 
     /// Takes an agreement back. What was released before stays out.
     public mutating func withdraw(_ id: Bytes32, now: Duration) throws(SigningMachineError) {
-        try self.decide(.withdrawn, about: self.undecided(id), now: now)
+        let request = try self.undecided(id)
+        guard request.decision == .approved else { throw .notApproved }
+        self.decide(.withdrawn, about: request, now: now)
     }
 
     /// Ends a request of ours for everybody, once that is durable.
     public mutating func cancel(_ id: Bytes32, now: Duration) throws(SigningMachineError) {
+        guard let known = self.live[id] else { throw .unknownRequest }
+        guard known.coordination.request.proposer == self.keys.signer else { throw .notProposer }
         let request = try self.undecided(id)
-        guard request.coordination.request.proposer == self.keys.signer else { throw .notProposer }
         self.decide(.cancelled, about: request, now: now)
     }
 

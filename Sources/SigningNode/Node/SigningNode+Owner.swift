@@ -22,6 +22,9 @@ extension SigningNode {
         let policy: any SpendingPolicy
         do { policy = try await record.policy() } catch { throw .group(error) }
         guard policy.members.contains(self.signer) else { throw .group(.notASigner(self.signer)) }
+        let standing: StoredGroup?
+        do { standing = try await self.database.groups.group(policy.digest) } catch { throw .store(error) }
+        if let standing, standing.name != name { throw .groupExists(name: standing.name) }
         let group = StoredGroup(name: name, policy: record.serialized(), policyDigest: policy.digest, members: members)
         do { try await self.database.groups.put(group) } catch { throw .store(error) }
         try await self.update { $0.add(policy, name: name, members: members) }

@@ -11,6 +11,8 @@ public enum SigningNodeError: Error, Sendable, CustomStringConvertible {
     /// A group's record makes no policy, or does not fit the signer.
     case group(SigningError)
     case record(StatementError)
+    /// These members have such a group here already.
+    case groupExists(name: String)
     /// Not before `start`, and not after `stop`.
     case notRunning
 
@@ -22,6 +24,7 @@ public enum SigningNodeError: Error, Sendable, CustomStringConvertible {
         case .machine(let error): error.description
         case .group(let error): "\(error)"
         case .record(let error): error.description
+        case .groupExists(let name): "you and these members have this group already: it is called \(name)"
         case .notRunning: "the node is not running"
         }
     }

@@ -64,6 +64,10 @@ public final class SimulatedHost<Program: SimulatedProgram> {
 
     public var id: PeerID { self.identity.id }
 
+    /// By itself, for as a loop's condition the optimiser leaves the access to the program open (Swift 6.3).
+    @inline(never)
+    func takeEvents(now: Duration) -> Bool { self.program.takeEvents(&self.node, now: now) }
+
     var deadline: Duration? {
         guard let program = self.program.deadline else { return self.node.swarm.deadline }
         return self.node.swarm.deadline.map { min($0, program) } ?? program

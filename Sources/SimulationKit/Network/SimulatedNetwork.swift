@@ -190,7 +190,7 @@ extension SimulatedNetwork {
                 isBusy = true
                 host.program.handle(event, &host.node, now: self.now)
             }
-            while host.program.takeEvents(&host.node, now: self.now) { isBusy = true }
+            while host.takeEvents(now: self.now) { isBusy = true }
             while let command = host.node.swarm.nextCommand() {
                 isBusy = true
                 self.carryOut(command, of: host)

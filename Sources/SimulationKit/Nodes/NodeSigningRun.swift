@@ -71,11 +71,13 @@ final class NodeSigningRun {
         }
     }
 
+    private func draw(_ range: ClosedRange<Int64>) -> Int64 { Int64.random(in: range, using: &self.random) }
+
     // MARK: The loop
 
     func run() throws {
         self.planFaults()
-        self.network.run(for: .milliseconds(Int.random(in: 0...2_000, using: &self.random)))
+        self.network.run(for: .milliseconds(self.draw(0...2_000)))
         try self.propose()
         self.network.run(until: max(self.network.now, self.scenario.healing))
         try self.heal()
@@ -157,6 +159,11 @@ final class NodeSigningRun {
                 self.ledger.note(
                     .bound("bytes sent", member: person.place, actual: host.sentByteCount, limit: Self.sentByteCountMax))
             }
+            let decisions = person.store.journal.count
+            if decisions > Self.decisionCountMax {
+                self.ledger.note(
+                    .bound("decisions to sign", member: person.place, actual: decisions, limit: Self.decisionCountMax))
+            }
             if let machine = host.program.machine {
                 let held = host.node.swarm.read(machine) { $0.heldByteCount }
                 if held > Self.heldByteCountMax {
@@ -172,6 +179,8 @@ final class NodeSigningRun {
     /// Most bytes that a member sends for one request, and that its machine holds: many times what any seed has needed.
     private static let sentByteCountMax = 16 << 20
     private static let heldByteCountMax = 4 << 20
+    /// Most attempts that a member signs: one each time that somebody's process dies, and a few.
+    private static let decisionCountMax = 24
 }
 
 extension NodeSigningRun: SigningMember.Watch {
@@ -184,8 +193,8 @@ extension NodeSigningRun: SigningMember.Watch {
         guard self.stepCounts[member.place] == self.scenario.stepCrashes[member.place], now < self.scenario.healing else { return }
         // Before, while or right after it is durable.
         let microseconds = Int64((due - now) / .microseconds(1))
-        let at = now + .microseconds(Int64.random(in: 0...(microseconds + 1_000), using: &self.random))
-        let back = at + .milliseconds(Int.random(in: 1...3_000, using: &self.random))
+        let at = now + .microseconds(self.draw(0...(microseconds + 1_000)))
+        let back = at + .milliseconds(self.draw(1...3_000))
         self.network.plan(at: at) { [unowned self] network in
             guard network.hosts[member.place].isUp else { return }
             self.coverage.insert("crash in a durable step")

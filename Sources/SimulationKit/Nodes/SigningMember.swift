@@ -23,13 +23,13 @@ struct SigningMember: SimulatedProgram {
         let thoughtMax: Duration
         let diskDelayMax: Duration
         let store = SimulatedStore()
-        var random: SeededRandom
+        private var random: SeededRandom
         /// Lives so far.
         var life = 0
         /// What is wrong with it on purpose.
         var fault: NodeSigningFault?
         /// What is told of each durable step as it begins, and of each event of a request.
-        var watch: Watch?
+        weak var watch: (any Watch)?
 
         init(
             place: Int, keys: SignerKeys, policy: any SpendingPolicy, enrolments: [Enrolment],
@@ -47,6 +47,9 @@ struct SigningMember: SimulatedProgram {
             self.diskDelayMax = diskDelayMax
             self.random = SeededRandom(seed: seed)
         }
+
+        /// What it or its disk chooses.
+        func draw(_ range: ClosedRange<Int64>) -> Int64 { Int64.random(in: range, using: &self.random) }
     }
 
     /// Who looks on.
@@ -76,7 +79,7 @@ struct SigningMember: SimulatedProgram {
     init(_ person: Person, after previous: SigningMember?) {
         self.person = person
         person.life += 1
-        for pending in previous?.pending ?? [] where Bool.random(using: &person.random) {
+        for pending in previous?.pending ?? [] where person.draw(0...1) == 0 {
             _ = person.store.perform(pending.write, of: pending.request, at: pending.time)
         }
     }
@@ -108,7 +111,7 @@ struct SigningMember: SimulatedProgram {
         switch event {
         case .write(let id, let request, let write, let time):
             let microseconds = Int64(self.person.diskDelayMax / .microseconds(1))
-            let due = now + .microseconds(Int64.random(in: 1...max(1, microseconds), using: &self.person.random))
+            let due = now + .microseconds(self.person.draw(1...max(1, microseconds)))
             self.pending.append(Pending(due: due, id: id, request: request, write: write, time: time))
             self.person.watch?.writes(write, of: self.person, from: now, due: due)
         case .requested(let id): self.think(about: id, now: now)
@@ -120,7 +123,7 @@ struct SigningMember: SimulatedProgram {
     }
 
     private mutating func think(about request: Bytes32, now: Duration) {
-        let thought = Int64.random(in: 0...max(1, Int64(self.person.thoughtMax / .milliseconds(1))), using: &self.person.random)
+        let thought = self.person.draw(0...max(1, Int64(self.person.thoughtMax / .milliseconds(1))))
         self.thoughts.append((now + .milliseconds(thought), request))
     }
 
