@@ -221,7 +221,8 @@ struct EventReport {
         case .restarted(let key): "\(names.short(key)) was started anew: its nonces are new ones"
         case .fault(let key, let fault, _): "\(names.short(key)) is proved to be at fault: \(fault)"
         case .complete(let transaction, _): "complete: transaction \(transaction.txid)"
-        case .shouldBroadcast(let transaction): "transaction \(transaction.txid) is ready for the Bitcoin network: send it there, this node does not"
+        case .shouldBroadcast(let transaction):
+            "transaction \(transaction.txid) is ready for the Bitcoin network: send it there, this node does not"
         case .ended(let state): state.words(names)
         }
     }
