@@ -173,8 +173,9 @@ public struct Coordination: ~Copyable, Sendable {
 
     /// An attempt that this process coordinates, signs in, or both.
     ///
-    /// Unchecked, because the compiler does not see what makes it safe: only the one coordination that made it has it, which cannot be
-    /// copied.
+    /// Unchecked, because the compiler does not see what makes it safe: each is made by one coordination, which cannot be copied, and never
+    /// leaves it. It is changed by mutating methods of the coordination only (or before anybody else has it), to which the language gives
+    /// that exclusively; its other methods only read, which many may do at once, for what is in here is `Sendable` itself.
     final class CoordinatedAttempt: @unchecked Sendable {
         let plan: SigningPlan
         var session: SigningSession

@@ -47,5 +47,7 @@ struct OwnedList<Element: ~Copyable>: ~Copyable {
     }
 }
 
-/// It owns its elements alone, so that where it may go its elements may.
+/// Unchecked, because the compiler does not know what the pointer points at. The list cannot be copied and never hands the pointer out,
+/// so its elements are reached through it alone: changed by mutating methods, to which the language gives the list exclusively, and
+/// otherwise only read. Whoever gets the list in another thread gets elements that may go there, for they are `Sendable` themselves.
 extension OwnedList: @unchecked Sendable where Element: Sendable & ~Copyable {}

@@ -4,8 +4,10 @@ internal import Signing
 
 /// A request that this node takes part in, while its process lives: the machine, and what of it is on its way to the disk.
 ///
-/// Unchecked, because the compiler does not see what makes it safe: each is made and reached by one `SigningMachine` alone, which is
-/// moved into one swarm and never copied out of it.
+/// Unchecked, and safe by a rule that the compiler does not enforce: each is made and reached by one `SigningMachine` alone. A machine is a
+/// value that can be copied, as every `ProtocolMachine`, and two copies would share these: so none is used again once it was added to a
+/// swarm, and nobody takes it out of there. `SigningNode` keeps its handle to itself and gives out what it asks the machine for, never the
+/// machine. In the swarm it is changed by the swarm's mutating methods only.
 final class LiveRequest: @unchecked Sendable {
     let id: Bytes32
     /// The group's policy digest.

@@ -15,6 +15,8 @@ public import Signing
 /// members are wanted, it dials. It hears members only, each through the identity that is enrolled for it; what a peer does wrong counts
 /// against that peer's connection and against nobody that it names.
 ///
+/// Only one copy of a machine may be used: add it to one node, and leave it there.
+///
 /// The shell adds it to a node, carries out what ``SigningMachineEvent`` asks for, and answers. Simulation does the same.
 public struct SigningMachine: ProtocolMachine {
     public typealias Event = SigningMachineEvent
