@@ -162,7 +162,7 @@ enum NodeRunCommand {
                 } catch { return error }
             }
             group.addTask {
-                while !Interruption.isRequested, !Task.isCancelled { try? await Task.sleep(for: .milliseconds(50)) }
+                await Interruption.wait()
                 return nil
             }
             let error = await group.next() ?? nil

@@ -81,7 +81,7 @@ enum PeerListenCommand {
             }
             if let found { group.addTask { await Self.tell(found, teller) } }
             group.addTask {
-                while !Interruption.isRequested, !Task.isCancelled { try? await Task.sleep(for: .milliseconds(50)) }
+                await Interruption.wait()
                 return nil
             }
             // Whichever is over first ends the others.

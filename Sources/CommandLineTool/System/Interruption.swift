@@ -20,6 +20,11 @@ enum Interruption {
     /// Whether somebody asked to stop while that was put off.
     static var isRequested: Bool { self.requested.load(ordering: .acquiring) }
 
+    /// Returns when somebody asked to stop, or the task is cancelled. A signal can wake no task, so it is looked for.
+    static func wait() async {
+        while !self.isRequested, !Task.isCancelled { try? await Task.sleep(for: .milliseconds(50)) }
+    }
+
     /// Takes over the four signals, unless whoever started the process had them ignored, as nohup does.
     static func install() {
         // Everything that the handler touches is made before it can run.
