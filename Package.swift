@@ -18,9 +18,11 @@ func module(_ name: String, imports dependencies: [Target.Dependency]) -> Target
     .target(name: name, dependencies: dependencies, swiftSettings: strict)
 }
 
-/// For tests only; nothing of the product links these.
-func support(_ name: String, imports dependencies: [Target.Dependency]) -> Target {
-    .target(name: name, dependencies: dependencies, path: "Tests/\(name)", swiftSettings: strict)
+/// For tests only; nothing of the product links these, nor does any of the package's products.
+func support(_ name: String, imports dependencies: [Target.Dependency], optimized: Bool = false) -> Target {
+    .target(
+        name: name, dependencies: dependencies, path: "Tests/\(name)",
+        swiftSettings: strict + (optimized ? [.unsafeFlags(["-O"], .when(configuration: .debug))] : []))
 }
 
 func tests(_ name: String, imports dependencies: [Target.Dependency]) -> Target {
@@ -64,8 +66,9 @@ let package = Package(
         .target(name: "CTestSupport", path: "Tests/CTestSupport"),
         .target(name: "CFaultyDisk", dependencies: ["CSQLite"], path: "Tests/CFaultyDisk"),
         support("TestVectors", imports: cryptoPrimitives),
-        support("MuSig2Reference", imports: cryptoPrimitives),
-        support("SigningTestSupport", imports: sessionStore),
+        // Plain arithmetic, thousands of cases of it: minutes when not optimised, seconds when it is.
+        support("MuSig2Reference", imports: cryptoPrimitives, optimized: true),
+        support("SigningTestSupport", imports: sessionStore + ["MuSig2Reference"]),
         .executableTarget(
             name: "JournalCrashHelper", dependencies: sessionStore + ["SigningTestSupport", "CFaultyDisk"],
             path: "Tests/JournalCrashHelper",

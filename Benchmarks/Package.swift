@@ -17,9 +17,10 @@ let package = Package(
         .executableTarget(
             name: "Benchmarks",
             dependencies: ["CBaseline"]
-                + ["SessionStore", "Signing", "Bitcoin", "MuSig2", "Secp256k1", "CryptoPrimitives"].map {
-                    .product(name: $0, package: "chorale")
-                },
+                + [
+                    "SimulationKit", "SigningNode", "LibP2P", "SessionStore", "Signing", "Bitcoin", "MuSig2", "Secp256k1",
+                    "CryptoPrimitives",
+                ].map { .product(name: $0, package: "chorale") },
             swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]

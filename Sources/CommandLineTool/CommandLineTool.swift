@@ -33,6 +33,7 @@ public enum CommandLineTool {
             ContactCommands.group,
             GroupCommands.group,
             RequestCommands.group,
+            SignerCommands.group,
             ExplainCommand.command,
             KeyCommands.group,
             MultisigCommands.group,

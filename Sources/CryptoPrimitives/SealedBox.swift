@@ -90,7 +90,22 @@ public enum SealedBox {
         do throws(SecretMemoryError) { return try SecretArena.shared.take() } catch { throw .secretMemory(error) }
     }
 
-    private static func agreementKey(of identity: Ed25519.PublicKey) -> X25519.PublicKey {
+    /// The other form of an identity's secret key.
+    static func agreementKey(of identity: borrowing Ed25519.SecretKey) throws(SecretMemoryError) -> X25519.SecretKey {
+        Sodium.ready
+        let publicKey = identity.publicKey
+        var slot = try SecretArena.shared.take()
+        slot.withUnsafeMutableBytes { slot in
+            identity.withUnsafeSeed { slot.copyMemory(from: $0) }
+            UnsafeMutableRawBufferPointer(rebasing: slot[32...]).copyBytes(from: publicKey.bytes)
+        }
+        return try X25519.SecretKey { target in
+            let status = slot.withUnsafeBytes { crypto_sign_ed25519_sk_to_curve25519(target.start, $0.start) }
+            precondition(status == 0, "a seed always gives a key")
+        }
+    }
+
+    static func agreementKey(of identity: Ed25519.PublicKey) -> X25519.PublicKey {
         X25519.PublicKey(
             Bytes32 { target in
                 let status = crypto_sign_ed25519_pk_to_curve25519(target.start, identity.bytes)

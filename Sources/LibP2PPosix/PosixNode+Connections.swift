@@ -81,6 +81,9 @@ extension PosixNode {
 
     public var connectedPeers: [PeerID] { self.node.swarm.connectedPeers.sorted() }
 
+    /// Established connections, with all peers together.
+    public var connectionCount: Int { self.node.swarm.connectionCount }
+
     /// The connections with a peer, the oldest first.
     public func connections(to peer: PeerID) -> [ConnectionInfo] { self.node.swarm.connections(to: peer) }
 

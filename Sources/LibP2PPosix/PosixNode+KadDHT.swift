@@ -33,6 +33,13 @@ extension PosixNode {
         return count
     }
 
+    /// Tells nobody any more that this node provides what a multihash names; what others hold expires.
+    public func stopProviding(_ multihash: [UInt8]) {
+        guard let kad = self.node.kad else { return }
+        self.node.swarm.update(kad, now: self.now) { $0.stopProviding(multihash) }
+        self.carryOut()
+    }
+
     /// Looks for peers that provide what a multihash names, until there are `count` of them.
     public func findProviders(of multihash: [UInt8], count: Int = 20) async throws(NodeError) -> [KadFoundPeer] {
         let outcome = try await self.kadOutcome { $0.findProviders(of: multihash, count: count, now: $1) }

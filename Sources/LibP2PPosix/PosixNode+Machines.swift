@@ -2,16 +2,16 @@ public import LibP2P
 
 extension PosixNode {
     /// Adds a protocol machine to the swarm. Its events come through the stream; the oldest are dropped when nobody reads them.
-    public func add<Machine: ProtocolMachine>(
-        _ machine: Machine, onLimited: Bool = false
+    public func add<Machine: ProtocolMachine & ~Copyable>(
+        _ machine: consuming Machine, onLimited: Bool = false
     ) -> (handle: ProtocolHandle<Machine>, events: AsyncStream<Machine.Event>) {
         let (stream, continuation) = AsyncStream.makeStream(of: Machine.Event.self, bufferingPolicy: .bufferingNewest(Self.eventCountMax))
         return (self.add(machine, onLimited: onLimited) { continuation.yield($0) }, stream)
     }
 
     /// Adds a protocol machine to the swarm, and hands each of its events to `take`, on the loop: none is lost, and none may block there.
-    public func add<Machine: ProtocolMachine>(
-        _ machine: Machine, onLimited: Bool = false, take: @escaping @Sendable (Machine.Event) -> Void
+    public func add<Machine: ProtocolMachine & ~Copyable>(
+        _ machine: consuming Machine, onLimited: Bool = false, take: @escaping @Sendable (Machine.Event) -> Void
     ) -> ProtocolHandle<Machine> {
         let handle = self.node.swarm.add(machine, onLimited: onLimited, now: self.now)
         self.machinePumps.append { swarm in
@@ -23,7 +23,7 @@ extension PosixNode {
     }
 
     /// Asks a machine for something, and carries out what it then wants.
-    public func update<Machine: ProtocolMachine, Result: Sendable>(
+    public func update<Machine: ProtocolMachine & ~Copyable, Result: Sendable>(
         _ handle: ProtocolHandle<Machine>, _ body: @Sendable (inout Machine, Duration) -> Result
     ) -> Result {
         let now = self.now

@@ -10,7 +10,7 @@ public import LibP2P
 ///     let connection = try await node.dial(peer, at: [address])
 ///     let stream = try await node.openStream(to: peer, ["/echo/1.0.0"])
 ///
-/// What it speaks is ``Node``'s to know; here are the sockets, the clock and those who wait. One event loop does everything: the node, its
+/// What it speaks is `Node`'s to know; here are the sockets, the clock and those who wait. One event loop does everything: the node, its
 /// streams and its sockets share ``executor``, and nothing there waits. Once it listens or has dialled, a node runs until ``close()``.
 ///
 /// Every question to a peer ends: the protocol's own time limit ends it with an error, and so do ``close()`` and, with

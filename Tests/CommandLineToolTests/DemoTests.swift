@@ -91,6 +91,48 @@ import Testing
         }
         #expect(timeline.attempts.count == 1 && timeline.signedAttempt?.number == 3 && timeline.signedAttempt?.set == [1, 2])
         #expect(timeline.blamed == [] && timeline.end == nil)
+        // Request, approval, begin, partial signature.
+        #expect(timeline.roundTrips == 2)
+    }
+
+    @Test func `who comes back too late and begins an attempt is not taken for who finished`() throws {
+        var timeline = NetworkTimeline()
+        for step in Self.told { timeline.take(step) }
+        // Signer 2 was cut off in place of signing.
+        timeline.take(Self.step(90, 2, .reconnected))
+        timeline.take(Self.step(91, 2, .attemptBegan(2, set: [1, 2])))
+        timeline.take(Self.step(92, 2, .heardRestart(of: 3)))
+        let steps = timeline.settle(now: nil)
+        #expect(steps.suffix(3).map(\.what) == [.reconnected, .attemptBegan(2, set: [1, 2]), .heardRestart(of: 3)])
+        #expect(steps.suffix(3).map(\.time) == [.milliseconds(90), .milliseconds(91), .milliseconds(92)])
+        #expect(timeline.coordinators == [3])
+    }
+
+    @Test func `a message that has to be waited for is half a round trip more, wherever it comes from`() throws {
+        var timeline = NetworkTimeline()
+        #expect(timeline.roundTrips == nil)
+        // Signer 2 was started anew while the proposer waited for its partial signature.
+        let steps: [NetworkStep.What] = [.proposed, .received, .approved]
+        for (place, what) in steps.enumerated() { timeline.take(Self.step(place, place == 0 ? 1 : 2, what)) }
+        timeline.take(Self.step(4, 1, .heardApproval(of: 2)))
+        timeline.take(Self.step(4, 1, .attemptBegan(1, set: [1, 2])))
+        timeline.take(Self.step(5, 2, .killed))
+        timeline.take(Self.step(6, 2, .startedAgain))
+        timeline.take(Self.step(7, 1, .heardRestart(of: 2)))
+        timeline.take(Self.step(8, 1, .attemptBegan(3, set: [1, 2])))
+        timeline.take(Self.step(9, 2, .signed(3)))
+        timeline.take(Self.step(10, 1, .heardSignatures(of: 2, 3)))
+        timeline.take(Self.step(11, 1, .complete))
+        _ = timeline.settle(now: nil)
+        #expect(timeline.steps.count == 12 && timeline.roundTrips == 2)
+        // One more in the chain: what signer 2 told after it had heard of the first attempt.
+        var longer = NetworkTimeline()
+        for step in timeline.steps {
+            if step.what == .killed { longer.take(Self.step(4, 2, .signed(1))) }
+            longer.take(step)
+        }
+        _ = longer.settle(now: nil)
+        #expect(longer.roundTrips == 3)
     }
 
     @Test func `an attempt that lacks a signature has made nothing, and who is at fault is named once`() throws {
@@ -137,7 +179,7 @@ import Testing
         #expect(broken.contains(">killed<") && broken.contains(">started again<"))
     }
 
-    @Test(.timeLimit(.minutes(3))) func `a demo over a network outlives a node that is killed, and draws what happened`() throws {
+    @Test(.timeLimit(.minutes(15))) func `a demo over a network outlives a node that is killed, and draws what happened`() throws {
         let folder = try TemporaryFolder()
         let path = folder.path("diagram.svg")
         let run = try Tool("demo", "--signers", "2", "--kill", "--diagram", path, "--json").run()
@@ -149,6 +191,46 @@ import Testing
         #expect(svg.hasPrefix("<svg") && svg.contains(">killed<") && svg.contains(">started again<"))
     }
 
+    @Test(.timeLimit(.minutes(5))) func `in a demo over a network whoever cheats is named, and those who can finish without it`() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path("diagram.svg")
+        let finished = try Tool("demo", "--threshold", "2", "--cheat", "--diagram", path, "--json").run()
+        #expect(finished.exitCode == 0, "\(finished.errors)")
+        let result = try finished.json()
+        #expect(result["verified"] as? Bool == true && (result["blamed"] as? [String])?.count == 1)
+        #expect(try folder.text("diagram.svg").contains("proof against 2"))
+
+        let ended = try Tool("demo", "--signers", "2", "--cheat", "--json").run()
+        #expect(ended.exitCode == 0, "\(ended.errors)")
+        let end = try ended.json()
+        #expect(end["verified"] as? Bool == false && (end["blamed"] as? [String])?.count == 1)
+        #expect(end["transaction"] is NSNull && end["txid"] is NSNull && end["round_trips"] is NSNull)
+    }
+
+    @Test(.timeLimit(.minutes(5))) func `a demo over a network goes on while whoever coordinates is cut off`() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path("diagram.svg")
+        let run = try Tool("demo", "--threshold", "2", "--partition", "--diagram", path, "--json").run()
+        #expect(run.exitCode == 0, "\(run.errors)")
+        let result = try run.json()
+        #expect(result["verified"] as? Bool == true && (result["blamed"] as? [String]) == [])
+        // Of two, one begins and the other answers.
+        #expect(try #require(result["round_trips"] as? Double) >= 1)
+        let svg = try folder.text("diagram.svg")
+        #expect(svg.contains(">cut off<") && svg.contains(">back<") && svg.contains("waits no longer for"))
+    }
+
+    @Test func `no command that takes a key file has a way to cheat`() throws {
+        // What a person's key signs goes through `node run` and `cosign`; the demo makes its own keys.
+        for words in [["node", "run"], ["cosign"]] {
+            let help = try Tool(words + ["--help"]).run()
+            #expect(help.exitCode == 0 && !help.output.contains("cheat"))
+            let refused = try Tool(words + ["--cheat"]).run()
+            #expect(refused.exitCode == 2, "\(refused)")
+        }
+        #expect(try Tool("demo", "--cheat", "--key", "my.key").run().exitCode == 2)
+    }
+
     @Test func `what makes no demo over a network is refused`() throws {
         func refused(_ words: String..., because part: String, sourceLocation: SourceLocation = #_sourceLocation) throws {
             let run = try Tool(["demo"] + words).run()
@@ -157,6 +239,9 @@ import Testing
         try refused("--transport", "libp2p", "--signers", "1", because: "2 members or more")
         try refused("--transport", "libp2p", "--threshold", "1", "--kill", because: "nobody to wait for")
         try refused("--kill", "--transport", "folder", because: "choose --transport libp2p")
+        try refused("--cheat", "--transport", "folder", because: "choose --transport libp2p")
+        try refused("--threshold", "1", "--partition", because: "nobody to wait for")
+        try refused("--kill", "--cheat", because: "one thing goes wrong at a time")
         try refused("--diagram", "x.svg", "--signers", "1", because: "choose --transport libp2p")
     }
 }

@@ -40,7 +40,7 @@ import Darwin
         return try folder.write(psbt.serialized(), to: "payment-\(salt).psbt")
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.minutes(15)))
     func `three people make a group, compare numbers, ask, agree, and have the transaction`() throws {
         let nodes = try ["Ada", "Bob", "Cleo"].map { try NodeProcess($0) }
         let (ada, bob, cleo) = (nodes[0], nodes[1], nodes[2])
@@ -117,7 +117,7 @@ import Darwin
         #expect(!FileManager.default.fileExists(atPath: "\(ada.home)/control.sock"))
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(15)))
     func `a node that is killed goes on where it was, and nobody approves twice`() throws {
         let (ada, bob) = try self.pair()
         let address = try #require(try ada.json("group", "show", "pair")["address"] as? String)
@@ -136,7 +136,7 @@ import Darwin
         }
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(15)))
     func `a request that is refused, withdrawn or cancelled ends as such`() throws {
         let (ada, bob) = try self.pair("--threshold", "2", "--owner-aggregate")
         let address = try #require(try ada.json("group", "show", "pair")["address"] as? String)
@@ -164,7 +164,48 @@ import Darwin
         #expect(try ask(3, fee: 50_000, "--high-fee").exitCode == 0)
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(15)))
+    func `a request that wants all of them there is made while they are, and asks nobody while one is missing`() throws {
+        let (ada, bob) = try self.pair()
+        let address = try #require(try ada.json("group", "show", "pair")["address"] as? String)
+        func ask(_ salt: UInt8, _ words: String...) throws -> Transcript {
+            let file = try self.payment(from: address, in: ada.folder, salt: salt)
+            return try Tool(["request", "new", "--group", "pair", "--psbt", file, "--yes", "--home", ada.home] + words).run()
+        }
+        let asked = try ask(1, "--require-all")
+        #expect(asked.exitCode == 0, "\(asked)")
+        let id = try #require(asked.outputLines.first)
+        try bob.waitFor { $0.contains { $0["request"] as? String == id } }
+        let shown = try ada.json("node", "show")
+        let member = try #require((shown["members"] as? [[String: Any]])?.first)
+        #expect(member["is_connected"] as? Bool == true && member["by"] as? String == "direct")
+        #expect((member["round_trip_microseconds"] as? Int).map { $0 > 0 } == true && member["connected_seconds"] as? Int != nil)
+        let health = try #require(shown["health"] as? [String: Any])
+        #expect(health["members_connected"] as? Int == 1 && health["open_requests"] as? Int == 1 && health["is_writable"] as? Bool == true)
+        let text = try ada.run("node", "show").output
+        #expect(text.contains("connected for ") && text.contains("round trip ") && text.contains("all writes succeeded"))
+        // What its owner says no to is said to be so.
+        #expect(try bob.run("request", "reject", id).exitCode == 0)
+        #expect(try bob.run("request", "show", id).output.contains("(you)  refused"))
+
+        #expect(bob.interrupt() == 4)
+        try ada.waitFor { $0.contains { $0["event"] as? String == "disconnected" } }
+        let refused = try ask(2, "--require-all", "--connect-within", "5")
+        #expect(refused.exitCode == 1 && refused.output == "" && refused.errors.contains("nobody is asked"), "\(refused)")
+        #expect(refused.errors.contains("Nobody else is connected"))
+        #expect((try ada.json("request", "list")["requests"] as? [Any])?.count == 1)
+        let few = try ask(2, "--minimum-connected", "1")
+        #expect(few.exitCode == 1 && few.errors.contains("ask for 2"), "\(few)")
+        #expect(try ask(2, "--minimum-connected", "2", "--require-all").exitCode == 2)
+        #expect(try ada.json("request", "show", id)["nonce_commitments"] as? Bool == false)
+        // Who does not ask for it may ask all the same; and what else is asked for everybody is shown.
+        let other = try ask(2, "--nonce-commitments")
+        #expect(other.exitCode == 0 && other.errors.contains("commit to their nonces"), "\(other)")
+        let committed = try ada.json("request", "show", try #require(other.outputLines.first))
+        #expect(committed["nonce_commitments"] as? Bool == true)
+    }
+
+    @Test(.timeLimit(.minutes(15)))
     func `what cannot be done is told with what to do`() throws {
         let node = try NodeProcess("Ada")
         func error(_ words: String..., code: Int32, _ part: String, sourceLocation: SourceLocation = #_sourceLocation) throws {

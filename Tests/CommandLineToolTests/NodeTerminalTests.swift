@@ -15,7 +15,7 @@ import Testing
         return (end.output, terminal.screen, end.exitCode)
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.minutes(15)))
     func `joining, verifying and signing each take a yes, after it is shown what they are about`() throws {
         let (ada, bob) = try (NodeProcess("Ada"), NodeProcess("Bob"))
         let invited = try ada.json("group", "invite", "--name", "pair", "--members", "2")

@@ -87,5 +87,32 @@ import Testing
         let run = try Tool(["simulate", "signing", "--seeds", "4", "--members", "3"]).run()
         #expect(run.exitCode == 0)
         #expect(run.output.contains("signings      4: ") && run.output.contains("violations    0\n"))
+        #expect(run.output.contains("a second; ") && run.output.contains("states and "))
+    }
+
+    @Test func `whole nodes are simulated, and the JSON is the same`() throws {
+        let run = try Tool(["simulate", "signing", "--whole-nodes", "--seeds", "2", "--members", "2", "--json"]).run()
+        #expect(run.exitCode == 0, "\(run.errors)")
+        let object = try #require(try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any])
+        #expect(object["seeds"] as? Int == 2 && object.count == 8)
+    }
+
+    @Test(arguments: [["--fault", "believesTooEarly"], ["--whole-nodes", "--fault", "believesTooEarly"]])
+    func `what does not hold is told with its seed, and the exit code is 1`(options: [String]) throws {
+        let words = ["--members", "2", "--first-seed", "1", "--seeds", "4"]
+        let run = try Tool(["simulate", "signing", "--json"] + words + options).run()
+        #expect(run.exitCode == 1)
+        let object = try #require(try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any])
+        let found = try #require((object["violations"] as? [[String: Any]])?.first)
+        let seed = try #require(found["seed"] as? Int)
+        #expect((1...4).contains(seed) && (found["violation"] as? String)?.contains("does not verify") == true)
+        let isOfNodes = options.contains("--whole-nodes") ? " --whole-nodes" : ""
+        let again = "chorale simulate signing --seeds 1 --first-seed \(seed)\(isOfNodes) --members 2 --fault believesTooEarly"
+        #expect(run.errors.contains("seed \(seed): ") && run.errors.contains(again), "\(run.errors)")
+    }
+
+    @Test func `a fault that there is not is refused, and the others are named`() throws {
+        let run = try Tool(["simulate", "signing", "--fault", "keepsNonces"]).run()
+        #expect(run.exitCode != 0 && run.errors.contains("releasesBeforeDurable"), "\(run.errors)")
     }
 }

@@ -16,7 +16,7 @@ struct TookTooLong: Error {}
 
 /// The result of something that must not take longer than a limit.
 func within<Value: Sendable>(
-    _ limit: Duration = .seconds(20), _ work: @escaping @Sendable () async throws -> Value
+    _ limit: Duration = .seconds(120), _ work: @escaping @Sendable () async throws -> Value
 ) async throws -> Value {
     try await withThrowingTaskGroup(of: Value.self) { group in
         group.addTask { try await work() }

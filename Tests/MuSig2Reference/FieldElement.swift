@@ -49,17 +49,8 @@ struct FieldElement: Equatable, Sendable {
     static prefix func - (a: FieldElement) -> FieldElement { .zero - a }
 
     static func * (a: FieldElement, b: FieldElement) -> FieldElement {
-        let (high, low) = a.value.multiplied(by: b.value)
-        // high · 2^256 + low = high · excess + low, which leaves an overflow of at most 34 bits …
-        var overflow: UInt64 = 0
-        let limb0 = multiplyAdd(high.limb0, Self.excess, low.limb0, &overflow)
-        let limb1 = multiplyAdd(high.limb1, Self.excess, low.limb1, &overflow)
-        let limb2 = multiplyAdd(high.limb2, Self.excess, low.limb2, &overflow)
-        let limb3 = multiplyAdd(high.limb3, Self.excess, low.limb3, &overflow)
-        // … which folds in the same way. If even that carries over, what is left is so small that nothing more can.
-        var upper: UInt64 = 0
-        let lower = multiplyAdd(overflow, Self.excess, 0, &upper)
-        let (sum, carry) = UInt256(limb3, limb2, limb1, limb0).adding(UInt256(0, 0, upper, lower))
+        let (sum, carry) = a.value.multiplied(by: b.value, foldedBy: Self.excess)
+        // If even the last folding carries over, what is left is so small that nothing more can.
         return FieldElement(reducing: carry ? sum.adding(Self.excessValue).sum : sum)
     }
 

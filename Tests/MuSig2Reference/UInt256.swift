@@ -119,6 +119,22 @@ extension UInt256 {
         return (UInt256(r7, r6, r5, r4), UInt256(r3, r2, r1, r0))
     }
 
+    /// The product, but for a multiple of 2^256 − `excess`, and whether 2^256 is missing of it.
+    func multiplied(by other: UInt256, foldedBy excess: UInt64) -> (rest: UInt256, carry: Bool) {
+        let (high, low) = self.multiplied(by: other)
+        // high · 2^256 + low = high · excess + low, which leaves an overflow of at most 34 bits …
+        var overflow: UInt64 = 0
+        let limb0 = multiplyAdd(high.limb0, excess, low.limb0, &overflow)
+        let limb1 = multiplyAdd(high.limb1, excess, low.limb1, &overflow)
+        let limb2 = multiplyAdd(high.limb2, excess, low.limb2, &overflow)
+        let limb3 = multiplyAdd(high.limb3, excess, low.limb3, &overflow)
+        // … which folds in the same way.
+        var upper: UInt64 = 0
+        let lower = multiplyAdd(overflow, excess, 0, &upper)
+        let (sum, carry) = UInt256(limb3, limb2, limb1, limb0).adding(UInt256(0, 0, upper, lower))
+        return (sum, carry)
+    }
+
     /// The four bits worth 16^position.
     func hexDigit(at position: Int) -> Int {
         let limb =
@@ -134,32 +150,29 @@ extension UInt256 {
 
 /// a · b + addend + carry; the upper half becomes the new carry, the lower half is returned.
 ///
-/// The largest possible result, (2^64 − 1)² + 2 · (2^64 − 1), is 2^128 − 1, so nothing is ever lost; the same holds for each
-/// of the four products of 32-bit halves. By halves, because in a debug build this is four times as fast as
-/// `multipliedFullWidth(by:)`, and the differential tests spend nearly all of their time here.
-func multiplyAdd(_ a: UInt64, _ b: UInt64, _ addend: UInt64, _ carry: inout UInt64) -> UInt64 {
-    let half: UInt64 = 0xffff_ffff
-    let aHigh = a &>> 32
-    let bHigh = b &>> 32
-    let low = (a & half) &* (b & half) &+ (addend & half) &+ (carry & half)
-    let middle = aHigh &* (b & half) &+ (addend &>> 32) &+ (low &>> 32)
-    let otherMiddle = (a & half) &* bHigh &+ (carry &>> 32) &+ (middle & half)
-    carry = aHigh &* bHigh &+ (middle &>> 32) &+ (otherMiddle &>> 32)
-    return (otherMiddle &<< 32) | (low & half)
+/// The largest possible result, (2^64 − 1)² + 2 · (2^64 − 1), is 2^128 − 1, so nothing is ever lost.
+@inline(__always)
+private func multiplyAdd(_ a: UInt64, _ b: UInt64, _ addend: UInt64, _ carry: inout UInt64) -> UInt64 {
+    let product = a.multipliedFullWidth(by: b)
+    let (partial, first) = product.low.addingReportingOverflow(addend)
+    let (sum, second) = partial.addingReportingOverflow(carry)
+    carry = product.high &+ (first ? 1 : 0) &+ (second ? 1 : 0)
+    return sum
 }
 
 /// a + b + carry, the carry being 0 or 1 before and after.
 ///
 /// A bit position carries over if both bits are set, or if one is and the sum's is not; of that, the highest bit is needed.
-/// Without branches, for the sake of debug builds again.
-func addWithCarry(_ a: UInt64, _ b: UInt64, _ carry: inout UInt64) -> UInt64 {
+@inline(__always)
+private func addWithCarry(_ a: UInt64, _ b: UInt64, _ carry: inout UInt64) -> UInt64 {
     let sum = a &+ b &+ carry
     carry = ((a & b) | ((a | b) & ~sum)) &>> 63
     return sum
 }
 
 /// a − b − borrow, the borrow being 0 or 1 before and after.
-func subtractWithBorrow(_ a: UInt64, _ b: UInt64, _ borrow: inout UInt64) -> UInt64 {
+@inline(__always)
+private func subtractWithBorrow(_ a: UInt64, _ b: UInt64, _ borrow: inout UInt64) -> UInt64 {
     let difference = a &- b &- borrow
     borrow = ((~a & b) | ((~a | b) & difference)) &>> 63
     return difference

@@ -22,6 +22,10 @@ struct `A store of requests` {
             expiry: 2_000)
     }
 
+    private static func entry(_ kind: UInt8, _ bytes: [UInt8], source: String? = nil) -> NewTranscriptEntry {
+        NewTranscriptEntry(kind: kind, bytes: bytes, source: source)
+    }
+
     private static let id = Sample.digest("a")
 
     @Test func `gives back a request as it came, and nothing for one that it does not know`() async throws {
@@ -93,16 +97,16 @@ struct `A store of requests` {
     @Test func `keeps a transcript whose chain is verified, by pages`() async throws {
         let database = try await SessionDatabase.open(self.path)
         let requests = database.requests()
-        await #expect(throws: StoreError.notFound) { try await requests.append([(1, [1])], to: Self.id, at: 1) }
+        await #expect(throws: StoreError.notFound) { try await requests.append([Self.entry(1, [1])], to: Self.id, at: 1) }
         try await requests.add(Self.request("a"))
         #expect(try await requests.transcript(of: Self.id, after: 0, countMax: 10, byteCountMax: 10).isEmpty)
         var head = TranscriptHead(request: Self.id)
         for index in 0..<30 {
             let bytes = [UInt8](repeating: UInt8(index), count: index)
             _ = try head.append(kind: UInt8(index), bytes)
-            #expect(try await requests.append([(UInt8(index), bytes)], to: Self.id, at: 1_100) == head)
+            #expect(try await requests.append([Self.entry(UInt8(index), bytes)], to: Self.id, at: 1_100) == head)
         }
-        try await requests.append([(200, [1]), (201, [2])], to: Self.id, at: 1_200)
+        try await requests.append([Self.entry(200, [1]), Self.entry(201, [2])], to: Self.id, at: 1_200)
         for (countMax, byteCountMax) in [(100, 1_000_000), (7, 1_000), (100, 40), (1, 0)] {
             var entries: [TranscriptEntry] = []
             while true {
@@ -135,7 +139,7 @@ struct `A store of requests` {
             let path = self.folder.file(UUID().uuidString)
             var database = try await SessionDatabase.open(path)
             try await database.requests().add(Self.request("a"))
-            for index in 0..<5 { try await database.requests().append([(1, [UInt8(index)])], to: Self.id, at: 1_100) }
+            for index in 0..<5 { try await database.requests().append([Self.entry(1, [UInt8(index)])], to: Self.id, at: 1_100) }
             await database.close()
             try Self.harm(path, harm)
             database = try await SessionDatabase.open(path)
@@ -169,16 +173,16 @@ struct `A store of requests` {
         var requests = database.requests()
         try await requests.add(Self.request("a"))
 
-        try await requests.append([(1, [1])], to: Self.id, at: 1_100)
+        try await requests.append([Self.entry(1, [1])], to: Self.id, at: 1_100)
         #expect(try await self.entryCountAfterPowerCut() == 0)
         try await requests.decide(.approved, serial: 1, about: Self.id, at: 1_100)
         #expect(try await self.entryCountAfterPowerCut() == 1)
 
-        try await requests.append([(1, [2])], to: Self.id, at: 1_100)
+        try await requests.append([Self.entry(1, [2])], to: Self.id, at: 1_100)
         try await database.journal.burn(Sample.record(request: "a"))
         #expect(try await self.entryCountAfterPowerCut() == 2)
 
-        try await requests.append([(1, [3])], to: Self.id, at: 1_100)
+        try await requests.append([Self.entry(1, [3])], to: Self.id, at: 1_100)
         #expect(try await self.entryCountAfterPowerCut() == 2)
         try await requests.flush()
         #expect(try await self.entryCountAfterPowerCut() == 3)
@@ -186,7 +190,7 @@ struct `A store of requests` {
 
         database = try await SessionDatabase.open(self.path, vfs: name, lazyMilliseconds: 1)
         requests = database.requests()
-        try await requests.append([(1, [4])], to: Self.id, at: 1_100)
+        try await requests.append([Self.entry(1, [4])], to: Self.id, at: 1_100)
         for _ in 0..<600 where try await self.entryCountAfterPowerCut() == 3 { try await Task.sleep(for: .milliseconds(50)) }
         #expect(try await self.entryCountAfterPowerCut() == 4)
         await database.close()
@@ -221,21 +225,129 @@ struct `A store of requests` {
         try await requests.setState(.expired, reason: "late", of: Sample.digest("b"), at: 1_100)
         try await requests.add(Self.request("c"))
         await #expect(throws: StoreError.full(.source, limit: 1_500)) {
-            try await requests.append([(1, [UInt8](repeating: 0, count: 1_200))], to: Self.id, at: 1_100)
+            try await requests.append([Self.entry(1, [UInt8](repeating: 0, count: 1_200), source: "household")], to: Self.id, at: 1_100)
         }
         #expect(try await requests.request(Self.id)?.transcript.sequence == 0, "nothing is left of what was refused")
         for name in ["d", "e", "f"] { try await requests.add(Self.request(name, source: nil)) }
         await #expect(throws: StoreError.full(.all, limit: 5)) { try await requests.add(Self.request("g", source: nil)) }
-        try await requests.append([(1, [UInt8](repeating: 0, count: 3_000))], to: Sample.digest("d"), at: 1_100)
+        try await requests.append([Self.entry(1, [UInt8](repeating: 0, count: 3_000))], to: Sample.digest("d"), at: 1_100)
         await #expect(throws: StoreError.full(.all, limit: 4_000)) {
-            try await requests.append([(1, [UInt8](repeating: 0, count: 400))], to: Sample.digest("e"), at: 1_100)
+            try await requests.append([Self.entry(1, [UInt8](repeating: 0, count: 400))], to: Sample.digest("e"), at: 1_100)
         }
         await #expect(throws: StoreError.tooLarge(what: "reason", limit: 500)) {
             try await requests.setState(.aborted, reason: String(repeating: "x", count: 501), of: Self.id, at: 1_100)
         }
         await #expect(throws: StoreError.tooLarge(what: "transcript entry", limit: TranscriptHead.entryByteCountMax)) {
-            try await requests.append([(1, [UInt8](repeating: 0, count: (8 << 20) + 1))], to: Self.id, at: 1_100)
+            try await requests.append([Self.entry(1, [UInt8](repeating: 0, count: (8 << 20) + 1))], to: Self.id, at: 1_100)
         }
+    }
+
+    @Test func `who ends many requests that may still complete takes no places by it`() async throws {
+        var bounds = RequestBounds()
+        (bounds.openCountMax, bounds.openCountPerSourceMax) = (4, 2)
+        let requests = try await SessionDatabase.open(self.path).requests(within: bounds)
+        for number in 0..<6 {
+            try await requests.add(Self.request("\(number)"))
+            try await requests.setState(.signing, reason: "", of: Sample.digest("\(number)"), at: 1_100)
+            try await requests.setState(.endedMayStillComplete, reason: "late", of: Sample.digest("\(number)"), at: 1_200)
+        }
+        // Two, as before; and what comes back takes its place again.
+        try await requests.add(Self.request("a"))
+        try await requests.setState(.signing, reason: "", of: Sample.digest("0"), at: 1_300)
+        await #expect(throws: StoreError.full(.source, limit: 2)) { try await requests.add(Self.request("b")) }
+        try await requests.setState(.complete, reason: "", of: Sample.digest("0"), at: 1_300)
+        try await requests.add(Self.request("b"))
+    }
+
+    @Test func `what a member says counts for it, and takes nothing from whoever proposed`() async throws {
+        var bounds = RequestBounds()
+        (bounds.byteCountMax, bounds.byteCountPerSourceMax) = (100_000, 2_000)
+        let database = try await SessionDatabase.open(self.path)
+        let requests = database.requests(within: bounds)
+        try await requests.add(Self.request("a", source: "proposer"))
+        let word = [UInt8](repeating: 0, count: 400)
+        for _ in 0..<4 { try await requests.append([Self.entry(1, word, source: "talker")], to: Self.id, at: 1_100) }
+        await #expect(throws: StoreError.full(.source, limit: 2_000)) {
+            try await requests.append([Self.entry(1, word, source: "talker")], to: Self.id, at: 1_100)
+        }
+        // The talker's share is full for its own requests too, and nobody else's is.
+        await #expect(throws: StoreError.full(.source, limit: 2_000)) { try await requests.add(Self.request("b", source: "talker")) }
+        try await requests.append([Self.entry(1, word, source: "other")], to: Self.id, at: 1_100)
+        try await requests.add(Self.request("b", source: "proposer", byteCount: 1_800))
+        // It comes back with the request.
+        try await requests.setState(.expired, reason: "", of: Self.id, at: 1_200)
+        #expect(try await requests.removeOver(updatedBefore: 1_201, countMax: 1) == [Self.id])
+        try await requests.add(Self.request("c", source: "talker", byteCount: 1_900))
+        try await requests.add(Self.request("d", source: "proposer", byteCount: 200))
+        await #expect(throws: StoreError.full(.source, limit: 2_000)) {
+            try await requests.add(Self.request("e", source: "proposer", byteCount: 1))
+        }
+    }
+
+    @Test func `how a request was completed has room when nothing else has`() async throws {
+        var bounds = RequestBounds()
+        (bounds.byteCountMax, bounds.byteCountPerSourceMax) = (500, 500)
+        let requests = try await SessionDatabase.open(self.path).requests(within: bounds)
+        try await requests.add(Self.request("a"))
+        try await requests.append([Self.entry(1, [UInt8](repeating: 0, count: 300), source: "talker")], to: Self.id, at: 1_100)
+        await #expect(throws: StoreError.self) { try await requests.append([Self.entry(1, [1])], to: Self.id, at: 1_100) }
+        try await requests.conclude(Self.id, with: Self.entry(3, [7]), at: 1_100)
+        let entries = try await requests.transcript(of: Self.id, after: 0, countMax: 10, byteCountMax: 1_000)
+        #expect(entries.map(\.kind) == [1, 3] && entries.last?.bytes == [7])
+        // Nor does the count of entries stand in its way.
+        var head = TranscriptHead(request: Self.id)
+        for _ in 0..<TranscriptHead.entryCountMax { _ = try head.append(kind: 1, []) }
+        #expect(throws: StoreError.self) { try head.append(kind: 1, []) }
+        #expect(try head.append(kind: 3, [], concludes: true).sequence == TranscriptHead.entryCountMax + 1)
+    }
+
+    @Test func `a clone alarm and what it halts are durable together, and have room when nothing else has`() async throws {
+        var bounds = RequestBounds()
+        (bounds.byteCountMax, bounds.byteCountPerSourceMax) = (500, 500)
+        let database = try await SessionDatabase.open(self.path)
+        let requests = database.requests(within: bounds)
+        let group = Sample.digest("group")
+        try await database.groups.put(StoredGroup(name: "till", policy: [1], policyDigest: group, members: []))
+        let halted = StoredApproval(policy: [1], history: [2], halt: "a copy of the machine may be running")
+        let halts = [ApprovalHalt(group: group, approval: halted), ApprovalHalt(group: Sample.digest("left"), approval: halted)]
+        // Of what is about no request nothing is kept.
+        await #expect(throws: StoreError.notFound) {
+            try await requests.raise(Self.entry(6, [7]), about: Self.id, halting: halts, at: 1_100)
+        }
+        #expect(try await database.approvals.approval(of: group) == nil)
+        try await requests.add(Self.request("a"))
+        try await requests.append([Self.entry(1, [UInt8](repeating: 0, count: 300), source: "talker")], to: Self.id, at: 1_100)
+        await #expect(throws: StoreError.self) { try await requests.append([Self.entry(1, [1])], to: Self.id, at: 1_100) }
+        try await requests.raise(Self.entry(6, [7]), about: Self.id, halting: halts, at: 1_100)
+        await database.close()
+        let again = try await SessionDatabase.open(self.path)
+        #expect(try await again.approvals.approval(of: group) == halted)
+        let entries = try await again.requests(within: bounds).transcript(of: Self.id, after: 0, countMax: 10, byteCountMax: 1_000)
+        #expect(entries.map(\.kind) == [1, 6] && entries.last?.bytes == [7])
+        await again.close()
+    }
+
+    @Test func `of an older layout entries count for whoever proposed, and ended requests take no place`() async throws {
+        do {
+            let old = try Database(opening: self.path, migrations: Array(Schema.migrations.prefix(4)))
+            let transaction: StaticString = """
+                INSERT INTO request (id, source, created, expiry, updated, decision, decision_serial, state, reason, entry_count, entry_hash, \
+                byte_count, row_check) VALUES (randomblob(32), 'p', 1, 2, 1, 1, 1, 8, '', 1, randomblob(32), 250, x'00')
+                """
+            try old.execute(transaction)
+            try old.execute("INSERT INTO transcript_entry (request, sequence, kind, hash, bytes) VALUES (1, 1, 1, randomblob(32), x'0102')")
+            try old.execute("INSERT INTO usage (scope, name, item_count, byte_count) VALUES (1, x'', 1, 0), (2, x'70', 1, 250)")
+        }
+        let database = try await SessionDatabase.open(self.path)
+        let found = try await database.read { database throws(StoreError) -> [Int64] in
+            [
+                try database.number("SELECT count(*) FROM transcript_entry WHERE source = 'p'"),
+                try database.number("SELECT count(*) FROM usage WHERE scope = 1"),
+                try database.number("SELECT item_count FROM usage WHERE scope = 2 AND name = x'70'"),
+                try database.number("SELECT byte_count FROM usage WHERE scope = 2 AND name = x'70'"),
+            ]
+        }
+        #expect(found == [1, 0, 0, 250])
     }
 
     @Test func `removes what is over and old with all that belongs to it, and nothing that may still complete`() async throws {
@@ -245,7 +357,7 @@ struct `A store of requests` {
             for (suffix, isBurned) in [("", false), (" burned", true)] {
                 let name = "\(state)\(suffix)"
                 try await requests.add(Self.request(name, source: nil))
-                try await requests.append([(1, [1])], to: Sample.digest(name), at: 1_100)
+                try await requests.append([Self.entry(1, [1])], to: Sample.digest(name), at: 1_100)
                 if isBurned { try await database.journal.burn(Sample.record(request: name)) }
                 try await requests.setState(state, reason: "because", of: Sample.digest(name), at: 1_100)
                 #expect(try await requests.request(Sample.digest(name))?.reason == "because")

@@ -26,6 +26,7 @@ private struct LyingMailbox {
         case .deposit:
             self.deposited.append(try MailboxRequest(parsing: bytes))
             return deposit.serialized()
+        case .notice: return MailboxAnswer.refused(.unknownRecipient).serialized()
         }
     }
 }
@@ -66,7 +67,7 @@ struct `A mailbox's client` {
         #expect(box.acknowledged == [5])
     }
 
-    @Test func `drops strangers' messages, others' and rubbish, and has them removed`() async throws {
+    @Test func `drops others' messages and rubbish, and has them removed; strangers' stay where they lie`() async throws {
         let bo = try self.connected()
         var box = LyingMailbox()
         let page = [
@@ -79,7 +80,82 @@ struct `A mailbox's client` {
         }
         #expect(bo.received.map(\.payload) == [[5]])
         #expect(bo.client.counters.strangers == 1 && bo.client.counters.unreadable == 3)
-        #expect(box.acknowledged.sorted() == [1, 2, 3, 4, 5])
+        #expect(box.acknowledged.sorted() == [2, 3, 4, 5])
+    }
+
+    /// All that is in a mailbox behind a cursor.
+    private func look(_ bo: MailboxMember, _ box: inout LyingMailbox, at second: Int64) async throws {
+        var mailbox = box
+        try await bo.run(now: moment(second)) { _, _, bytes in
+            try mailbox.answer(
+                bytes,
+                fetch: { box, after in
+                    let rest = box.messages.filter { $0.cursor > after && !box.acknowledged.contains($0.cursor) }
+                    return .messages(Array(rest.prefix(64)), more: rest.count > 64)
+                })
+        }
+        box = mailbox
+    }
+
+    @Test func `what came before its sender was a member is fetched once it is one`() async throws {
+        let bo = try self.connected()
+        var box = LyingMailbox()
+        box.messages = [
+            try self.message(1, [1], from: "Cy"), try self.message(2, [2]), try self.message(3, [3], from: "Mallory"),
+            try self.message(4, [4], from: "Cy"),
+        ]
+        try await self.look(bo, &box, at: 0)
+        #expect(bo.received.map(\.payload) == [[2]] && bo.client.held.count == 3 && box.acknowledged == [2])
+        // It lies in the same place after the next connection, and is held once.
+        bo.client.disconnected(try peer("mailbox"))
+        bo.client.connected(try peer("mailbox"), now: moment(100))
+        try await self.look(bo, &box, at: 100)
+        #expect(bo.received.count == 1 && bo.client.held.count == 3 && bo.client.counters.strangers == 3)
+        let members = try ["Ada", "Cy"].map { try (identity: identity(of: $0), mailboxes: [peer("mailbox")]) }
+        bo.client.setMembers(members, now: moment(101))
+        try await self.look(bo, &box, at: 101)
+        #expect(bo.received.map(\.payload) == [[2], [1], [4]])
+        #expect(box.acknowledged.sorted() == [1, 2, 4] && bo.client.held.count == 1)
+        // A day later the stranger's is dropped.
+        try await self.look(bo, &box, at: 86_399)
+        #expect(!box.acknowledged.contains(3))
+        try await self.look(bo, &box, at: 86_401)
+        #expect(box.acknowledged.contains(3) && bo.client.held.isEmpty)
+    }
+
+    @Test func `of what strangers sent so much is held, and the one with most gives way`() async throws {
+        let bo = try self.connected()
+        var box = LyingMailbox()
+        box.messages = [try self.message(1, [1], from: "Cy")]
+        box.messages += try (2...80).map { try self.message($0, [UInt8($0)], from: "Mallory") }
+        try await self.look(bo, &box, at: 0)
+        #expect(bo.client.held.count == 64 && box.acknowledged.sorted() == Array(2...17))
+        var limits = MailboxClient.Limits()
+        limits.heldByteCountMax = 100_000
+        let small = try self.connected(limits: limits)
+        var long = LyingMailbox()
+        long.messages = [try self.message(1, [1], from: "Cy")]
+        long.messages += try (2...3).map { try self.message($0, [UInt8](repeating: 1, count: 50_000), from: "Mallory") }
+        try await self.look(small, &long, at: 0)
+        #expect(small.client.held.values.reduce(0) { $0 + $1.byteCount } <= 100_000 && !long.acknowledged.contains(1))
+    }
+
+    @Test func `a look that is under way when a member comes does not pass over what is held of it`() async throws {
+        let bo = try self.connected()
+        var box = LyingMailbox()
+        box.messages = [try self.message(1, [1], from: "Cy")]
+        try await self.look(bo, &box, at: 0)
+        // The next look has begun, and its answer comes after the member.
+        guard case .ask(let id, _, _)? = try bo.client.step(now: moment(20), identity: deviceKey(of: "Bo")).first else {
+            Issue.record("it does not look")
+            return
+        }
+        bo.client.setMembers([(try identity(of: "Cy"), [try peer("mailbox")])], now: moment(21))
+        let later = try self.message(2, [2], to: "Ada")
+        box.messages.append(later)
+        bo.client.answered(id, by: try peer("mailbox"), MailboxAnswer.messages([later], more: false).serialized(), now: moment(21))
+        try await self.look(bo, &box, at: 22)
+        #expect(bo.received.map(\.payload) == [[1]])
     }
 
     @Test func `takes each message once, whatever is repeated under whatever cursor`() async throws {
@@ -113,6 +189,76 @@ struct `A mailbox's client` {
         #expect(bo.client.counters.unreadable == 1_024)
         // And the next look is not before its time.
         #expect(try #require(bo.client.nextStepAt) >= .seconds(15))
+    }
+
+    @Test func `looks when its own mailbox says that something is there, once a second at most, and for nobody else's word`() async throws {
+        let bo = try self.connected()
+        var box = LyingMailbox()
+        func fetches(at milliseconds: Int64) async throws -> Int {
+            let before = box.fetches
+            let now = Moment(uptime: .milliseconds(milliseconds), time: 1_000_000)
+            _ = try await bo.run(now: now) { _, _, bytes in try box.answer(bytes, fetch: { _, _ in .messages([], more: false) }) }
+            return box.fetches - before
+        }
+        #expect(try await fetches(at: 0) == 1)
+        #expect(try !bo.client.noticed(by: peer("Mallory"), now: moment(5)))
+        #expect(try await fetches(at: 5_000) == 0)
+        #expect(try bo.client.noticed(by: peer("mailbox"), now: moment(5)))
+        #expect(try await fetches(at: 5_000) == 1)
+        for milliseconds in stride(from: Int64(5_100), through: 8_000, by: 100) {
+            #expect(try bo.client.noticed(by: peer("mailbox"), now: Moment(uptime: .milliseconds(milliseconds), time: 1_000_000)))
+            _ = try await fetches(at: milliseconds)
+        }
+        #expect((4...6).contains(box.fetches))
+    }
+
+    @Test func `a notice that comes while it looks has it look once more`() throws {
+        let bo = try self.connected()
+        guard case .ask(let id, _, _)? = try bo.client.step(now: moment(0), identity: deviceKey(of: "Bo")).first else {
+            Issue.record("it does not look")
+            return
+        }
+        #expect(try bo.client.noticed(by: peer("mailbox"), now: moment(0)))
+        try bo.client.answered(id, by: peer("mailbox"), MailboxAnswer.messages([], more: false).serialized(), now: moment(0))
+        #expect(bo.client.nextStepAt == .seconds(1))
+    }
+
+    @Test func `what could not be taken is fetched again`() async throws {
+        let bo = try self.connected()
+        var box = LyingMailbox()
+        let page = [try self.message(5, [1]), try self.message(6, [2])]
+        let look: (Int64) async throws -> Void = { second in
+            _ = try await bo.run(now: moment(second), isSafe: false) { _, _, bytes in
+                try box.answer(bytes, fetch: { _, after in .messages(page.filter { $0.cursor > after }, more: false) })
+            }
+        }
+        try await look(0)
+        bo.client.giveBack(bo.receipts[0])
+        bo.client.safe(bo.receipts[1])
+        try await look(600)
+        #expect(bo.received.map(\.payload) == [[1], [2], [1]])
+        #expect(box.acknowledged == [6] || box.acknowledged == [6, 6])
+    }
+
+    @Test func `looks sooner where something of use lay, and not for what it gives back`() async throws {
+        for isSafe in [true, false] {
+            let bo = try self.connected()
+            let one = try self.message(1, [1])
+            var fetches = 0
+            for second in 0..<Int64(3_600) {
+                try await bo.run(now: moment(second), isSafe: false) { _, _, bytes in
+                    guard case .fetch(let after, _, _) = try MailboxRequest(parsing: bytes) else {
+                        return MailboxAnswer.acknowledged.serialized()
+                    }
+                    fetches += 1
+                    return MailboxAnswer.messages(after < 1 ? [one] : [], more: false).serialized()
+                }
+                if second % 600 == 300, let receipt = bo.receipts.last { isSafe ? bo.client.safe(receipt) : bo.client.giveBack(receipt) }
+            }
+            #expect(bo.received.count == (isSafe ? 1 : 7), "\(bo.received.count)")
+            // In an hour: as often as where there is nothing, and after what is safe as from the beginning.
+            #expect(fetches == (isSafe ? 15 : 11), "\(fetches)")
+        }
     }
 
     @Test(arguments: ["the same again", "more of nothing", "out of order", "another answer", "rubbish", "too much"])
@@ -178,7 +324,7 @@ struct `A mailbox's client` {
                 let cursor: UInt64 = try asked == peer("mailbox") ? 7 : 9
                 return MailboxAnswer.messages(after < cursor ? [.init(cursor: cursor, sealed: box)] : [], more: false).serialized()
             case .acknowledge(let cursors): acknowledged[asked, default: []] += cursors
-            case .deposit: Issue.record("nothing is to be left")
+            case .deposit, .notice: Issue.record("nothing is to be left")
             }
             return MailboxAnswer.acknowledged.serialized()
         }

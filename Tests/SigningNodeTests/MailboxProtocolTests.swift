@@ -7,7 +7,7 @@ struct `What is said to mailboxes and by them` {
         .deposit(recipient: SHA256.hash([1]), expiry: .max, sealed: [UInt8](repeating: 7, count: 512)),
         .deposit(recipient: Bytes32(), expiry: 0, sealed: []),
         .fetch(after: .max, countMax: .max, byteCountMax: .max),
-        .acknowledge([]), .acknowledge([0]), .acknowledge([1, 2, .max]),
+        .acknowledge([]), .acknowledge([0]), .acknowledge([1, 2, .max]), .notice,
     ]
 
     static let answers: [MailboxAnswer] =
@@ -64,7 +64,7 @@ struct `What is said to mailboxes and by them` {
     }
 
     @Test func `other versions, kinds and reasons are not known`() {
-        for bytes: [UInt8] in [[2, 3, 0], [0, 3, 0], [1, 0], [1, 4], [1, 255]] {
+        for bytes: [UInt8] in [[2, 3, 0], [0, 3, 0], [1, 0], [1, 5], [1, 255]] {
             #expect(throws: MailboxFormatError.unknownFormat) { try MailboxRequest(parsing: bytes) }
         }
         for bytes: [UInt8] in [[2, 3], [1, 0], [1, 5], [1, 4, 0], [1, 4, 11], [1, 2, 2, 0]] {

@@ -72,7 +72,7 @@ private final class VisitingSigner {
                 self.records.append(record)
                 self.machine?.recorded(record)
                 hasRecorded = true
-            case .tell: break
+            case .tell, .sighted, .takePooled: break
             }
         }
         if hasRecorded { self.step(now: now) }

@@ -19,12 +19,23 @@ final class CoordinationGroup {
         var sent: [(bytes: [UInt8], to: PublicKey)] = []
         var records: [BurnRecord] = []
         var events: [CoordinationEvent] = []
+        var uses: [NonceUse] = []
+        var pool: NoncePool?
+        var asked: [(entry: Statement, coordinator: PublicKey)] = []
+        /// While false, what it asks its pool for does not come.
+        var isPoolUp = true
         /// While false, records stay where they are: not durable.
         var isJournalUp = true
         var waiting: [BurnRecord] = []
         var key: PublicKey { self.signer.publicKey }
         var incarnation: [UInt8] { Array(self.key.bytes.prefix(15)) + [self.life] }
         var state: CoordinationState? { self.machine?.state }
+        var transaction: Transaction? { self.machine?.transaction }
+        var secretNonceCount: Int { self.machine?.secretNonceCount ?? 0 }
+        /// The public halves of nonces that it holds the secret ones of.
+        func nonces(named name: NonceName) -> [[UInt8]] {
+            self.machine?.publicNonces(named: name) ?? []
+        }
 
         init(_ signer: Signer) throws {
             self.signer = signer
@@ -39,10 +50,13 @@ final class CoordinationGroup {
     let proposal: Statement
     let roster: Roster
     var now: Duration = .seconds(1)
+    /// Whether messages come over connections, and not out of mailboxes.
+    var isLive = true
     static let start: UInt64 = 1_800_000_000
 
     init(
-        _ count: Int, threshold: Int? = nil, inputs: Int = 1, election: CoordinatorElection = .firstSigner, life: UInt64 = 600
+        _ count: Int, threshold: Int? = nil, inputs: Int = 1, election: CoordinatorElection = .firstSigner, life: UInt64 = 600,
+        commitments: Bool = false
     ) throws {
         let signers = try Signer.make(count)
         let keys = signers.map(\.publicKey)
@@ -56,7 +70,7 @@ final class CoordinationGroup {
         let (transaction, coins) = Scene.transaction(inputs: inputs, script: self.policy.scriptPubKey)
         self.request = try SigningRequest(
             transaction: transaction, prevouts: coins, policyDigest: self.policy.digest, proposer: keys[count - 1],
-            expiry: Self.start + life, id: SHA256.hash([1]))
+            expiry: Self.start + life, id: SHA256.hash([1]), usesNonceCommitments: commitments)
         let terms = try #require(RequestTerms(election: election, createdAt: Self.start))
         let proposer = self.members[count - 1]
         self.proposal = Coordination.propose(self.request, terms: terms, enrolment: proposer.enrolment, identity: proposer.identity)
@@ -86,13 +100,21 @@ final class CoordinationGroup {
 
     func step(_ member: Member) {
         let actions = member.machine?.step(now: self.moment, key: member.signer.key, identity: member.identity) ?? []
+        var hasGiven = false
         for action in actions {
             switch action {
             case .send(let bytes, let to): member.sent.append((bytes, to))
             case .record(let record): member.waiting.append(record)
+            case .sighted(let use): member.uses.append(use)
+            case .takePooled(let entry, let coordinator):
+                member.asked.append((entry, coordinator))
+                guard member.isPoolUp else { continue }
+                self.give(entry, by: coordinator, to: member)
+                hasGiven = true
             case .tell(let event): member.events.append(event)
             }
         }
+        if hasGiven { self.step(member) }
         guard member.isJournalUp, !member.waiting.isEmpty else { return }
         for record in member.waiting {
             member.records.append(record)
@@ -100,6 +122,15 @@ final class CoordinationGroup {
         }
         member.waiting = []
         self.step(member)
+    }
+
+    func give(_ entry: Statement, by coordinator: PublicKey, to member: Member) {
+        guard var pool = member.pool.take() else {
+            member.machine?.give(nil, for: entry)
+            return
+        }
+        member.machine?.give(pool.take(entry, by: coordinator, now: self.moment.time), for: entry)
+        member.pool = consume pool
     }
 
     /// Delivers everything, and what follows from it, without time passing. `filter` may lose or change a message.
@@ -122,7 +153,7 @@ final class CoordinationGroup {
 
     @discardableResult
     func deliver(_ bytes: [UInt8], from sender: Member, to receiver: Member) -> CoordinationReception? {
-        receiver.machine?.receive(bytes, from: sender.identity.publicKey, now: self.moment)
+        receiver.machine?.receive(bytes, from: sender.identity.publicKey, isLive: self.isLive, now: self.moment)
     }
 
     func member(_ key: PublicKey) -> Member? { self.members.first { $0.key == key } }

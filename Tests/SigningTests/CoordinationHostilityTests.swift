@@ -44,6 +44,22 @@ import Testing
         #expect(group.members.allSatisfy { $0.state == .complete })
     }
 
+    @Test func `ends that do not verify are looked at a few times and no more`() throws {
+        let group = try CoordinationGroup(3)
+        let (cheat, member) = (group.members[0], group.members[1])
+        group.approveAll()
+        let one = try SchnorrSignature(parsing: [UInt8](repeating: 1, count: 64))
+        let end = group.message(.complete(.init(signers: group.policy.members, signatures: [one])), of: cheat)
+        for _ in 0..<Coordination.falseEndCountMax {
+            #expect(self.isRefused(group.deliver(end, from: cheat, to: member)))
+        }
+        #expect(group.deliver(end, from: cheat, to: member) == .ignored)
+        // That one is not heard on this any more; the others are, in their turns.
+        group.exchange()
+        group.pass(.seconds(120))
+        #expect(group.members.allSatisfy { $0.state == .complete })
+    }
+
     @Test func `nobody speaks for another`() throws {  // L10, L13, O4: slots, indices, nonces in another's name
         let group = try CoordinationGroup(3)
         let (cheat, victim, member) = (group.members[1], group.members[2], group.members[0])
@@ -181,6 +197,25 @@ import Testing
         group.deliver(begin(life: 2, 3), from: coordinator, to: member)
         group.step(member)
         #expect(member.events.contains { if case .fault(coordinator.key, .conflictingBegins(attempt: 1), _) = $0 { true } else { false } })
+    }
+
+    /// A demo of a cheat found it: a member that agreed after the proof had nothing to send to whose turn it was, and so waited for it for
+    /// its whole share of the request's life.
+    @Test func `who is proved to be at fault has no turn, also before those who agree later`() throws {
+        let group = try CoordinationGroup(3, threshold: 2)
+        let (cheat, honest) = (group.members[0], group.members[1...])
+        for member in honest {
+            for transcript in [1, 2] as [UInt8] {
+                let body = Statement.Body.begin(incarnation: cheat.incarnation, transcript: SHA256.hash([transcript]))
+                let begin = CoordinationMessage.Content.begin(group.say(body, attempt: 1, of: cheat), approvals: [])
+                group.deliver(group.message(begin, of: cheat), from: cheat, to: member)
+            }
+            group.step(member)
+        }
+        for member in honest { member.machine?.approve(serial: 1) }
+        group.exchange { sender, _, bytes in sender === cheat ? nil : bytes }
+        // At once: no time has passed.
+        for member in honest { #expect(member.state == .complete && member.machine?.turn == 2) }
     }
 
     @Test func `slander proves nothing`() throws {  // a coordinator that frames
@@ -387,6 +422,24 @@ import Testing
         #expect(group.deliver(said, from: other, to: member) == .accepted)
         group.now += .seconds(40)
         #expect(self.isRefused(group.deliver(said, from: other, to: member)))
+    }
+
+    @Test func `who offers other nonces in place of each answer has nobody sign at its pace`() throws {
+        let group = try CoordinationGroup(3, threshold: 2)
+        let (coordinator, restless, silent) = (group.members[0], group.members[1], group.members[2])
+        coordinator.machine?.approve(serial: 1)
+        restless.machine?.approve(serial: 1)
+        var counter: UInt32 = 100
+        group.pass(.seconds(60)) { from, to, bytes in
+            guard from !== silent, to !== silent else { return nil }
+            guard from === restless, case .partialSignatures? = group.content(bytes) else { return bytes }
+            counter += 1
+            guard let nonces = try? ClonedSigner(restless.signer).nonces else { return nil }
+            let other = group.say(.approval(serial: 1, NonceName(known: restless.incarnation, counter: counter), nonces), of: restless)
+            return group.message(.approval(turn: 1, highest: 0, other), of: restless)
+        }
+        // Each time it has to wait twice as long.
+        #expect((2...12).contains(coordinator.records.count), "\(coordinator.records.count) decisions to sign in a minute")
     }
 
     @Test func `a coordinator takes again the nonces of a member that left its turn before it signed`() throws {

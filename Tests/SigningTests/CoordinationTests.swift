@@ -84,7 +84,37 @@ import Testing
         #expect(!other.records.contains(record))
     }
 
+    @Test func `a disk that takes nothing does not have everybody else sign over and over`() throws {
+        let group = try CoordinationGroup(3)
+        let (broken, other) = (group.members[0], group.members[1])
+        broken.isJournalUp = false
+        group.approveAll()
+        for _ in 0..<80 {
+            group.pass(.milliseconds(250))
+            for record in broken.waiting { broken.machine?.notRecorded(record) }
+            broken.waiting = []
+        }
+        #expect(other.records.count <= 12, "\(other.records.count)")
+        broken.isJournalUp = true
+        group.pass(.seconds(120))
+        #expect(group.members.allSatisfy { $0.state == .complete })
+    }
+
     // MARK: Restarts and failures
+
+    @Test func `who lost its disk, and whose clock was set back since, agrees again`() throws {
+        let group = try CoordinationGroup(3)
+        let member = group.members[2]
+        for other in group.members { other.machine?.approve(serial: 1_000) }
+        // Its approval came, and nothing could begin.
+        group.exchange { _, _, bytes in if case .begin = group.content(bytes) { nil } else { bytes } }
+        #expect(group.members[0].events.contains(.joined(member.key)))
+        member.records = []
+        try group.restart(member, approves: false)
+        member.machine?.approve(serial: 5)
+        group.pass(.seconds(10))
+        #expect(group.members.allSatisfy { $0.state == .complete })
+    }
 
     @Test(arguments: 0..<3) func `a member that restarts at any time goes on by itself`(place: Int) throws {
         for moment in 0..<12 {

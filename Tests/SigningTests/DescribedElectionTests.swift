@@ -68,7 +68,8 @@ import Testing
     @Test(arguments: CoordinatorElection.allCases)
     func `when the first three are gone the fourth coordinates, whatever the method`(election: CoordinatorElection) throws {
         let group = try CoordinationGroup(6, threshold: 3, election: election)
-        let priority = election.priority(of: group.members.map(\.key), request: group.request.digest)
+        let priority = election.priority(
+            of: group.members.map(\.key), request: group.request.digest, proposer: group.request.proposer)
         let gone = priority.prefix(3)
         for key in gone { group.member(key)?.machine = nil }
         let living = group.members.filter { $0.machine != nil }

@@ -116,6 +116,32 @@ import Testing
         #expect(Set(member.records.flatMap { $0.nonces }).count == member.records.reduce(0) { $0 + $1.nonces.count })
     }
 
+    @Test func `what a former life left in a mailbox comes after what the next one said, and does not end it`() throws {
+        let group = try CoordinationGroup(2)
+        let (coordinator, member) = (group.members[0], group.members[1])
+        group.isLive = false
+        // A mailbox keeps to itself what the first life says, for a while.
+        var held: [[UInt8]] = []
+        group.approveAll()
+        group.exchange { sender, _, bytes in
+            if sender === member { held.append(bytes) }
+            return sender === member ? nil : bytes
+        }
+        #expect(!held.isEmpty)
+        try group.restart(member)
+        // The second life's greeting is all that comes of it before the mailbox gives what it held, again and again.
+        var hasGreeted = false
+        group.exchange { sender, _, bytes in
+            defer { hasGreeted = hasGreeted || sender === member }
+            return sender === member && hasGreeted ? nil : bytes
+        }
+        for bytes in held + held.reversed() + held { group.deliver(bytes, from: member, to: coordinator) }
+        group.pass(.seconds(60))
+        #expect(group.members.allSatisfy { $0.state == .complete })
+        #expect(Set(member.records.flatMap { $0.nonces }).count == member.records.reduce(0) { $0 + $1.nonces.count })
+        #expect(!coordinator.events.contains { if case .fault = $0 { true } else { false } })
+    }
+
     @Test func `a number too far ahead is refused, and what comes in turn is still taken`() throws {
         let group = try CoordinationGroup(2)
         let (coordinator, member) = (group.members[0], group.members[1])

@@ -413,7 +413,8 @@ extension ExchangeAction {
             case .set: 2
             case .nonces: 3
             case .partialSignatures: 4
-            case .proposal, .approval, .refusal, .cancellation, .begin: preconditionFailure("no file holds it")
+            case .proposal, .approval, .refusal, .cancellation, .begin, .commitment, .pooledNonces:
+                preconditionFailure("no file holds it")
             }
         return PSBT.ProprietaryKey(identifier: Array("chorale".utf8), subtype: 1, keyData: [kind] + statement.sender.bytes)
     }

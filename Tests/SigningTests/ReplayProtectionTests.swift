@@ -79,6 +79,46 @@ import Testing
         for number in UInt64(1)...50 { #expect(window.judge(Self.series(1), number) == .stale) }
     }
 
+    @Test func `of lives out of mailboxes none ends another before it shows that it is there`() {
+        // Life 2 comes first, then what life 1 left in another mailbox.
+        var window = ReplayWindow()
+        window.note(Self.series(2), 1, isLive: false)
+        #expect(window.judge(Self.series(1), 1, isLive: false) == .new(startsAnew: true))
+        window.note(Self.series(1), 1, isLive: false)
+        // What came of it before is no news, and what did not brings it back.
+        for number in 0...1 as ClosedRange<UInt64> { #expect(window.judge(Self.series(2), number, isLive: false) == .stale) }
+        #expect(window.judge(Self.series(2), 102, isLive: false) == .gap)
+        #expect(window.judge(Self.series(2), 2, isLive: false) == .new(startsAnew: true))
+        window.note(Self.series(2), 2, isLive: false)
+        #expect(window.judge(Self.series(2), 1, isLive: false) == .repeated)
+        #expect(window.judge(Self.series(1), 1, isLive: false) == .stale)
+        // So an old life returns at most once for each number, and over nothing that has no number.
+        #expect(window.judge(Self.series(1), 0, isLive: false) == .stale)
+        #expect(window.judge(Self.series(1), 2, isLive: false) == .new(startsAnew: true))
+    }
+
+    @Test func `once a life has shown that it is there, the others are over, out of mailboxes too`() {
+        var window = ReplayWindow()
+        window.note(Self.series(1), 1, isLive: false)
+        window.note(Self.series(2), 1, isLive: false)
+        window.settle()
+        for number in 0...50 as ClosedRange<UInt64> {
+            #expect(window.judge(Self.series(1), number, isLive: false) == .stale)
+            #expect(window.judge(Self.series(1), number) == .stale)
+        }
+    }
+
+    @Test func `over a channel a life that rests goes on with whatever it says`() {
+        var window = ReplayWindow()
+        window.note(Self.series(2), 1, isLive: false)
+        window.note(Self.series(1), 1, isLive: false)
+        // Told again, because nobody acknowledged it.
+        #expect(window.judge(Self.series(2), 1) == .new(startsAnew: true))
+        window.note(Self.series(2), 1)
+        #expect(window.judge(Self.series(2), 1) == .repeated)
+        #expect(window.judge(Self.series(1), 2, isLive: false) == .stale)
+    }
+
     @Test func `a new epoch begins anew in the same life, and the former one is over`() {
         var window = Self.window(after: [1, 2, 3, 40])
         #expect(window.judge(Self.series(1, epoch: 1), 1) == .new(startsAnew: false))

@@ -16,6 +16,7 @@ import Testing
         var proposer: PublicKey?
         var expiry: UInt64 = 1_000
         var id = SHA256.hash([2])
+        var usesNonceCommitments = false
 
         init() throws {
             let group = try SignerGroup(try Signer.make(2).map(\.publicKey))
@@ -27,7 +28,7 @@ import Testing
             get throws {
                 try SigningRequest(
                     transaction: self.transaction, prevouts: self.prevouts, sighashTypes: self.types, policyDigest: self.policy,
-                    proposer: self.proposer, expiry: self.expiry, id: self.id
+                    proposer: self.proposer, expiry: self.expiry, id: self.id, usesNonceCommitments: self.usesNonceCommitments
                 ).digest
             }
         }
@@ -57,6 +58,7 @@ import Testing
             { $0.proposer = try Signer(1).publicKey },
             { $0.expiry = 0 },
             { $0.id = other },
+            { $0.usesNonceCommitments = true },
         ]
         var digests: Set<Bytes32> = [try Draft().digest]
         for change in changes {

@@ -37,6 +37,8 @@ private func bodies() throws -> [Statement.Body] {
         .approval(serial: 7, set.name, set.nonces.map(\.bytes)), .approval(serial: .max, set.name, []),
         .refusal(serial: 8, .withdrawn), .cancellation,
         .begin(incarnation: set.name.incarnation, transcript: record.transcript),
+        .commitment(serial: 9, set.name, SHA256.hash([1])),
+        .pooledNonces(until: .max, set.name, set.nonces.map(\.bytes)),
     ]
 }
 
@@ -198,11 +200,11 @@ private func bodies() throws -> [Statement.Body] {
                 let error = #expect(throws: SigningError.self) { try wrong.partialSignatures() }
                 #expect(error == .musig(.invalid(.partialSignature, signer: nil), signer: speaker.signer.publicKey, input: 0))
                 #expect(error?.culprit == speaker.signer.publicKey)
-            case .approval(_, let name, let items):
+            case .approval(_, let name, let items), .pooledNonces(_, let name, let items):
                 let set = try #require(try statement.nonceSet())
                 #expect(try set.name == name && set.nonces == items.map { try PublicNonce(parsing: $0) })
                 #expect(try statement.partialSignatures() == nil)
-            case .presence, .set, .proposal, .refusal, .cancellation, .begin:
+            case .presence, .set, .proposal, .refusal, .cancellation, .begin, .commitment:
                 #expect(try statement.nonceSet() == nil && statement.partialSignatures() == nil)
             }
         }

@@ -3,7 +3,7 @@ import Testing
 
 @Suite struct SigningSimulationTests {
     /// A few; `make test` runs thousands from the release build, and `chorale simulate signing` as many as one likes.
-    @Test(arguments: 1...UInt64(60))
+    @Test(arguments: 1...UInt64(30))
     func `what must hold of a signing holds`(seed: UInt64) throws {
         let report = try SigningReport.run(SigningScenario(seed: seed, memberCounts: 2...7))
         #expect(report.violations.isEmpty, "\(report.violations)")
@@ -12,8 +12,28 @@ import Testing
     /// Seeds that found something once, with the most members that they had.
     @Test(arguments: [(778, 8)] as [(UInt64, Int)])
     func `what once did not hold holds`(seed: UInt64, members: Int) throws {
-        let report = try SigningReport.run(SigningScenario(seed: seed, memberCounts: 2...members))
+        // They found it in requests without commitments, and the options of a request change everything that is drawn by its hash.
+        let report = try SigningReport.run(SigningScenario(seed: seed, memberCounts: 2...members, commitments: false))
         #expect(report.violations.isEmpty, "\(report.violations)")
+    }
+
+    @Test(arguments: 1...UInt64(30))
+    func `what must hold of a signing holds where nonces are committed to`(seed: UInt64) throws {
+        let report = try SigningReport.run(SigningScenario(seed: seed, memberCounts: 2...7, commitments: true))
+        #expect(report.violations.isEmpty && report.committedCount == 1, "\(report.violations)")
+    }
+
+    @Test func `a share of the seeds commits to nonces, and all else that they draw is the same`() {
+        var count = 0
+        for seed in UInt64(1)...1_000 {
+            let (drawn, without) = (SigningScenario(seed: seed), SigningScenario(seed: seed, commitments: false))
+            if drawn.usesNonceCommitments { count += 1 }
+            #expect(!without.usesNonceCommitments && !without.cheats.values.contains(.opensOther))
+            #expect(drawn.memberCount == without.memberCount && drawn.threshold == without.threshold && drawn.life == without.life)
+            #expect(Set(drawn.cheats.keys) == Set(without.cheats.keys) && drawn.refusers == without.refusers)
+            if !drawn.usesNonceCommitments { #expect(drawn.cheats == without.cheats) }
+        }
+        #expect((200...300).contains(count))
     }
 
     /// A checker that finds nothing is worth nothing.
@@ -41,12 +61,29 @@ import Testing
         (.conflictingBegins, "fault conflictingBegins"), (.garbles, "refused malformed"), (.lies, "refused notEntitled"),
         (.frames, "refused inconsistent"), (.turns, "refused inconsistent"), (.replays, "refused notEntitled"),
         (.begins, "event attemptBegan"), (.silent, "event coordinatorFailed"), (.withholds, "event coordinatorFailed"),
-        (.floods, "event attemptBegan"), (.climbs, "event attemptBegan"), (.leaves, "event attemptBegan"),
+        (.clones, "event cloneAlarm"), (.floods, "event attemptBegan"), (.climbs, "event attemptBegan"), (.leaves, "event attemptBegan"),
+        (.opensOther, "fault wrongOpening"),
     ])
     func `who cheats is met`(cheat: SigningCheat, outcome: String) throws {
         var reached: Set<String> = []
         for seed in UInt64(1)...40 where !reached.contains(outcome) {
             let report = try SigningReport.run(SigningScenario(seed: seed, memberCounts: 2...5, only: cheat))
+            #expect(report.violations.isEmpty, "\(report.violations)")
+            reached.formUnion(report.coverage)
+        }
+        #expect(reached.contains(outcome), "\(reached.sorted())")
+    }
+
+    @Test(arguments: [
+        (SigningCheat.conflictingNonces, "fault conflictingCommitments"), (.malformedNonces, "fault malformedNonces"),
+        (.conflictingBegins, "fault wrongOpening"), (.frames, "refused inconsistent"), (.withholds, "event coordinatorFailed"),
+        (.leaves, "event commitmentsComplete"), (.begins, "event commitmentsComplete"), (.replays, "refused notEntitled"),
+        (.opensOther, "fault wrongOpening"),
+    ])
+    func `who cheats is met where nonces are committed to`(cheat: SigningCheat, outcome: String) throws {
+        var reached: Set<String> = []
+        for seed in UInt64(1)...40 where !reached.contains(outcome) {
+            let report = try SigningReport.run(SigningScenario(seed: seed, memberCounts: 2...5, only: cheat, commitments: true))
             #expect(report.violations.isEmpty, "\(report.violations)")
             reached.formUnion(report.coverage)
         }

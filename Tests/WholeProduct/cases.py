@@ -24,8 +24,8 @@ def case(group, sentence, slow=False):
 class Context:
     """What a case works with, and what it wants to be known of it."""
 
-    def __init__(self, tool, keys, folder, seed, is_quick, spends):
-        self.tool, self.keys, self.folder, self.seed, self.is_quick = tool, keys, folder, seed, is_quick
+    def __init__(self, tool, keys, folder, seed, is_quick, is_long, spends):
+        self.tool, self.keys, self.folder, self.seed, self.is_quick, self.is_long = tool, keys, folder, seed, is_quick, is_long
         self.spends = spends
         self.remarks = []
         self.counts = {}

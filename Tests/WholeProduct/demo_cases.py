@@ -15,7 +15,7 @@ FIELDS = [
 ]  # fmt: skip
 
 # What a network adds.
-NETWORK_FIELDS = ["transport", "attempts", "blamed"]
+NETWORK_FIELDS = ["transport", "attempts", "blamed", "round_trips"]
 
 SHAPES = {
     "one signer": (1, None, 1),
@@ -28,17 +28,25 @@ SHAPES = {
     "any 8 of 15": (15, 8, 1),
 }
 
-# Signers, threshold, inputs, and whether one of them is killed.
+# Signers, threshold, inputs, and what goes wrong.
 NETWORK_SHAPES = {
-    "3 signers": (3, None, 1, False),
-    "7 signers and 3 inputs": (7, None, 3, False),
-    "any 2 of 3": (3, 2, 1, False),
-    "any 3 of 5 and 7 inputs": (5, 3, 7, False),
-    "any 1 of 2": (2, 1, 1, False),
-    "2 signers, of whom one is killed,": (2, None, 1, True),
-    "4 signers, of whom one is killed,": (4, None, 1, True),
-    "any 3 of 4, of whom one is killed,": (4, 3, 2, True),
+    "3 signers": (3, None, 1, None),
+    "7 signers and 3 inputs": (7, None, 3, None),
+    "any 2 of 3": (3, 2, 1, None),
+    "any 3 of 5 and 7 inputs": (5, 3, 7, None),
+    "any 1 of 2": (2, 1, 1, None),
+    "2 signers, of whom one is killed,": (2, None, 1, "kill"),
+    "4 signers, of whom one is killed,": (4, None, 1, "kill"),
+    "any 3 of 4, of whom one is killed,": (4, 3, 2, "kill"),
+    "2 signers, of whom one is cut off,": (2, None, 1, "partition"),
+    "4 signers, of whom one is cut off,": (4, None, 1, "partition"),
+    "any 2 of 3, of whom one is cut off,": (3, 2, 2, "partition"),
+    "any 2 of 3, of whom one cheats,": (3, 2, 1, "cheat"),
+    "any 4 of 6, of whom one cheats,": (6, 4, 2, "cheat"),
 }
+
+# What the picture then shows.
+DRAWN = {"kill": ["killed", "started again"], "partition": ["cut off", "back"], "cheat": ["cheats from now on", "proof against 2"]}
 
 
 def register():
@@ -49,10 +57,10 @@ def register():
 
         # A debug build takes half a minute for the 6,435 sets, fifteen times over.
         case("demo", f"{shape} make a transaction that verifies, and the JSON says all of it", slow=shape == "any 8 of 15")(run)
-    for shape, (signers, threshold, inputs, kills) in NETWORK_SHAPES.items():
+    for shape, (signers, threshold, inputs, trouble) in NETWORK_SHAPES.items():
 
-        def run_network(context, signers=signers, threshold=threshold, inputs=inputs, kills=kills):
-            check_network(context, signers, threshold, inputs, kills)
+        def run_network(context, signers=signers, threshold=threshold, inputs=inputs, trouble=trouble):
+            check_network(context, signers, threshold, inputs, trouble)
 
         case("demo", f"{shape} sign over a network, and every process ends")(run_network)
 
@@ -63,22 +71,25 @@ def check(context, signers, threshold, inputs):
     context.spends.append(result)
 
 
-def check_network(context, signers, threshold, inputs, kills):
+def check_network(context, signers, threshold, inputs, trouble):
     context.folder.mkdir()
     diagram = context.folder / "diagram.svg"
-    words = ["--transport", "libp2p", "--diagram", diagram, *(["--kill"] if kills else [])]
+    words = ["--transport", "libp2p", "--diagram", diagram, *([f"--{trouble}"] if trouble else [])]
     result = check_result(context, signers, threshold, inputs, *words, env={"TMPDIR": str(context.folder)})
     assert list(result) == FIELDS + NETWORK_FIELDS, list(result)
-    assert result["transport"] == "libp2p" and result["blamed"] == []
-    # Whoever comes back from a crash costs an attempt or two, where the others had begun without it.
-    assert 1 <= result["attempts"] <= (4 if kills else 2), result["attempts"]
-    context.remark(f"{result['attempts']} attempts")
+    assert result["transport"] == "libp2p" and len(result["blamed"]) == (trouble == "cheat"), result["blamed"]
+    # Whoever comes back from a crash costs an attempt or two, where the others had begun without it; so does who cheats.
+    assert 1 <= result["attempts"] <= (4 if trouble else 2), result["attempts"]
+    context.remark(f"{result['attempts']} attempts, {result['round_trips']} round trips")
+    if not trouble and threshold != 1:
+        # Half of one less where the coordinator itself agrees last.
+        assert result["attempts"] > 1 or result["round_trips"] in (1.5, 2), result["round_trips"]
     assert list(context.folder.iterdir()) == [diagram], "files were left"
     assert not processes_with(str(context.folder)), "a node was left"
     drawn = "".join(xml.etree.ElementTree.parse(diagram).getroot().itertext())
-    for text in [f"signer {signers}", "asks, and agrees", "complete", *(["killed", "started again"] if kills else [])]:
+    for text in [f"signer {signers}", "asks, and agrees", "complete", *DRAWN.get(trouble, [])]:
         assert text in drawn, f"no “{text}” in {drawn}"
-    assert ("killed" in drawn) == kills
+    assert ("killed" in drawn, "cut off" in drawn) == (trouble == "kill", trouble == "partition")
     context.spends.append(result)
 
 
@@ -177,6 +188,46 @@ def story_of_a_network(context):
     assert not list(context.folder.iterdir()), "files were left"
 
 
+@case("demo", "where all have to sign, whoever cheats is named by a proof that anybody can check, and nothing is signed")
+def cheated(context):
+    context.folder.mkdir()
+    words = ["demo", "--signers", 3, "--cheat", "--keep", "--json"]
+    done = context.tool.run(*words, env={"TMPDIR": str(context.folder)}, timeout=120).expect(0)
+    result = json.loads(done.out)
+    assert list(result) == FIELDS + NETWORK_FIELDS, list(result)
+    assert result["verified"] is False and len(result["blamed"]) == 1
+    assert [result[name] for name in ("txid", "transaction", "aggregate_key", "round_trips")] == [None] * 4
+    (folder,) = context.folder.iterdir()
+    verdict = json.loads(context.tool.run("audit", "verify", folder / "evidence.chorale", "--json").expect(0).out)
+    assert verdict["proved"] is True and verdict["signer"] == result["blamed"][0], verdict
+    assert result["blamed"][0] in (folder / "signer-2.key").read_text()
+    context.remark(verdict["fault"])
+    # One bit of it, and it proves nothing.
+    data = bytearray((folder / "evidence.chorale").read_bytes())
+    data[-1] ^= 1
+    (folder / "altered.chorale").write_bytes(data)
+    assert context.tool.run("audit", "verify", folder / "altered.chorale").wait().code == 1
+
+
+@case("demo", "of a member that cheats, and of one that is cut off, a demo tells in words what became of it")
+def story_of_trouble(context):
+    done = context.tool.run("demo", "--signers", 3, "--threshold", 2, "--cheat", timeout=120)
+    done.expect(0, "signer 2   cheats:", "has proof that signer 2 is at fault", "The others finished without it", "Verified:")
+    done = context.tool.run("demo", "--signers", 2, "--cheat", timeout=120)
+    done.expect(0, "signer 2   cheats:", "There is no signature", "At fault: signer 2.", "chorale audit verify")
+    assert "Verified" not in done.out
+    done = context.tool.run("demo", "--signers", 3, "--threshold", 2, "--partition", timeout=120).expect(0, "Verified:")
+    steps = [(int(signer), text) for signer, text in re.findall(r"^ +[\d,]+  signer (\d+) +(.*)$", done.out, re.MULTILINE)]
+    cut = next(place for place, (_, text) in enumerate(steps) if text.startswith("is cut off"))
+    back = next(place for place, (_, text) in enumerate(steps) if text.startswith("is back"))
+    victim = steps[cut][0]
+    assert steps[back][0] == victim and all(signer != victim for signer, _ in steps[cut + 1 : back]), done.out
+    assert any(f"waits no longer for signer {victim} to coordinate" in text for _, text in steps[cut:back]), done.out
+    finished = [(signer, place) for place, (signer, text) in enumerate(steps) if text == "has the finished transaction, verified"]
+    assert sorted(signer for signer, _ in finished) == [1, 2, 3], done.out
+    assert all(place > back for signer, place in finished if signer == victim) and finished[0][1] < back, done.out
+
+
 @case("demo", "a demo over a network that is asked to stop ends its nodes")
 def interrupted_network(context):
     context.folder.mkdir()
@@ -221,6 +272,9 @@ def wrong_usage(context):
         (["--transport", "pigeon"], "there is libp2p, and there is folder"),
         (["--transport", "libp2p", "--signers", "1"], "2 members or more"),
         (["--kill", "--transport", "folder"], "choose --transport libp2p"),
+        (["--cheat", "--transport", "folder"], "choose --transport libp2p"),
+        (["--cheat", "--partition"], "choose one of --kill, --cheat and --partition"),
+        (["--partition", "--threshold", "1"], "nobody to wait for"),
     ]:
         context.tool.run("demo", *words).expect(2, text)
 

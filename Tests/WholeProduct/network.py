@@ -4,6 +4,7 @@ import collections
 import json
 import sqlite3
 import threading
+import time
 
 from psbt import Reader
 from tool import wait_until
@@ -11,17 +12,18 @@ from tool import wait_until
 COMPLETE = 3  # of StoredRequest.State
 RECEIVED, SENT = 1, 2  # of TranscriptLine.Kind
 APPROVAL, BEGIN, PARTIAL_SIGNATURES = 3, 4, 5  # kinds of coordination messages
-BODY_PARTIALS, BODY_APPROVAL, BODY_BEGIN = 4, 6, 9  # kinds of statements
+BODY_PARTIALS, BODY_APPROVAL, BODY_BEGIN, BODY_AHEAD = 4, 6, 9, 10  # kinds of statements
 
 
 class Nodes:
     """A `chorale node run` for each signer of a scene. As a context: whatever happens, none of them is left."""
 
-    def __init__(self, scene):
-        self.scene, self.tool = scene, scene.tool
+    def __init__(self, scene, hosts=None, options=()):
+        """`hosts` is a `Lab` with a host for each; without one all run on this machine's loopback. `options` are those of `node run`."""
+        self.scene, self.tool, self.hosts, self.options = scene, scene.tool, hosts, options
         self.homes = [scene.folder / f"node-{number}" for number in range(len(scene.public))]
         self.running = [None] * len(self.homes)
-        self.listen = ["/ip4/127.0.0.1/tcp/0"] * len(self.homes)
+        self.listen = list(hosts.listen) if hosts else ["/ip4/127.0.0.1/tcp/0"] * len(self.homes)
         self.addresses = [None] * len(self.homes)
         self.lives = 0
 
@@ -42,7 +44,8 @@ class Nodes:
         with open(output, "w") as file:
             self.running[number] = self.tool.start(
                 "node", "run", "--home", self.homes[number], "--key", self.scene.key_files[number], "--listen", self.listen[number],
-                "--json", *bootstrap, env={"CHORALE_PASSPHRASE": self.scene.passphrase}, stdout=file, stderr=file,
+                "--json", *self.options, *bootstrap, env={"CHORALE_PASSPHRASE": self.scene.passphrase}, stdout=file, stderr=file,
+                through=self.hosts.through(number) if self.hosts else (),
             )  # fmt: skip
 
         def ready():
@@ -50,8 +53,12 @@ class Nodes:
             return output.read_text().partition("\n")[1]
 
         wait_until(ready, 30, f"node {number}")
-        self.addresses[number] = json.loads(output.read_text().splitlines()[0])["addrs"][0]
+        self.addresses[number] = next(a for a in json.loads(output.read_text().splitlines()[0])["addrs"] if self.is_outer(a))
         self.listen[number] = self.addresses[number].partition("/p2p/")[0]
+
+    def is_outer(self, address):
+        """Whether others reach it: a host's own loopback is nobody else's."""
+        return not self.hosts or "/127.0.0.1/" not in address
 
     def kill(self, number):
         self.running[number].popen.kill()
@@ -64,7 +71,12 @@ class Nodes:
         return self.tool.start(*words, "--home", self.homes[number])
 
     def json(self, number, *words):
-        return json.loads(self.run(number, *words, "--json").expect(0).out)
+        ended = self.run(number, *words, "--json").expect(0)
+        try:
+            return json.loads(ended.out)
+        except ValueError as error:
+            took = time.monotonic() - ended.started
+            raise AssertionError(f"no JSON after {took:.3f} s: {error}: {ended.words}: {ended.out!r}, {ended.err!r}") from None
 
     def make_group(self, name):
         """Starts all nodes, and makes their group by invitations. Gives its policy digest, which is the same everywhere."""
@@ -162,10 +174,12 @@ class Kept:
             values = tuple(reader.take_bytes() for _ in range(reader.take_size()))
             self.partials.append(Partials(request, attempt, place, transcript, values))
             body = transcript, values
-        elif kind == BODY_APPROVAL:
-            reader.take(4)
+        elif kind in (BODY_APPROVAL, BODY_AHEAD):
+            # The number of the decision, or the time until which nonces ahead are good.
+            reader.take(4 if kind == BODY_APPROVAL else 8)
             body = reader.take(16), reader.take(4), tuple(reader.take_bytes() for _ in range(reader.take_size()))
-            self.nonces.append(Nonces(request, place, *body))
+            # Nonces ahead are about no request: a proposer that was killed is given them again, and whichever begin comes first has them.
+            self.nonces.append(Nonces(request if kind == BODY_APPROVAL else None, place, *body))
         elif kind == BODY_BEGIN:
             body = reader.take(16), reader.take(32)
         else:
@@ -205,9 +219,10 @@ def check_nonces(databases, public):
         for begin in kept.begins:
             for signer, incarnation, counter, values in begin.nonces:
                 by_transcript.setdefault((begin.transcript, members[signer]), values)
-    for (request, attempt, signer), (transcript, _) in released.items():
+    for (request, attempt, signer), (transcript, partials) in released.items():
         values = by_transcript.get((transcript, signer))
         if values:
-            for nonce in values:
+            # Of nonces ahead there may be more than inputs: the first ones serve.
+            for nonce in values[: len(partials)]:
                 assert served.get(nonce) == transcript, "a signature's nonce is not that of its begin"
     return len(released)

@@ -5,14 +5,24 @@ import time
 
 from cases import case
 from network import COMPLETE, Nodes, check_nonces
+from tool import wait_until
 
-REQUEST_COUNT = 20
-# For the whole case, in seconds; it takes about a third of it on two cores.
-TIME_LIMIT = 60
+# Signers, threshold, and how many requests: in every run, and in a long one, 200 in all. Of three, members give each other nonces ahead.
+GROUPS = {
+    "a group of three": (3, None, 20, 50),
+    "any two of three": (3, 2, 20, 50),
+    "a group of seven": (7, None, 6, 30),
+    "any five of seven": (7, 5, 6, 30),
+    "a group of fifteen": (15, None, 3, 20),
+    "any thirteen of fifteen": (15, 13, 3, 20),
+}
+
+
+NONCES_AHEAD = ("--nonce-pool", 4)
 
 
 class Crowd:
-    """Three nodes with one group, and requests that are under way at the same time."""
+    """Nodes with one group, and requests that are under way at the same time."""
 
     def __init__(self, context, nodes, generator):
         self.context, self.nodes, self.generator = context, nodes, generator
@@ -80,51 +90,77 @@ class Crowd:
 
 
 def register():
-    for words, shape in {"a group of three": dict(signers=3), "any two of three": dict(signers=3, threshold=2)}.items():
+    for words, (signers, threshold, count, count_if_long) in GROUPS.items():
 
-        def run(context, shape=shape):
-            killed_at_random(context, shape)
+        def run(context, signers=signers, threshold=threshold, count=count, count_if_long=count_if_long):
+            killed_at_random(context, signers, threshold, count_if_long if context.is_long else count)
 
-        case("network", f"nodes that are killed at random complete 20 requests of {words}, and no nonce serves twice")(run)
+        sentence = f"nodes of {words} that are killed at random complete every request, and no nonce serves twice"
+        case("network", sentence, slow=signers > 7)(run)
 
 
-def killed_at_random(context, shape):
+@case("network", "nodes that give each other nonces ahead sign in the attempt that goes out with the proposal")
+def nonces_ahead(context):
+    scene = context.scene(signers=3)
+    with Nodes(scene, options=NONCES_AHEAD) as nodes:
+        nodes.make_group("crowd")
+
+        def have_given():
+            # Four entries of two nonces for each of two others.
+            return all(nodes.json(place, "node", "show")["health"]["secret_nonces"] == 16 for place in range(3))
+
+        wait_until(have_given, 30, "nonces given to all")
+        identifier = nodes.json(0, "request", "new", "--group", "crowd", "--psbt", scene.psbt, "--yes")["id"]
+        for place in (1, 2):
+            wait_until(lambda: nodes.json(place, "request", "list")["requests"], 30, f"the request at {place}")
+            nodes.run(place, "request", "approve", identifier, "--yes").expect(0)
+        for place in range(3):
+            wait_until(lambda: nodes.json(place, "request", "show", identifier)["state"] == "complete", 30, f"the end at {place}")
+        nodes.stop()
+        databases = nodes.databases()
+    check_nonces(databases, scene.public)
+    assert {attempt for kept in databases for _, attempt, _ in kept.burned} == {1}
+
+
+def killed_at_random(context, signers, threshold, count):
     generator = random.Random(context.seed)
-    end = time.monotonic() + TIME_LIMIT
-    scene = context.scene(**shape)
-    with Nodes(scene) as nodes:
+    # In seconds; it takes about a third of it on two cores.
+    limit = 40 + count * (1 + signers / 2)
+    started = time.monotonic()
+    scene = context.scene(signers=signers, threshold=threshold)
+    with Nodes(scene, options=NONCES_AHEAD if signers == 3 else ()) as nodes:
         nodes.make_group("crowd")
         crowd = Crowd(context, nodes, generator)
-        for number in range(REQUEST_COUNT):
+        for number in range(count):
             crowd.files.append(scene.folder / f"payment-{number}.psbt")
             scene.create(crowd.files[-1], inputs=1 + number % 2)
-        for number in range(REQUEST_COUNT):
+        for number in range(count):
             crowd.is_kill_due = True
             crowd.propose(number)
             crowd.look(number + 1)
             if crowd.is_kill_due:
                 crowd.kill()
-        while min(complete := crowd.look(REQUEST_COUNT)) < REQUEST_COUNT:
-            assert time.monotonic() < end, f"{complete} of {REQUEST_COUNT} are complete after {TIME_LIMIT} s"
+        while min(complete := crowd.look(count)) < count:
+            assert time.monotonic() < started + limit, f"{complete} of {count} are complete after {limit} s"
             time.sleep(0.05)
         transactions = [
             {request["id"]: nodes.json(place, "request", "show", request["id"]) for request in nodes.json(place, "request", "list")["requests"]}
-            for place in range(3)
+            for place in range(signers)
         ]
         nodes.stop()
         databases = nodes.databases()
-    assert len(transactions[0]) == REQUEST_COUNT and all(set(each) == set(transactions[0]) for each in transactions)
+    assert len(transactions[0]) == count and all(set(each) == set(transactions[0]) for each in transactions)
     for identifier, shown in transactions[0].items():
         assert all(each[identifier]["transaction"] == shown["transaction"] for each in transactions)
         prevouts = [{"amount": coin["amount"], "script_pubkey": coin["script_pubkey"]} for coin in shown["inputs"]]
         context.spends.append({"transaction": shown["transaction"], "prevouts": prevouts})
     for kept in databases:
-        assert sorted(kept.states.values()) == [COMPLETE] * REQUEST_COUNT, kept.states
+        assert sorted(kept.states.values()) == [COMPLETE] * count, kept.states
     signatures = check_nonces(databases, scene.public)
     # All of a set but the coordinator, if it is one of them, send theirs.
-    assert signatures >= ((scene.threshold or 3) - 1) * REQUEST_COUNT, f"{signatures} signatures are in the transcripts of {REQUEST_COUNT} requests"
+    assert signatures >= ((threshold or signers) - 1) * count, f"{signatures} signatures are in the transcripts of {count} requests"
     attempts = {(request, attempt) for kept in databases for request, attempt, _ in kept.burned}
-    context.remark(f"{crowd.kills} kills, {len(attempts)} attempts signed, {signatures} signatures sent")
+    context.remark(f"{count} requests, {crowd.kills} kills, {len(attempts)} attempts signed, {signatures} signatures sent")
     if cut := context.counts.get("proposals that were cut off"):
         context.remark(f"{cut} proposals cut off, and made again")
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Tests the executable as people and their machines use it: real processes, a real folder, real kills.
 
-    run.py [--quick] [--only TEXT] [--seed N] [--jobs N] [--keep] [--skips FILE]
+    run.py [--quick | --long] [--only TEXT] [--seed N] [--jobs N] [--keep] [--skips FILE]
 
 CHORALE names the executable (default: .build/release/chorale). Prints one line a case, and exits with 1 when one failed.
 """
@@ -22,9 +22,11 @@ import traceback
 
 import cases
 import crash_cases  # noqa: F401  (each registers its cases)
+import delay_cases  # noqa: F401
 import demo_cases  # noqa: F401
 import exchange_cases  # noqa: F401
 import input_cases  # noqa: F401
+import mailbox_cases  # noqa: F401
 import network_cases  # noqa: F401
 import person_cases  # noqa: F401
 import process_cases  # noqa: F401
@@ -32,12 +34,14 @@ from scenes import Keys
 from tool import Tool
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-KEY_COUNT = 6
+KEY_COUNT = 15
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="leave slow cases out, and fewer rounds of the others")
+    extent = parser.add_mutually_exclusive_group()
+    extent.add_argument("--quick", action="store_true", help="leave slow cases out, and fewer rounds of the others")
+    extent.add_argument("--long", action="store_true", help="many more rounds of the cases in which nodes are killed at random")
     parser.add_argument("--only", default="", help="only cases whose group or sentence holds this text")
     parser.add_argument("--seed", type=int, default=2, help="what is random follows from it")
     parser.add_argument("--jobs", type=int, default=max(3, (os.cpu_count() or 1) + 1), help="how many cases run at once")
@@ -55,7 +59,8 @@ class Runner:
     def run(self, number, group, sentence, function):
         started = time.monotonic()
         context = cases.Context(
-            self.tool, self.keys, self.folder / f"case-{number}", self.arguments.seed, self.arguments.quick, self.spends
+            self.tool, self.keys, self.folder / f"case-{number}", self.arguments.seed, self.arguments.quick, self.arguments.long,
+            self.spends,
         )
         problem = skipped = None
         try:

@@ -46,7 +46,8 @@ class Process:
         self.words = [str(word) for word in words]
         self.started = time.monotonic()
         self.popen = subprocess.Popen(
-            [executable, *self.words],
+            # `through` is what starts it: `ip netns exec HOST` for one.
+            [*options.pop("through", ()), executable, *self.words],
             env=environment,
             stdin=options.pop("stdin", subprocess.DEVNULL),
             stdout=options.pop("stdout", subprocess.PIPE),

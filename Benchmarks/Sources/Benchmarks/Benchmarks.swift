@@ -7,8 +7,9 @@ import Foundation
         usage: make bench [ARGS="--quick --only SECTION... --output FOLDER"]
 
           --quick           a short run: fewer rounds, no 47-of-50
-          --only SECTION    operations, sessions, policies, memory, hashing, store or network; may stand several times
-          --output FOLDER   where results.json, network.json and the pictures go (default: Benchmarks/results; with --only nowhere)
+          --only SECTION    operations, sessions, policies, memory, hashing, store, coordination or network; may stand several times
+          --output FOLDER   where results.json, coordination.json, network.json and the pictures go (default: Benchmarks/results; with
+                            --only nowhere)
         """
 
     static func main() async throws {
@@ -22,23 +23,35 @@ import Foundation
         print("Medians of interleaved batches, in CPU time of one thread unless a row says otherwise.")
 
         let recorder = Recorder()
+        let load = Machine.load
+        // First, while the process's memory is untouched.
+        let held = options.runs(.coordination) ? try await NodeBenchmarks.liveRequestMemory(count: options.isQuick ? 200 : 1_000) : nil
         let memory = try await Self.run(options, machine, recorder)
         let store = options.runs(.store) ? try await Self.runStore(options) : []
         let results = Results(machine: machine, rows: recorder.rows, memory: memory, store: store, isQuick: options.isQuick)
+        var coordination: CoordinationResults?
+        if let held {
+            let rows = try await Self.runCoordination(options, held)
+            coordination = CoordinationResults(machine: machine, rows: rows, isQuick: options.isQuick, loadAtStart: load)
+        }
         let network = options.runs(.network) ? try Self.runNetwork(options, machine) : nil
         if let folder = options.output {
             if !recorder.rows.isEmpty || !store.isEmpty { try results.write(to: folder) }
+            try coordination?.write(to: folder)
             try network?.write(to: folder)
             print("\nWritten: JSON and pictures in \(folder.path(percentEncoded: false))")
         }
         let over = results.overBudget
         let slow = network?.rows.filter { $0.isWithinBudget == false } ?? []
-        let count = recorder.rows.count + (network?.rows.count ?? 0)
-        print(
-            over.isEmpty && slow.isEmpty
-                ? "\nAll rows are within their budgets." : "\nOver budget: \(over.count + slow.count) of \(count) rows:")
+        let dear = coordination?.overBudget ?? []
+        let count = recorder.rows.count + (network?.rows.count ?? 0) + (coordination?.rows.count ?? 0)
+        let overCount = over.count + slow.count + dear.count
+        print(overCount == 0 ? "\nAll rows are within their budgets." : "\nOver budget: \(overCount) of \(count) rows:")
         for row in over {
             print("  \(row.name)\(row.signers.map { ", n = \($0)" } ?? ""): ratio \(row.ratio.map { decimal($0, 3) } ?? "")")
+        }
+        for row in dear {
+            print("  \(row.name), n = \(row.signers): \(CoordinationTable.number(row.value)) \(row.unit), \(row.budgetText)")
         }
         for row in slow { print("  \(row.name): \(row.medians["chorale"].map(NetworkTable.number) ?? "") \(row.unit), \(row.budgetText)") }
     }
@@ -50,6 +63,20 @@ import Foundation
             let name = row.name.padding(toLength: 60, withPad: " ", startingAt: 0)
             print("  \(name) \(decimal(row.microseconds, 0)) µs, \(decimal(row.perSecond, row.perSecond < 10 ? 1 : 0)) a second")
         }
+        return rows
+    }
+
+    private static func runCoordination(_ options: Options, _ held: CoordinationRow) async throws -> [CoordinationRow] {
+        var (rows, table): ([CoordinationRow], CoordinationTable) = ([], CoordinationTable())
+        func report(_ row: CoordinationRow) {
+            rows.append(row)
+            table.show(row)
+            fflush(nil)
+        }
+        let stopwatch = Stopwatch(sideMicroseconds: options.isQuick ? 60_000 : 600_000)
+        try CoordinationBenchmarks(stopwatch: stopwatch, isQuick: options.isQuick, report: report).run()
+        try await NodeBenchmarks(isQuick: options.isQuick, report: report).run()
+        report(held)
         return rows
     }
 
@@ -120,7 +147,7 @@ final class Recorder {
 }
 
 struct Options {
-    enum Section: String { case operations, sessions, policies, memory, hashing, store, network }
+    enum Section: String { case operations, sessions, policies, memory, hashing, store, coordination, network }
     struct Problem: Error { let problem: String }
 
     private(set) var isQuick = false

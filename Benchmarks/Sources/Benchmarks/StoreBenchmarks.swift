@@ -114,7 +114,7 @@ struct StoreBenchmarks {
         try await requests.add(NewRequest(id: id, source: nil, proposal: [1], created: 0, expiry: 0))
         let bytes = [UInt8](repeating: 7, count: 300)
         let start = Timing.wallTime.now
-        for _ in 0..<self.count { try await requests.append([(1, bytes)], to: id, at: 0) }
+        for _ in 0..<self.count { try await requests.append([NewTranscriptEntry(kind: 1, bytes: bytes)], to: id, at: 0) }
         let time = Double(Timing.wallTime.now - start) / 1_000 / Double(self.count)
         await database.close()
         return time

@@ -9,20 +9,29 @@ extension Fuzzer {
     /// whose people change their minds. No nonce serves two transcripts, nobody is blamed, and what completes verifies.
     static let coordination = Fuzzer(
         name: "coordination", byteCountMax: 1_024, seeds: { CoordinationPlay.seeds },
-        run: { start, count in
-            let bytes = input(start, count)
-            // As what arrives before there is a machine.
-            consume(Coordination.request(of: bytes))
-            if let scene = CoordinationScene.only { consume(try? Coordination.proposal(in: bytes, roster: scene.roster)) }
-            guard let play = try? CoordinationPlay(bytes) else { fatalError("the play could not begin") }
-            play.run()
-            return 0
-        })
+        run: { start, count in CoordinationPlay.run(input(start, count), in: CoordinationScene.plain) })
+
+    /// The same where nonces are committed to before they are shown.
+    static let commitments = Fuzzer(
+        name: "commitments", byteCountMax: 1_024, seeds: { CoordinationPlay.seeds },
+        run: { start, count in CoordinationPlay.run(input(start, count), in: CoordinationScene.committed) })
+}
+
+extension CoordinationPlay {
+    fileprivate static func run(_ bytes: [UInt8], in scene: CoordinationScene?) -> Int32 {
+        // As what arrives before there is a machine.
+        consume(Coordination.request(of: bytes))
+        if let scene { consume(try? Coordination.proposal(in: bytes, roster: scene.roster)) }
+        guard let play = try? CoordinationPlay(bytes, in: scene) else { fatalError("the play could not begin") }
+        play.run()
+        return 0
+    }
 }
 
 /// What every play begins with: made once, for keys and policies are most of the work.
 private final class CoordinationScene: Sendable {
-    static let only = try? CoordinationScene()
+    static let plain = try? CoordinationScene(usesNonceCommitments: false)
+    static let committed = try? CoordinationScene(usesNonceCommitments: true)
     static let time: UInt64 = 1_800_000_000
 
     let people: [SecretKey.Shared]
@@ -38,7 +47,7 @@ private final class CoordinationScene: Sendable {
         init(_ key: consuming Ed25519.SecretKey) { self.key = key }
     }
 
-    private init() throws {
+    private init(usesNonceCommitments: Bool) throws {
         self.people = try (1...3).map { try SecretKey.Shared(Known.secretKey($0)) }
         self.identities = try (1...3).map { try Identity(Known.identity($0)) }
         self.enrolments = try zip(self.people, self.identities).map { person, identity in
@@ -52,14 +61,14 @@ private final class CoordinationScene: Sendable {
         let transaction = Transaction(inputs: [spent], outputs: [TransactionOutput(amount: 9_000, scriptPubKey: self.policy.scriptPubKey)])
         self.request = try SigningRequest(
             transaction: transaction, prevouts: [coin], policyDigest: self.policy.digest, proposer: keys[0], expiry: Self.time + 600,
-            id: SHA256.hash([2]))
+            id: SHA256.hash([2]), usesNonceCommitments: usesNonceCommitments)
         guard let terms = RequestTerms(createdAt: Self.time) else { throw StatementError.unknownFormat }
         self.proposal = Coordination.propose(
             self.request, terms: terms, enrolment: self.enrolments[0], identity: self.identities[0].key)
     }
 }
 
-private final class CoordinationPlay {
+final class CoordinationPlay {
     private final class Member {
         let place: Int
         var machine: Coordination
@@ -101,6 +110,8 @@ private final class CoordinationPlay {
     private static let letterCountMax = 2 * (32 + 64)
     private static let underWayMax = 64
 
+    /// All that was said, in order, where somebody wants to know.
+    private var said: [[UInt8]]?
     private let scene: CoordinationScene
     private var script: PlayScript
     private let members: [Member]
@@ -108,8 +119,8 @@ private final class CoordinationPlay {
     private var uptime = Duration.seconds(1)
     private var transcripts: [PublicNonce: Bytes32] = [:]
 
-    init(_ bytes: [UInt8]) throws {
-        guard let scene = CoordinationScene.only else { throw StatementError.unknownFormat }
+    fileprivate init(_ bytes: [UInt8], in scene: CoordinationScene?) throws {
+        guard let scene else { throw StatementError.unknownFormat }
         self.scene = scene
         self.script = PlayScript(bytes)
         self.members = try (0..<3).map { try Member($0, scene) }
@@ -118,12 +129,21 @@ private final class CoordinationPlay {
     /// All agree, and everything arrives; the same with something in between; and what is only noise.
     static var seeds: [[UInt8]] {
         let agreed: [UInt8] = (0..<3).flatMap { [5, $0, 0] }
-        let delivered = [UInt8](repeating: 0, count: 40)
+        let delivered = [UInt8](repeating: 0, count: 56)
         let middles: [[UInt8]] = [
             [], [1, 0, 1, 1], [2, 0, 2, 0], [3, 0, 1, 0, 40, 7], [4, 1, 0, 3, 0, 9, 0, 1, 2], [5, 1, 1], [5, 0, 3], [6, 40, 6, 255],
             [7, 1, 0], [7, 2, 1], [7, 0, 3],
         ]
         return middles.map { agreed + [6, 1] + delivered.prefix(6) + $0 + delivered } + [[4, 0, 1, 9, 0, 40] + delivered]
+    }
+
+    /// Three members agree, and two of them sign.
+    static func honestSigning() throws -> (record: GroupRecord, roster: Roster, enrolments: [Enrolment], messages: [[UInt8]]) {
+        guard let scene = CoordinationScene.plain, let seed = self.seeds.first else { throw StatementError.unknownFormat }
+        let play = try CoordinationPlay(seed, in: scene)
+        play.said = []
+        play.run()
+        return (.delegated(PolicyRecord(scene.policy)), scene.roster, scene.enrolments, play.said ?? [])
     }
 
     private var now: Moment {
@@ -234,6 +254,7 @@ private final class CoordinationPlay {
                     fatalError("broken property: messages are for members")
                 }
                 require(Coordination.request(of: bytes) == self.scene.request.digest, "what is sent can be read")
+                self.said?.append(bytes)
                 self.wire.append(Letter(bytes: bytes, from: member.place, to: place))
                 if self.wire.count > Self.underWayMax { self.wire.removeFirst() }
             case .record(let record):
@@ -243,6 +264,8 @@ private final class CoordinationPlay {
                 }
                 member.waiting.append(record)
             case .tell(.fault): fatalError("broken property: nobody honest is blamed")
+            case .tell(.cloneAlarm): fatalError("broken property: no honest machine is said to run twice")
+            case .sighted, .takePooled: break
             case .tell(.complete(_, let completed)): self.verify(completed)
             case .tell: break
             }

@@ -40,6 +40,14 @@ extension Fuzzer {
             return 0
         })
 
+    /// No bytes raise the alarm about signers whose nonces signed once.
+    static let cloneAlarm = Fuzzer(
+        name: "clone-alarm", byteCountMax: 16_384, seeds: { try Seeds.cloneAlarms() },
+        run: { start, count in
+            require((try? CloneAlarm(parsing: input(start, count))) == nil, "nobody honest is said to run twice")
+            return 0
+        })
+
     private static let culprit = try? Known.key(Seeds.culpritNumber)
 }
 
@@ -71,11 +79,29 @@ extension Seeds {
         return try Self.evidence(of: group, set: nil) + Self.evidence(of: policy, set: [Known.key(1), Known.key(2)])
     }
 
+    /// Two pieces of evidence as an alarm holds them, of nonces that served once.
+    static func cloneAlarms() throws -> [[UInt8]] {
+        let pieces = try Self.evidence()
+        return zip(pieces, pieces.dropFirst()).map { first, second in
+            [first, second].reduce(Array("chorale clone alarm 1\n".utf8)) { bytes, piece in
+                bytes + [0xfd, UInt8(truncatingIfNeeded: piece.count), UInt8(truncatingIfNeeded: piece.count >> 8)] + piece
+            }
+        }
+    }
+
     private static func evidence(of policy: some SpendingPolicy, set: [PublicKey]?) throws -> [[UInt8]] {
+        try Self.evidence(of: policy, set: set, usesNonceCommitments: false)
+            + Self.evidence(of: policy, set: set, usesNonceCommitments: true)
+    }
+
+    private static func evidence(
+        of policy: some SpendingPolicy, set: [PublicKey]?, usesNonceCommitments: Bool
+    ) throws -> [[UInt8]] {
         let coins = [TransactionOutput(amount: 10_000, scriptPubKey: policy.scriptPubKey)]
         let spent = TransactionInput(previousOutput: OutPoint(txid: Txid(SHA256.hash([1])), index: 0))
         let transaction = Transaction(inputs: [spent], outputs: [TransactionOutput(amount: 9_000, scriptPubKey: policy.scriptPubKey)])
-        let request = try SigningRequest(transaction: transaction, prevouts: coins, policyDigest: policy.digest)
+        let request = try SigningRequest(
+            transaction: transaction, prevouts: coins, policyDigest: policy.digest, usesNonceCommitments: usesNonceCommitments)
         let plan = try SigningPlan(request: request, under: policy, set: set)
 
         // What both say when both are honest.
@@ -107,7 +133,17 @@ extension Seeds {
             [try says(2, .partialSignatures(transcript: shares[1].transcript, [[UInt8](repeating: 0xff, count: 32)]))],
             [honest[0], honest[1], honest[2], try says(2, .partialSignatures(transcript: shares[1].transcript, [five]))],
         ]
-        let proofs = faults.map { Evidence(plan: plan, attempt: 1, statements: $0) }
+        func commits(_ body: Statement.Body) throws -> Statement {
+            let identity = try Known.identity(2)
+            let enrolment = try Enrolment(network: .regtest, signer: Known.secretKey(2), identity: identity)
+            return Statement(body, request: plan.requestDigest, attempt: 0, enrolment: enrolment, identity: identity)
+        }
+        let committed = try commits(.commitment(serial: 1, second.name, SHA256.hash([1])))
+        let broken: [[Statement]] = [
+            [committed, try commits(.commitment(serial: 1, second.name, SHA256.hash([2])))],
+            [committed, try commits(.approval(serial: 1, second.name, second.nonces.map(\.bytes)))],
+        ]
+        let proofs = (faults + broken).map { Evidence(plan: plan, attempt: 1, statements: $0) }
         for proof in proofs {
             guard case .proved = proof.verdict() else { fatalError("a seed proves nothing") }
         }

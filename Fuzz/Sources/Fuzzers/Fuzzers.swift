@@ -15,7 +15,8 @@ struct Fuzzer: Sendable {
 
     static let all: [Fuzzer] = [
         .psbt, .psbtText, .transaction, .script, .address, .encodings, .keysAndNonces, .taproot, .statement, .ownStatement, .policy,
-        .nonceSet, .signatureShares, .evidence, .sealedSecret, .keyFile, .journal, .session, .exchange, .coordination, .mailbox,
+        .nonceSet, .signatureShares, .evidence, .cloneAlarm, .sealedSecret, .keyFile, .journal, .session, .exchange, .coordination,
+        .commitments, .transcript, .mailbox, .advertisement, .announcement,
         .networkEncodings, .multiaddr, .peerIdentity, .networkMessages, .multistream, .noise, .webSocket,
         .identify, .ping, .requestResponse, .relayClient, .relayServer, .holePunch, .gossipsub, .kad, .mdns, .nameServer,
         .yamux, .connection, .node,

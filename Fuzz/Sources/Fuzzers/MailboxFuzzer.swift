@@ -86,7 +86,7 @@ private enum MailboxSeeds {
         let sealed = try SealedMessage.seal([1, 2, 3], from: Known.identity(2), to: recipient, ephemeral: .generate())
         let requests: [MailboxRequest] = [
             .deposit(recipient: Bytes32(recipient.bytes) ?? Bytes32(), expiry: 2_000_000, sealed: sealed),
-            .fetch(after: 7, countMax: 64, byteCountMax: 1 << 18), .acknowledge([1, 2, 300]), .acknowledge([]),
+            .fetch(after: 7, countMax: 64, byteCountMax: 1 << 18), .acknowledge([1, 2, 300]), .acknowledge([]), .notice,
         ]
         let answers: [MailboxAnswer] = [
             .deposited(9), .messages([.init(cursor: 1, sealed: sealed), .init(cursor: 2, sealed: [1])], more: false), .acknowledged,

@@ -50,7 +50,7 @@ extension Fuzzer {
         let items = stride(from: rest.startIndex, to: rest.endIndex, by: size).map { Array(rest[$0..<min($0 + size, rest.endIndex)]) }
         let incarnation = Array(repeating: kind, count: NonceName.incarnationByteCount)
         guard let name = NonceName(incarnation: incarnation, counter: UInt32(kind)) else { return nil }
-        switch kind % 9 {
+        switch kind % 11 {
         case 0: return .nonces(name, items)
         case 1: return .partialSignatures(transcript: SHA256.hash(bytes), items)
         case 2: return .presence(incarnation: name.incarnation, beat: UInt64(rest.count))
@@ -59,6 +59,8 @@ extension Fuzzer {
         case 5: return .refusal(serial: UInt32(kind), RefusalReason.allCases[rest.count % RefusalReason.allCases.count])
         case 6: return .cancellation
         case 7: return .begin(incarnation: name.incarnation, transcript: SHA256.hash(bytes))
+        case 8: return .commitment(serial: UInt32(kind), name, SHA256.hash(bytes))
+        case 9: return .pooledNonces(until: UInt64(kind) << 24, name, items)
         default:
             let election = CoordinatorElection.allCases[rest.count % CoordinatorElection.allCases.count]
             let note = String(decoding: rest.prefix(RequestTerms.noteByteCountMax / 3), as: UTF8.self)
@@ -68,9 +70,10 @@ extension Fuzzer {
 
     private static func isUnreadable(_ body: Statement.Body) -> Bool {
         switch body {
-        case .nonces(_, let items), .partialSignatures(_, let items), .approval(_, _, let items): items.count > Statement.itemCountMax
+        case .nonces(_, let items), .partialSignatures(_, let items), .approval(_, _, let items), .pooledNonces(_, _, let items):
+            items.count > Statement.itemCountMax
         case .set(let keys): keys.count > Statement.itemCountMax
-        case .presence, .proposal, .refusal, .cancellation, .begin: false
+        case .presence, .proposal, .refusal, .cancellation, .begin, .commitment: false
         }
     }
 

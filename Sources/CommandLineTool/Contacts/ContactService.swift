@@ -48,6 +48,7 @@ extension NodeService {
             if !addresses.isEmpty { try await store.setAddresses(addresses.map(\.description), of: enrolment.signer) }
         }
         await self.node.learn(addresses, of: PeerID(of: enrolment.identity))
+        try await self.tellOfContacts()
         return self.json(try await self.contact(named: label))
     }
 
@@ -97,7 +98,13 @@ extension NodeService {
     func removeContact(_ request: NodeRequest) async throws(ControlError) -> JSONValue {
         let contact = try await self.contact(named: request.text("contact"))
         try await self.store { (store) throws(StoreError) in try await store.remove(contact.signer) }
+        try await self.tellOfContacts()
         return self.json(contact)
+    }
+
+    /// Whom the address book knows has a mailbox here, if this node is one.
+    private func tellOfContacts() async throws(ControlError) {
+        do throws(SigningNodeError) { try await self.node.contactsChanged() } catch { throw Self.failure(error) }
     }
 
     /// A contact by its label or its key.

@@ -60,6 +60,11 @@ struct ChildProcess {
 
     func askToStop() { kill(self.number, SIGTERM) }
 
+    /// Until `goOn` it does nothing, and does not know it.
+    func standStill() { kill(self.number, SIGSTOP) }
+
+    func goOn() { kill(self.number, SIGCONT) }
+
     /// Ends it without a word, as a crash does.
     func endAtOnce() {
         kill(self.number, SIGKILL)

@@ -28,6 +28,10 @@ enum DemoCommand {
         parse: Self.transportName)
     private static let kill = Argument.flag(
         "kill", help: "end a node without warning after its signer approved, and start it again")
+    private static let cheat = Argument.flag(
+        "cheat", help: "let one member sign what is wrong: it is named, with a proof, and the others finish without it if they can")
+    private static let partition = Argument.flag(
+        "partition", help: "cut off whoever coordinates: the next one takes over, and who was cut off comes back")
     private static let diagram = Argument.optional(
         "diagram", "FILE", help: "draw who told whom what when, as SVG (with --keep also in the folder)", parse: Parsing.path)
     private static let force = Argument.flag("force", help: "replace the file of --diagram if there is one")
@@ -54,16 +58,21 @@ enum DemoCommand {
 
             With all signers needed, they sign by the key path, and the chain sees one key and one signature. With --threshold, any \
             K of them sign one leaf of a script tree.
+
+            --kill, --cheat and --partition show what becomes of trouble, one at a time. Where all have to sign and one cheats there is no \
+            signature: the demo then ends with who is at fault, by evidence that it has checked, and --keep leaves that for chorale audit verify.
             """,
         items: [
-            .argument(signers), .argument(threshold), .argument(inputs), .argument(transport), .argument(kill), .argument(diagram),
-            .argument(force), .argument(keep), .argument(.json),
+            .argument(signers), .argument(threshold), .argument(inputs), .argument(transport), .argument(kill), .argument(cheat),
+            .argument(partition), .argument(diagram), .argument(force), .argument(keep), .argument(.json),
         ],
         examples: [
             Command.Example("three signers", "chorale demo"),
             Command.Example("any 3 of 5 spend 7 coins at once", "chorale demo --signers 5 --threshold 3 --inputs 7"),
             Command.Example(
                 "one of them crashes, and comes back", "chorale demo --kill --diagram what-happened.svg"),
+            Command.Example("one of them cheats, and the others finish without it", "chorale demo --threshold 2 --cheat"),
+            Command.Example("who coordinates is cut off", "chorale demo --partition"),
         ]
     ) { (arguments, console) async throws(CommandError) in
         let threshold = arguments[Self.threshold] ?? arguments[Self.signers]
@@ -74,7 +83,7 @@ enum DemoCommand {
     }
 
     private static func check(_ arguments: Arguments, _ threshold: Int) throws(CommandError) {
-        let count = arguments[Self.signers]
+        let (count, trouble) = (arguments[Self.signers], try Self.trouble(in: arguments))
         guard threshold <= count else {
             throw arguments.refused(.inconsistent("\(threshold) of \(count) signers cannot be: choose --threshold up to --signers"))
         }
@@ -83,17 +92,27 @@ enum DemoCommand {
         }
         switch Self.transport(of: arguments) {
         case .folder:
-            guard !arguments[Self.kill], arguments[Self.diagram] == nil else {
-                throw arguments.refused(.inconsistent("--kill and --diagram are about nodes: choose --transport libp2p"))
+            guard trouble == nil, arguments[Self.diagram] == nil else {
+                throw arguments.refused(
+                    .inconsistent("--kill, --cheat, --partition and --diagram are about nodes: choose --transport libp2p"))
             }
         case .libp2p:
             guard count >= GroupTerms.memberCounts.lowerBound else {
                 throw arguments.refused(.inconsistent("a group over a network has 2 members or more: choose --signers"))
             }
-            guard threshold > 1 || !arguments[Self.kill] else {
+            guard threshold > 1 || trouble == nil else {
                 throw arguments.refused(.inconsistent("where one signs alone there is nobody to wait for: choose --threshold from 2 on"))
             }
         }
+    }
+
+    private static func trouble(in arguments: Arguments) throws(CommandError) -> DemoTrouble? {
+        let flags = [(Self.kill, DemoTrouble.kill), (Self.cheat, .cheat), (Self.partition, .partition)]
+        let wanted = flags.filter { arguments[$0.0] }.map(\.1)
+        guard wanted.count <= 1 else {
+            throw arguments.refused(.inconsistent("one thing goes wrong at a time: choose one of --kill, --cheat and --partition"))
+        }
+        return wanted.first
     }
 
     private static func play(_ arguments: Arguments, _ threshold: Int, _ console: Console) async throws(CommandError) {
@@ -107,48 +126,63 @@ enum DemoCommand {
         let narrator = DemoNarrator(
             scene: scene, threshold: threshold, transport: transport, console: arguments[.json] ? nil : console)
         try narrator.introduce()
-        let play: DemoPlay.Result
+        let play: DemoPlay.Result?
         var timeline: NetworkTimeline?
+        var evidencePath: String?
         switch transport {
         case .folder:
             try folder.makeFolder(scene.exchangePath)
             play = try await DemoPlay(scene: scene, folder: folder.path, threshold: threshold, narrator: narrator).run()
         case .libp2p:
             var network = NetworkPlay(
-                scene: scene, folder: folder.path, threshold: threshold, kills: arguments[Self.kill], narrator: narrator)
+                scene: scene, folder: folder.path, threshold: threshold, trouble: try Self.trouble(in: arguments), narrator: narrator)
             let result = try await network.run()
             (play, timeline) = (result.play, result.timeline)
             setup += result.setup
-            try Self.draw(result.timeline, scene, threshold, arguments, in: folder)
+            try Self.draw(result, scene, threshold, arguments, in: folder)
+            if let evidence = result.evidence, arguments[Self.keep] {
+                let path = "\(folder.path)/\(Self.evidenceName)"
+                try Files.write(evidence, to: path, replacing: false)
+                evidencePath = path
+            }
         }
-        let isVerified = scene.request.isSatisfied(by: play.transaction, spending: scene.policy.scriptPubKey)
-        let timings = DemoTimings(setup: setup, nonces: play.nonces, signatures: play.signatures, total: ContinuousClock.now - start)
+        let isVerified = play.map { scene.request.isSatisfied(by: $0.transaction, spending: scene.policy.scriptPubKey) } ?? false
+        let timings = DemoTimings(
+            setup: setup, nonces: play?.nonces ?? timeline?.attempts.last?.time ?? .zero, signatures: play?.signatures ?? .zero,
+            total: ContinuousClock.now - start)
         if arguments[.json] {
             var members = Self.json(scene, play, threshold: threshold, isVerified: isVerified, timings)
             if let timeline { members += Self.json(timeline, scene) }
             try console.print(.object(members))
         } else {
-            try narrator.conclude(play, isVerified: isVerified, timings)
+            if let play {
+                try narrator.conclude(play, isVerified: isVerified, timings)
+                if let timeline { try narrator.conclude(timeline, evidence: evidencePath) }
+            } else if let timeline {
+                try narrator.concludeWithoutSignature(blaming: timeline.blamed, evidence: evidencePath)
+            }
             if let path = arguments[Self.diagram] { console.note("\nWhat happened is drawn in \(path.printable).") }
         }
-        guard isVerified else { throw .failed("the transaction that came out does not verify") }
+        guard isVerified || play == nil else { throw .failed("the transaction that came out does not verify") }
     }
 
     private static func draw(
-        _ timeline: NetworkTimeline, _ scene: DemoScene, _ threshold: Int, _ arguments: Arguments, in folder: TemporaryFolder
+        _ result: NetworkPlay.Result, _ scene: DemoScene, _ threshold: Int, _ arguments: Arguments, in folder: TemporaryFolder
     ) throws(CommandError) {
         guard arguments[Self.diagram] != nil || arguments[Self.keep] else { return }
-        let count = scene.signers.count
+        let (count, trouble) = (scene.signers.count, try Self.trouble(in: arguments))
+        let deed = result.play == nil ? "are asked for" : "make"
         let diagram = SequenceDiagram(
-            title: "\(threshold) of \(count) signers make one signature\(arguments[Self.kill] ? ", and one of them crashes" : "")",
-            signerCount: count, steps: timeline.steps)
+            title: "\(threshold) of \(count) signers \(deed) one signature\(trouble.map { ", \($0.title)" } ?? "")", signerCount: count,
+            steps: result.timeline.steps)
         let bytes = Array(diagram.svg.utf8)
         if let path = arguments[Self.diagram] { try Files.write(bytes, to: path, replacing: arguments[Self.force]) }
         if arguments[Self.keep] { try Files.write(bytes, to: "\(folder.path)/\(Self.diagramName)", replacing: false) }
     }
 
-    /// The diagram's file in a folder that is kept.
+    /// The diagram's file, and that of a proof, in a folder that is kept.
     private static let diagramName = "diagram.svg"
+    private static let evidenceName = "evidence.chorale"
 
     private static func noteWhatIsLeft(in folder: TemporaryFolder, on console: Console) {
         console.note("Everything is left in \(folder.path).")
@@ -156,13 +190,13 @@ enum DemoCommand {
     }
 
     private static func json(
-        _ scene: DemoScene, _ play: DemoPlay.Result, threshold: Int, isVerified: Bool, _ timings: DemoTimings
+        _ scene: DemoScene, _ play: DemoPlay.Result?, threshold: Int, isVerified: Bool, _ timings: DemoTimings
     ) -> [(name: String, value: JSONValue)] {
         [
             ("network", .string(DemoScene.network.rawValue)), ("signers", .integer(scene.signers.count)),
-            ("threshold", .integer(threshold)), ("path", .string(play.isKeyPath ? "key" : "script")),
-            ("inputs", .integer(scene.request.prevouts.count)), ("txid", .string("\(play.transaction.txid)")),
-            ("transaction", .string(Hex.encode(play.transaction.serialized()))),
+            ("threshold", .integer(threshold)), ("path", .string(play?.isKeyPath ?? true ? "key" : "script")),
+            ("inputs", .integer(scene.request.prevouts.count)), ("txid", .optional(play.map { "\($0.transaction.txid)" })),
+            ("transaction", .optional(play.map { Hex.encode($0.transaction.serialized()) })),
             (
                 "prevouts",
                 .array(
@@ -170,7 +204,7 @@ enum DemoCommand {
                         .object(["amount": .unsigned($0.amount), "script_pubkey": .string($0.scriptPubKey.hex)])
                     })
             ),
-            ("aggregate_key", .string("\(play.aggregateKey)")), ("verified", .bool(isVerified)),
+            ("aggregate_key", .optional(play.map { "\($0.aggregateKey)" })), ("verified", .bool(isVerified)),
             (
                 "timings_ms",
                 .object([
@@ -186,6 +220,7 @@ enum DemoCommand {
         [
             ("transport", .string(DemoTransport.libp2p.rawValue)), ("attempts", .integer(timeline.attempts.count)),
             ("blamed", .array(timeline.blamed.map { .string("\(scene.signers[$0 - 1].key)") })),
+            ("round_trips", timeline.roundTrips.map { .number($0) } ?? .null),
         ]
     }
 }
@@ -212,6 +247,7 @@ struct TemporaryFolder {
 
     init() throws(CommandError) {
         let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+        // `mkdtemp` wants six X at the end, and puts what makes the name the only one of its kind in their place.
         var template = Array("\(parent)/chorale-demo-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else {
             throw .failed("no temporary folder can be made in \(parent.printable): \(SystemError.last)")

@@ -54,7 +54,8 @@ struct DemoNarrator: Sendable {
         let time = "\(Amounts.grouped(Int(step.time.milliseconds.rounded())))".leftPadded(to: 8)
         let shown: String
         switch step.what {
-        case .killed, .startedAgain, .fault, .ended: shown = self.style.yellow(words)
+        case .killed, .startedAgain, .cutOff, .reconnected, .cheats, .gaveWrongSignatures, .beganTwice, .fault, .ended:
+            shown = self.style.yellow(words)
         case .attemptBegan: shown = self.style.bold(words)
         case .complete: shown = self.style.green(words)
         default: shown = words
@@ -63,6 +64,36 @@ struct DemoNarrator: Sendable {
     }
 
     private func name(_ number: Int) -> String { self.style.dim("signer \(number)".padded(to: 10)) }
+
+    /// - Parameter evidence: where the proof lies, where it stays.
+    func concludeWithoutSignature(blaming culprits: [Int], evidence: String?) throws(CommandError) {
+        guard let console else { return }
+        let named = culprits.map { "signer \($0)" }.joined(separator: ", ")
+        try console.print([
+            "",
+            self.style.bold("There is no signature: all \(self.scene.signers.count) would have to give theirs."),
+            self.style.yellow("At fault: \(named).") + " Its own signed messages prove it, to anybody, offline:",
+            "  " + (evidence.map { "chorale audit verify \($0.shellWord)" } ?? "with --keep the evidence stays, for chorale audit verify"),
+        ])
+    }
+
+    /// What the network adds to the end of the story.
+    func conclude(_ timeline: NetworkTimeline, evidence: String?) throws(CommandError) {
+        guard let console else { return }
+        if !timeline.blamed.isEmpty {
+            let named = timeline.blamed.map { "signer \($0)" }.joined(separator: ", ")
+            try console.print(
+                self.style.yellow("At fault: \(named).") + " The others finished without it"
+                    + (evidence.map { ". The proof: chorale audit verify \($0.shellWord)" } ?? "."))
+        }
+        if let roundTrips = timeline.roundTrips {
+            let attempts = Amounts.count(timeline.attempts.count, "attempt")
+            try console.print(self.style.dim("\(attempts), \(Self.text(roundTrips)) round trips from the request to the signature"))
+        }
+    }
+
+    /// Halves are all there is.
+    private static func text(_ count: Double) -> String { count == count.rounded() ? "\(Int(count))" : "\(count)" }
 
     // MARK: - Over a folder
 

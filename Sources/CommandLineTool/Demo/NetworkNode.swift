@@ -12,9 +12,10 @@ struct NetworkNode: Sendable {
     private let folder: String
     private let bootstrap: String?
     private(set) var process: ChildProcess?
+    private var isStandingStill = false
     private var lives = 0
     /// Where it listens, without its peer id; another life listens there again, as a node that others know does.
-    private var listenAddress = "/ip4/127.0.0.1/tcp/0"
+    private(set) var listenAddress = "/ip4/127.0.0.1/tcp/0"
     /// The address by which others reach it.
     private(set) var address = ""
 
@@ -64,7 +65,11 @@ struct NetworkNode: Sendable {
             "the node of signer \(self.number) ended with exit code \(code) and said:\n\(String(decoding: output, as: UTF8.self))")
     }
 
-    func askToStop() { self.process?.askToStop() }
+    /// A process that stands still hears nothing, so it goes on first.
+    mutating func askToStop() {
+        self.process?.askToStop()
+        self.goOn()
+    }
 
     mutating func waitUntilStopped() {
         self.process?.waitUntilStopped()
@@ -75,6 +80,19 @@ struct NetworkNode: Sendable {
     mutating func kill() {
         self.process?.endAtOnce()
         self.process = nil
+    }
+
+    /// Makes it stand still: it says nothing and takes nothing in, and its connections stay open. So the others see of it what they see of
+    /// a node to which the network is cut.
+    mutating func standStill() {
+        self.process?.standStill()
+        self.isStandingStill = true
+    }
+
+    mutating func goOn() {
+        guard self.isStandingStill else { return }
+        self.process?.goOn()
+        self.isStandingStill = false
     }
 }
 

@@ -10,24 +10,29 @@ import Signing
 /// It does what people do: whatever it wants of a node it says to that node's control socket, as `chorale group` and `chorale request` do.
 struct NetworkPlay {
     struct Result {
-        let play: DemoPlay.Result
+        /// `nil` where nobody can sign without who is proved to be at fault.
+        let play: DemoPlay.Result?
         /// From the first node's start until all were in the group.
         let setup: Duration
         let timeline: NetworkTimeline
+        /// What proves a fault, if there was one.
+        let evidence: [UInt8]?
     }
 
     let scene: DemoScene
     let folder: String
     let threshold: Int
-    /// Whether a node is killed after its signer approved, and started again.
-    let kills: Bool
+    let trouble: DemoTrouble?
     let narrator: DemoNarrator
-    private var nodes: [NetworkNode]
+    var nodes: [NetworkNode]
+    /// Who plays one of the members in place of its node.
+    var cheat: CheatingMember?
     private let mail = NetworkMail()
-    private var timeline = NetworkTimeline()
+    var timeline = NetworkTimeline()
     /// When the request was made; events are dated from here.
     private var askedAt = ContinuousClock.now
-    private var request = ""
+    private(set) var request = ""
+    private var evidence: [UInt8]?
     private let end: ContinuousClock.Instant
 
     private static let groupName = "demo"
@@ -36,10 +41,10 @@ struct NetworkPlay {
     /// Between two looks at what came.
     private static let pause = Duration.milliseconds(2)
 
-    init(scene: DemoScene, folder: String, threshold: Int, kills: Bool, narrator: DemoNarrator) {
+    init(scene: DemoScene, folder: String, threshold: Int, trouble: DemoTrouble?, narrator: DemoNarrator) {
         self.scene = scene
         self.threshold = threshold
-        self.kills = kills
+        self.trouble = trouble
         self.narrator = narrator
         self.nodes = [NetworkNode(1, in: scene, folder: folder, bootstrap: nil)]
         self.end = .now + Self.timeLimit
@@ -50,17 +55,18 @@ struct NetworkPlay {
         ChildProcess.keepEnds()
         do throws(CommandError) {
             let result = try await self.play()
-            self.stop()
+            await self.stop()
             return result
         } catch {
-            self.stop()
+            await self.stop()
             throw error
         }
     }
 
     /// Whatever happened, no process stays.
-    private mutating func stop() {
-        for node in self.nodes { node.askToStop() }
+    private mutating func stop() async {
+        for place in self.nodes.indices { self.nodes[place].askToStop() }
+        await self.cheat?.stop()
         for place in self.nodes.indices { self.nodes[place].waitUntilStopped() }
     }
 
@@ -70,14 +76,31 @@ struct NetworkPlay {
         try await self.makeGroup()
         let setup = ContinuousClock.now - start
         try self.narrator.tellGroup(self.nodes.count)
+        if self.trouble == .cheat { try await self.letOneCheat() }
         try await self.ask()
-        try await self.agree()
-        try await self.wait("all members to have the transaction") { play in
-            play.nodes.allSatisfy { play.timeline.has(.complete, at: $0.number) }
+        switch self.trouble {
+        case nil: for number in self.approvers { try await self.approve(number) }
+        case .kill: try await self.agreeWhileOneIsKilled()
+        case .cheat: try await self.agreeWithCheat()
+        case .partition: try await self.agreeWhileOneIsCutOff()
+        }
+        if self.mayEndUnsigned {
+            try await self.wait("all honest members to end it") { play in play.honest.allSatisfy { play.timeline.hasEnded(at: $0.number) } }
+        } else {
+            try await self.wait("all members to have the transaction") { play in
+                play.honest.allSatisfy { play.timeline.has(.complete, at: $0.number) }
+            }
         }
         self.tellSettled(isOver: true)
-        return Result(play: try await self.result(), setup: setup, timeline: self.timeline)
+        let play = self.mayEndUnsigned ? nil : try await self.result()
+        return Result(play: play, setup: setup, timeline: self.timeline, evidence: try self.checkedEvidence())
     }
+
+    /// The nodes that are nodes.
+    var honest: [NetworkNode] { self.nodes.filter { $0.number != self.cheat?.number } }
+
+    /// Where all have to sign, nobody can without who cheats.
+    private var mayEndUnsigned: Bool { self.trouble == .cheat && self.threshold == self.nodes.count }
 
     // MARK: - The group
 
@@ -91,7 +114,7 @@ struct NetworkPlay {
     }
 
     /// Starts those at the places, all at once, and waits until each runs.
-    private mutating func start(_ places: ClosedRange<Int>) async throws(CommandError) {
+    mutating func start(_ places: ClosedRange<Int>) async throws(CommandError) {
         for place in places { try self.nodes[place].start() }
         for place in places {
             while try await !self.nodes[place].isReady() { try await self.rest() }
@@ -156,52 +179,30 @@ struct NetworkPlay {
                 "note": .string("chorale demo"), "seconds": .integer(3_600),
             ]))
         self.request = made.shown("id")
+        if let cheat { self.note(.cheats, at: cheat.number, time: .zero) }
         self.note(.proposed, at: 1, time: .zero)
         try await self.wait("the others to have the request") { play in
             play.nodes.dropFirst().allSatisfy { play.timeline.has(.received, at: $0.number) }
         }
     }
 
-    /// The proposer agrees by asking, so as many others as are lacking do.
-    private mutating func agree() async throws(CommandError) {
-        let victim = self.kills ? try await self.victim() : nil
-        if victim == 1 { try await self.kill(1) }
-        var approvers = Array((1...self.threshold).dropFirst())
-        if let place = approvers.firstIndex(where: { $0 == victim }) { approvers.swapAt(0, place) }
-        for number in approvers {
-            _ = try await self.nodes[number - 1].client.ask(
-                .object(["do": .string("request.approve"), "id": .string(self.request)]))
-            try await self.wait("signer \(number) to approve") { $0.timeline.has(.approved, at: number) }
-            if number == victim { try await self.kill(number) }
-        }
-        if let victim {
-            // Long enough for the others to begin without it, so that there is something to recover from.
-            try await self.wait(for: .milliseconds(300))
-            self.note(.startedAgain, at: victim)
-            try await self.start(victim - 1...victim - 1)
-        }
+    /// Who agrees where nothing goes wrong: the proposer does by asking, so as many others as are lacking.
+    var approvers: [Int] { Array((1...self.threshold).dropFirst()) }
+
+    mutating func approve(_ number: Int) async throws(CommandError) {
+        _ = try await self.nodes[number - 1].client.ask(.object(["do": .string("request.approve"), "id": .string(self.request)]))
+        try await self.wait("signer \(number) to approve") { $0.timeline.has(.approved, at: number) }
     }
 
-    /// Who is to be killed once it has agreed. Somebody else has not by then: else it would be over before.
-    private func victim() async throws(CommandError) -> Int {
-        guard self.threshold > 2 else { return 1 }
-        // While another one coordinates, the others begin with nonces whose secrets died, and have to begin again.
+    /// Whose turn it is to coordinate, as the proposer knows.
+    func coordinator() async throws(CommandError) -> Int? {
         let shown = try await self.nodes[0].client.ask(.object(["do": .string("request.show"), "id": .string(self.request)]))
-        return self.number(of: shown.shown("coordinator")) == 2 ? 3 : 2
-    }
-
-    private mutating func kill(_ number: Int) async throws(CommandError) {
-        // Until its approval is with whoever coordinates; unless that is itself, who tells nobody.
-        try await self.wait(atMost: .milliseconds(300)) { $0.timeline.has(.heardApproval(of: number)) }
-        self.nodes[number - 1].kill()
-        // What it still said comes before.
-        try await self.rest()
-        self.note(.killed, at: number)
+        return self.number(of: shown.shown("coordinator"))
     }
 
     private mutating func result() async throws(CommandError) -> DemoPlay.Result {
         var texts: Set<String> = []
-        for node in self.nodes {
+        for node in self.honest {
             let shown = try await node.client.ask(.object(["do": .string("request.show"), "id": .string(self.request)]))
             if let text = shown["transaction"]?.asText { texts.insert(text) }
         }
@@ -219,35 +220,58 @@ struct NetworkPlay {
             signatures: max(.zero, completeAt - attempt.time))
     }
 
+    /// What proves the fault of each who is said to be at fault, judged here as anybody can.
+    private func checkedEvidence() throws(CommandError) -> [UInt8]? {
+        guard let number = self.timeline.blamed.first else { return nil }
+        guard let evidence, case .proved(let signer, _)? = (try? Evidence(parsing: evidence))?.verdict(),
+            self.number(of: "\(signer)") == number
+        else { throw .failed("signer \(number) is said to be at fault, and the evidence does not prove it") }
+        return evidence
+    }
+
     // MARK: - Time
 
-    private mutating func wait(_ what: String, until isTrue: (NetworkPlay) -> Bool) async throws(CommandError) {
+    mutating func wait(_ what: String, until isTrue: (NetworkPlay) -> Bool) async throws(CommandError) {
         do throws(CommandError) { while !isTrue(self) { try await self.rest() } } catch {
             guard case .missing = error else { throw error }
             throw .missing("waited \(Self.timeLimit.components.seconds) s in vain for \(what)")
         }
     }
 
-    private mutating func wait(atMost limit: Duration, until isTrue: (NetworkPlay) -> Bool) async throws(CommandError) {
+    mutating func wait(atMost limit: Duration, until isTrue: (NetworkPlay) -> Bool) async throws(CommandError) {
         let end = ContinuousClock.now + limit
         while !isTrue(self), ContinuousClock.now < end { try await self.rest() }
     }
 
-    private mutating func wait(for duration: Duration) async throws(CommandError) { try await self.wait(atMost: duration) { _ in false } }
+    mutating func wait(for duration: Duration) async throws(CommandError) { try await self.wait(atMost: duration) { _ in false } }
 
     /// Takes what came, tells it, and waits a moment.
-    private mutating func rest() async throws(CommandError) {
+    mutating func rest() async throws(CommandError) {
         for (signer, event, time) in self.mail.takeEvents() {
-            guard let what = NetworkStep.What(event, number: { hex in self.number(of: hex) }) else { continue }
-            guard !self.isKnown(what, at: signer) else { continue }
+            guard let what = self.what(event), !self.isKnown(what, at: signer) else { continue }
+            if case .fault = what, self.evidence == nil { self.evidence = event["evidence"]?.asText.flatMap { try? Hex.decode($0) } }
             self.note(what, at: signer, time: time - self.askedAt)
         }
+        if let cheat {
+            let (told, did) = await cheat.step()
+            for what in told.compactMap({ self.what(EventReport(event: $0).json(cursor: 0)) }) {
+                // Of its own machine's opinion of itself nobody has to hear.
+                if case .attemptBegan = what { self.note(what, at: cheat.number) }
+            }
+            for what in did { self.note(what, at: cheat.number) }
+        }
         self.tellSettled(isOver: false)
-        if let (signer, state) = self.timeline.end { throw .failed("the request ended at signer \(signer) without a signature: \(state)") }
+        if !self.mayEndUnsigned, let (signer, state) = self.timeline.end {
+            throw .failed("the request ended at signer \(signer) without a signature: \(state)")
+        }
         for node in self.nodes { try node.checkRunning() }
         guard !Interruption.isRequested else { throw .interrupted }
         guard ContinuousClock.now < self.end else { throw .missing("the demo took more than \(Self.timeLimit.components.seconds) s") }
         try? await Task.sleep(for: Self.pause)
+    }
+
+    private func what(_ event: JSONValue) -> NetworkStep.What? {
+        NetworkStep.What(event) { hex in self.number(of: hex) }
     }
 
     private func number(of hex: String) -> Int? { self.scene.signers.firstIndex { "\($0.key)" == hex }.map { $0 + 1 } }
@@ -262,7 +286,7 @@ struct NetworkPlay {
         }
     }
 
-    private mutating func note(_ what: NetworkStep.What, at signer: Int, time: Duration? = nil) {
+    mutating func note(_ what: NetworkStep.What, at signer: Int, time: Duration? = nil) {
         self.timeline.take(NetworkStep(time: time ?? ContinuousClock.now - self.askedAt, signer: signer, what: what))
     }
 

@@ -17,6 +17,13 @@ struct NetworkStep: Hashable, Sendable {
         case killed
         case startedAgain
         case heardRestart(of: Int)
+        /// Nothing comes from it and nothing reaches it, until it is back.
+        case cutOff
+        case reconnected
+        /// From here on its part is played by somebody who cheats.
+        case cheats
+        case gaveWrongSignatures(UInt32)
+        case beganTwice(UInt32)
         case fault(of: Int, String)
         case complete
         /// Here, and without a signature.
@@ -38,7 +45,7 @@ struct NetworkStep: Hashable, Sendable {
 
     /// Whether another node had to hear of this before it could tell the effect.
     ///
-    /// - Parameter coordinators: who began attempts.
+    /// - Parameter coordinators: who got partial signatures.
     func isCause(of effect: NetworkStep, coordinators: Set<Int>) -> Bool {
         // What one node tells is in order as it comes: what waits for its own disk is told late.
         guard self.signer != effect.signer else { return false }
@@ -46,7 +53,10 @@ struct NetworkStep: Hashable, Sendable {
         case (.proposed, .received): true
         case (.approved, .heardApproval(let signer)), (.proposed, .heardApproval(let signer)): self.signer == signer
         case (.attemptBegan(let begun, _), .signed(let attempt)): begun == attempt
-        case (.signed(let signed), .heardSignatures(let signer, let attempt)): self.signer == signer && signed == attempt
+        case (.signed(let signed), .heardSignatures(let signer, let attempt)),
+            (.gaveWrongSignatures(let signed), .heardSignatures(let signer, let attempt)):
+            self.signer == signer && signed == attempt
+        case (.gaveWrongSignatures, .fault(let signer, _)), (.beganTwice, .fault(let signer, _)): self.signer == signer
         case (.startedAgain, .heardRestart(let signer)): self.signer == signer
         case (.complete, .complete): coordinators.contains(self.signer) && !coordinators.contains(effect.signer)
         default: false
@@ -68,6 +78,11 @@ struct NetworkStep: Hashable, Sendable {
         case .killed: "is killed (SIGKILL): its secret nonces are gone"
         case .startedAgain: "is started again, and remembers what it approved"
         case .heardRestart(let other): "hears that signer \(other) was started anew"
+        case .cutOff: "is cut off (SIGSTOP): nothing comes from it, and nothing reaches it"
+        case .reconnected: "is back (SIGCONT), with its secret nonces and all that was sent to it meanwhile"
+        case .cheats: "cheats from now on"
+        case .gaveWrongSignatures(let attempt): "cheats: signs a partial signature in attempt \(attempt) that is wrong"
+        case .beganTwice(let attempt): "cheats: signs two different beginnings of attempt \(attempt)"
         case .fault(let other, let fault): "has proof that signer \(other) is at fault: \(fault)"
         case .complete: "has the finished transaction, verified"
         case .ended(let state): "has given the request up: \(state)"
@@ -111,14 +126,14 @@ extension NetworkStep.What {
 struct NetworkTimeline {
     private(set) var steps: [NetworkStep] = []
     private var held: [NetworkStep] = []
-    /// Who began attempts.
+    /// Whose attempts partial signatures came for: they finish before the others.
     private(set) var coordinators: Set<Int> = []
 
     /// How long nothing came before what came is put in order, and how long it waits at most.
     private static let (calm, patience) = (Duration.milliseconds(20), Duration.milliseconds(120))
 
     mutating func take(_ step: NetworkStep) {
-        if case .attemptBegan = step.what { self.coordinators.insert(step.signer) }
+        if case .heardSignatures = step.what { self.coordinators.insert(step.signer) }
         self.held.append(step)
     }
 
@@ -176,7 +191,24 @@ struct NetworkTimeline {
 
     /// Who is proved to be at fault.
     var blamed: [Int] {
-        Set(self.steps.compactMap { if case .fault(let signer, _) = $0.what { signer } else { nil } }).sorted()
+        Set((self.steps + self.held).compactMap { if case .fault(let signer, _) = $0.what { signer } else { nil } }).sorted()
+    }
+
+    /// Half of the messages in the longest chain from the request to the first finished transaction, in which each was sent by who had the
+    /// one before; `nil` where there is no transaction.
+    var roundTrips: Double? {
+        var depths: [Int] = []
+        var deepest: [Int: Int] = [:]
+        for step in self.steps {
+            var depth = deepest[step.signer] ?? 0
+            for (cause, before) in zip(self.steps, depths) where cause.isCause(of: step, coordinators: self.coordinators) {
+                depth = max(depth, before + 1)
+            }
+            depths.append(depth)
+            deepest[step.signer] = depth
+            if step.what == .complete { return Double(depth) / 2 }
+        }
+        return nil
     }
 
     func has(_ what: NetworkStep.What, at signer: Int) -> Bool {
@@ -192,5 +224,9 @@ struct NetworkTimeline {
     var end: (signer: Int, state: String)? {
         for step in self.steps + self.held { if case .ended(let state) = step.what { return (step.signer, state) } }
         return nil
+    }
+
+    func hasEnded(at signer: Int) -> Bool {
+        (self.steps + self.held).contains { if case .ended = $0.what { $0.signer == signer } else { false } }
     }
 }

@@ -17,8 +17,10 @@ struct SequenceDiagram {
         case arrow(from: Int, to: Int, String, Kind)
         /// At one signer.
         case mark(String, Kind)
-        case killed
-        case startedAgain
+        /// Its lifeline breaks.
+        case gone(String)
+        /// Its lifeline goes on.
+        case back(String)
     }
 
     /// What the colours tell apart.
@@ -58,8 +60,13 @@ struct SequenceDiagram {
             case .heardSignatures(let other, _):
                 shape = other == here ? nil : .arrow(from: other, to: here, "partial signature", .signature)
             case .gaveUpTurn(let other): shape = .mark("waits no longer for \(other)", .trouble)
-            case .killed: shape = .killed
-            case .startedAgain: shape = .startedAgain
+            case .killed: shape = .gone("killed")
+            case .startedAgain: shape = .back("started again")
+            case .cutOff: shape = .gone("cut off")
+            case .reconnected: shape = .back("back")
+            case .cheats: shape = .mark("cheats from now on", .trouble)
+            case .gaveWrongSignatures: shape = .mark("signs a wrong one", .trouble)
+            case .beganTwice(let number): shape = .mark("begins \(number) twice", .trouble)
             case .heardRestart(let other): shape = .arrow(from: other, to: here, "started anew", .trouble)
             case .fault(let other, _): shape = .mark("proof against \(other)", .trouble)
             case .complete:
@@ -109,10 +116,10 @@ struct SequenceDiagram {
         }
         for (place, row) in self.rows.enumerated() where row.step.signer == signer {
             switch row.shape {
-            case .killed, .startedAgain:
+            case .gone, .back:
                 draw(to: Self.y(place))
                 begin = Self.y(place)
-                if case .killed = row.shape { isRunning = false } else { isRunning = true }
+                if case .gone = row.shape { isRunning = false } else { isRunning = true }
             case .arrow, .mark: continue
             }
         }
@@ -138,15 +145,15 @@ struct SequenceDiagram {
                 time, #"<circle class="mark \#(kind.rawValue)" cx="\#(here)" cy="\#(y)" r="4.5"/>"#,
                 #"<text class="what" x="\#(here + 10)" y="\#(y + 4)">\#(Self.escaped(text))</text>"#,
             ]
-        case .killed:
+        case .gone(let text):
             return [
                 time, #"<path class="cross" d="M\#(here - 6) \#(y - 6) l12 12 m0 -12 l-12 12"/>"#,
-                #"<text class="what loud" x="\#(here + 12)" y="\#(y + 4)">killed</text>"#,
+                #"<text class="what loud" x="\#(here + 12)" y="\#(y + 4)">\#(Self.escaped(text))</text>"#,
             ]
-        case .startedAgain:
+        case .back(let text):
             return [
                 time, #"<circle class="mark trouble" cx="\#(here)" cy="\#(y)" r="6"/>"#,
-                #"<text class="what loud" x="\#(here + 12)" y="\#(y + 4)">started again</text>"#,
+                #"<text class="what loud" x="\#(here + 12)" y="\#(y + 4)">\#(Self.escaped(text))</text>"#,
             ]
         }
     }

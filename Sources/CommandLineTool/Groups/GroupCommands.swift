@@ -15,7 +15,7 @@ enum GroupCommands {
 
             These commands speak to the running node (chorale node run).
             """,
-        commands: [Self.invite, Self.join, Self.list, Self.show, Self.cancel])
+        commands: [Self.invite, Self.join, Self.list, Self.show, GroupPolicyCommand.command, Self.cancel])
 
     static let name = Argument.positional("NAME", help: "the group's name")
 
@@ -97,7 +97,8 @@ enum GroupCommands {
     private static let invitation = Argument.positional("INVITATION", help: "what you were given: chorale-group1…")
     private static let ownName = Argument.optional(
         "name", "NAME", help: "what you call the group (default: what its inviter calls it)", parse: Parsing.text)
-    private static let yes = Argument.flag("yes", help: "do not ask whether to join: what the group is to be is shown all the same")
+    private static let yes = Argument.flag(
+        "yes", help: "do not ask whether to join: what the group is to be is shown all the same, but not beside --json")
     private static let noWait = Argument.flag("no-wait", help: "leave as soon as the inviter has been asked; the node goes on")
 
     private static let join = Command(
@@ -114,7 +115,10 @@ enum GroupCommands {
         do throws(GroupError) { invitation = try GroupInvitation(text: text) } catch {
             throw arguments.refused(.invalidValue(argument: "INVITATION", value: "\(text.prefix(40))…", reason: "\(error)"))
         }
-        for line in Self.report(invitation, console.errorStyle).lines { console.note(line) }
+        // Nobody reads what is written beside the one object.
+        if !(arguments[.json] && arguments[Self.yes]) {
+            for line in Self.report(invitation, console.errorStyle).lines { console.note(line) }
+        }
         if !arguments[Self.yes] {
             switch Question.ask("\nJoin it with this node's key? [y/N] ") {
             case .yes: break

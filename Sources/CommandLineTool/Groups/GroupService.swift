@@ -98,6 +98,7 @@ extension NodeService {
                     .object(["state": .string("asking"), "joined": .integer(joined), "member_count": .integer(count)]))
             case .trouble(let reason): try await reply.send(.object(["state": .string("trouble"), "reason": .string(reason)]))
             case .refused(let reason): throw .failed("\(reason)")
+            case .exists(let name): throw .failed("\(SigningNodeError.groupExists(name: name))")
             case .made:
                 var members: [(name: String, value: JSONValue)] = [("state", .string("made"))]
                 if case .object(let group) = try await self.json(self.storedGroup(named: name), full: true) {
@@ -128,9 +129,18 @@ extension NodeService {
         return try await self.json(self.storedGroup(named: name), full: true)
     }
 
+    /// All that its policy follows from.
+    func groupRecord(_ request: NodeRequest) async throws(ControlError) -> JSONValue {
+        let group = try await self.storedGroup(named: request.text("name"))
+        return .object(["network": .string(self.network.rawValue), "record": .string(Hex.encode(group.policy))])
+    }
+
     private func unfinished(beside stored: [StoredGroup]) async -> [GroupGathering] {
-        let names = Set(stored.map(\.name))
-        return await self.host.gatherings.filter { !names.contains($0.terms.name) }
+        let (names, policies) = (Set(stored.map(\.name)), Set(stored.map(\.policy)))
+        // One whose members have such a group here already, under another name, is made as well.
+        return await self.host.gatherings.filter { gathering in
+            !names.contains(gathering.terms.name) && !(gathering.record.map { policies.contains($0.serialized()) } ?? false)
+        }
     }
 
     /// - Parameter full: with the number that members read to each other, which takes a moment, and with all members.
@@ -150,7 +160,7 @@ extension NodeService {
     }
 
     private func json(membersOf policy: any SpendingPolicy, _ group: StoredGroup) async throws(ControlError) -> [JSONValue] {
-        let connected = Set(try await self.connectivity().filter { $0.connectedSince != nil }.map(\.signer))
+        let connected = Set(try await self.connectivity().filter { $0.method != nil }.map(\.signer))
         let enrolled = Set(group.members.map(\.signer))
         var values: [JSONValue] = []
         for signer in policy.members {
@@ -189,7 +199,7 @@ extension NodeService {
         switch joining.progress {
         case .asking(let count, _): joined = count
         case .trouble(let reason): trouble = reason
-        case .made, .refused: break
+        case .made, .refused, .exists: break
         }
         return .object([
             "name": .string(joining.name), "state": .string("joining"), "network": .string(terms.network.rawValue),

@@ -12,9 +12,12 @@ enum MultisigArguments {
     ]
 
     /// The same where the policy may as well be the group of all signers: nothing but the signers' file must be given.
-    static let itemsOfAnyGroup: [Command.Item] = [
-        .argument(Self.signers), .argument(Self.optionalThreshold), .argument(Self.owner), .argument(Self.ownerAggregate),
-        .argument(Self.ownerUnspendable), .argument(Self.allowLargeTree),
+    static let itemsOfAnyGroup: [Command.Item] = [.argument(Self.signers)] + Self.itemsBesideSigners
+
+    /// What says how the signers of a file share their coins.
+    static let itemsBesideSigners: [Command.Item] = [
+        .argument(Self.optionalThreshold), .argument(Self.owner), .argument(Self.ownerAggregate), .argument(Self.ownerUnspendable),
+        .argument(Self.allowLargeTree),
     ]
 
     private static let threshold = Argument.required(
@@ -26,6 +29,9 @@ enum MultisigArguments {
     private static let signers = Argument.required(
         "signers", "FILE", help: "the signers' public keys, one in hex a line; # begins a comment; - for standard input",
         parse: Parsing.path)
+    /// The same where something else may say who signs.
+    static let signersIfAny = Argument<String?>.optional(
+        "signers", "FILE", help: Self.signers.declaration.help, parse: Parsing.path)
     static let owner = Argument.optional(
         "owner", "HEX", help: "this key alone can spend too, by the key path: 66 hex digits, or the 64 of an x-only key",
         parse: Self.ownerKey)
@@ -54,7 +60,7 @@ enum MultisigArguments {
 
     /// Computes the policy on all cores, and says how far it is.
     static func policy(_ arguments: Arguments) async throws(CommandError) -> DelegatedMultisig {
-        try await self.policy(arguments, threshold: arguments[self.threshold])
+        try await self.policy(arguments[self.signers], arguments, threshold: arguments[self.threshold])
     }
 
     /// The internal key of a k-of-n policy; `nil` where there is no threshold, and all sign together.
@@ -79,12 +85,17 @@ enum MultisigArguments {
 
     /// The policy of `itemsOfAnyGroup`.
     ///
-    /// - Parameter withDescriptor: a policy too large for a descriptor is refused before anything is computed.
-    static func policyOfAnyGroup(_ arguments: Arguments, withDescriptor: Bool = false) async throws(CommandError) -> any SpendingPolicy {
+    /// - Parameters:
+    ///   - withDescriptor: a policy too large for a descriptor is refused before anything is computed.
+    ///   - signers: the file of `signersIfAny`, where a command takes that.
+    static func policyOfAnyGroup(
+        _ arguments: Arguments, withDescriptor: Bool = false, signers: String? = nil
+    ) async throws(CommandError) -> any SpendingPolicy {
         let threshold = arguments[self.optionalThreshold]
         _ = try self.internalKeyOfAnyGroup(arguments, threshold: threshold)
-        if let threshold { return try await self.policy(arguments, threshold: threshold, withDescriptor: withDescriptor) }
-        let file = try SignersFile(readingFrom: arguments[self.signers])
+        let signers = signers ?? arguments[self.signers]
+        if let threshold { return try await self.policy(signers, arguments, threshold: threshold, withDescriptor: withDescriptor) }
+        let file = try SignersFile(readingFrom: signers)
         if let (first, second) = self.duplicate(in: file.keys) { throw self.failure(.duplicateSigner(first, second), file, arguments) }
         do throws(SigningError) { return try SignerGroup(file.keys) } catch { throw .failed("\(error)") }
     }
@@ -98,10 +109,22 @@ enum MultisigArguments {
         return nil
     }
 
+    /// Refuses what says how signers share their coins, where something else says it.
+    static func refuseShape(_ arguments: Arguments, beside name: String) throws(CommandError) {
+        let given = [
+            (self.optionalThreshold.declaration.name, arguments[self.optionalThreshold] != nil),
+            (self.owner.declaration.name, arguments[self.owner] != nil),
+            (self.ownerAggregate.declaration.name, arguments[self.ownerAggregate]),
+            (self.ownerUnspendable.declaration.name, arguments[self.ownerUnspendable]),
+            (self.allowLargeTree.declaration.name, arguments[self.allowLargeTree]),
+        ].first { $0.1 }
+        if let given { throw arguments.refused(.inconsistent("\(name) says all of the group: leave \(given.0) away")) }
+    }
+
     private static func policy(
-        _ arguments: Arguments, threshold: Int, withDescriptor: Bool = false
+        _ signers: String, _ arguments: Arguments, threshold: Int, withDescriptor: Bool = false
     ) async throws(CommandError) -> DelegatedMultisig {
-        let file = try SignersFile(readingFrom: arguments[self.signers])
+        let file = try SignersFile(readingFrom: signers)
         if withDescriptor, let error = DelegatedMultisig.descriptorError(threshold: threshold, signerCount: file.keys.count) {
             throw arguments.refused(.inconsistent("\(error)"))
         }

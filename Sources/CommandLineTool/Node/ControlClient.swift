@@ -28,6 +28,13 @@ struct ControlClient: Sendable {
         self.homeOption = " --home \(home.path.shellWord)"
     }
 
+    /// Whether a node answers in the home now.
+    var isNodeThere: Bool {
+        guard let descriptor = try? ControlSocket.connect(to: self.home.socket) else { return false }
+        close(descriptor)
+        return true
+    }
+
     /// Asks, and gives each item of the answer to `each` as it comes.
     ///
     /// - Parameters:

@@ -15,10 +15,11 @@ enum NodeCommands {
         commands: [NodeRunCommand.command, Self.show])
 
     private static let show = Command(
-        "show", summary: "show the running node: its key, its addresses, its contact word, who is connected",
+        "show", summary: "show the running node: its key, addresses, contact word, members, how it is",
         discussion: """
             The word beside "contact" is what others give to chorale contact add: it holds this node's public keys, signed by both, and its \
-            addresses, and no secret.
+            addresses, those of its mailboxes among them, and no secret. With --json "health" has what a monitor watches: "is_writable" is \
+            false while the disk takes no writes, and nothing is signed then.
             """,
         items: [NodeHome.item, .argument(.json)]
     ) { (arguments, console) async throws(CommandError) in
@@ -29,12 +30,21 @@ enum NodeCommands {
         report.field("peer id", shown.shown("peer_id"), indent: 2, width: 10)
         report.field("public key", shown.shown("public_key"), indent: 2, width: 10)
         report.field("addresses", shown["addresses"]?.asTexts ?? [], indent: 2, width: 10)
+        for mailbox in shown["mailboxes"]?.asArray ?? [] {
+            let state = mailbox["is_connected"]?.asBool == true ? "connected" : "not connected"
+            report.field("mailbox", "\(mailbox.shown("peer_id")), \(state)", indent: 2, width: 10)
+        }
+        if shown["serves_mailbox"]?.asBool == true { report.field("serves", "a mailbox, for contacts and members", indent: 2, width: 10) }
         report.field("contact", shown.shown("contact"), indent: 2, width: 10)
         let members = shown["members"]?.asArray ?? []
         if !members.isEmpty { report.heading("Members of its groups") }
         for member in members {
             let name = member["label"]?.asText?.printable ?? "\(member.shown("public_key").prefix(10))…"
-            report.line("\(name)  \(member["is_connected"]?.asBool == true ? "connected" : "not connected")", indent: 2)
+            report.line("\(name)  \(LinkText.words(member))", indent: 2)
+        }
+        if let health = shown["health"] {
+            report.heading("Health")
+            for (name, words) in HealthText.lines(health) { report.field(name, words, indent: 2, width: 10) }
         }
         try console.print(report.lines)
     }

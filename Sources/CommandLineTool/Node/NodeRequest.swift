@@ -26,6 +26,9 @@ struct NodeRequest: Sendable {
         return text
     }
 
+    /// A list of texts; what is no text in it is passed over, and an empty list stands for none.
+    func texts(_ name: String) -> [String] { self.members[name]?.asTexts ?? [] }
+
     func isOn(_ name: String) -> Bool { if case .bool(true)? = self.members[name] { true } else { false } }
 
     func optionalInteger(_ name: String, _ bounds: ClosedRange<Int>) throws(ControlError) -> Int? {

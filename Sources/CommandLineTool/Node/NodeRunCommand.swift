@@ -34,6 +34,31 @@ enum NodeRunCommand {
         help: "dial this peer at the start, and find others through it: /ip4/192.0.2.1/tcp/4001/p2p/12D3KooW…; may be given several times",
         parse: Self.bootstrapAddress)
 
+    private static let mailbox = Argument.repeated(
+        "mailbox", "ADDR", isRequired: false,
+        help: "have others leave messages for this node at that one, which serves a mailbox and knows this node as a contact or a group's "
+            + "member; contacts and invitations tell of it; may be given several times",
+        parse: Self.bootstrapAddress)
+    private static let serveMailbox = Argument.flag(
+        "serve-mailbox",
+        help: "keep messages for the members of this node's groups and for its contacts while they are away; it cannot read them")
+    private static let relay = Argument.repeated(
+        "relay", "ADDR", isRequired: false,
+        help: "be reached through this node, which is a relay, where nobody can dial this one; may be given several times",
+        parse: Self.bootstrapAddress)
+    private static let serveRelay = Argument.flag(
+        "serve-relay", help: "be a relay, through which others reach nodes that nobody can dial; for anybody, within limits")
+    private static let noncePool = Argument.option(
+        "nonce-pool", "N", default: 0,
+        help: "give every connected member of a group N nonces ahead, so that a request of theirs takes one round trip less",
+        parse: Parsing.integer(0...NoncePool.countMax))
+    private static let noListen = Argument.flag(
+        "no-listen", help: "listen nowhere: others reach this node through relays and mailboxes, or when it has dialled them")
+    private static let discover = Argument.flag(
+        "discover",
+        help: "take part in the gossip about requests and signers: members that do not know each other's address find each other, and "
+            + "chorale signers can be used; strangers learn that this node is there")
+
     static let command = Command(
         "run", summary: "run the node, until Ctrl-C",
         discussion: """
@@ -41,13 +66,18 @@ enum NodeRunCommand {
             Commands in other terminals speak to it (chorale contact, group, request, explain).
 
             Leave it running while something is being signed: secret nonces live only in this process. If it ends all the same, nothing \
-            is lost but an attempt. With --json each line is an object with "event" in it; the first is "ready".
+            is lost but an attempt. Who is never connected when others are may sign all the same, by way of a mailbox (--mailbox): a third \
+            node that somebody runs with --serve-mailbox. With --json each line is an object with "event" in it; the first is "ready".
             """,
         items: [
             NodeHome.item, .argument(key), .argument(network), .argument(listen), .argument(announce), .argument(bootstrap),
+            .argument(mailbox), .argument(serveMailbox), .argument(relay), .argument(serveRelay), .argument(noListen), .argument(noncePool),
+            .argument(discover),
         ] + Passphrase.items + [.argument(.jsonLines)],
         examples: [
             Command.Example("to be reached by others", "chorale node run --listen /ip4/0.0.0.0/tcp/4001"),
+            Command.Example(
+                "to keep messages for contacts that are away", "chorale node run --listen /ip4/0.0.0.0/tcp/4001 --serve-mailbox"),
             Command.Example(
                 "in a script, with a node that is known already",
                 "chorale node run --home /srv/chorale --passphrase-fd 3 3<passphrase.txt \\\n    --bootstrap "
@@ -61,7 +91,11 @@ enum NodeRunCommand {
         let file = try Self.keyFile(home, arguments, console)
         // Before the passphrase is asked for: where another node runs there is nothing to unlock.
         let database: SessionDatabase
-        do throws(StoreError) { database = try await SessionDatabase.open(home.database) } catch { throw .failed("\(error)".printable) }
+        do throws(StoreError) { database = try await SessionDatabase.open(home.database) } catch .heldByAnotherProcess {
+            throw .failed(
+                "a node runs in \(home.path.printable) already, and has its chorale.db: commands reach it (chorale node show"
+                    + "\(home.option(of: arguments))), or end it first")
+        } catch { throw .failed("\(error)".printable) }
         let result: Result<Void, CommandError>
         do throws(CommandError) {
             result = .success(try await Self.run(home, file, database, arguments, console))
@@ -109,9 +143,18 @@ enum NodeRunCommand {
     ) async throws(CommandError) {
         let keys = try Self.keys(file, arguments)
         var configuration = SigningNode.Configuration()
-        configuration.listenAddresses = arguments[Self.listen].or(Self.anywhere)
+        guard !arguments[Self.noListen] || arguments[Self.listen].isEmpty else {
+            throw arguments.refused(.inconsistent("--listen says where, and --no-listen nowhere: leave one of them out"))
+        }
+        configuration.listenAddresses = arguments[Self.noListen] ? [] : arguments[Self.listen].or(Self.anywhere)
         configuration.bootstrap = arguments[Self.bootstrap]
+        configuration.discovery.isOn = arguments[Self.discover]
         configuration.node = Node.Configuration(agentVersion: PeerArguments.agentVersion, addresses: arguments[Self.announce])
+        if arguments[Self.serveRelay] { configuration.node.relayServer = RelayServer.Configuration() }
+        configuration.relays = arguments[Self.relay]
+        configuration.machine.mailboxes.own = arguments[Self.mailbox]
+        configuration.machine.mailboxes.serves = arguments[Self.serveMailbox]
+        configuration.machine.noncePoolCount = arguments[Self.noncePool]
         let node: SigningNode
         do throws(SecretMemoryError) { node = try SigningNode(keys, database: database, configuration: configuration) } catch {
             throw .failed("\(error)")
@@ -182,12 +225,14 @@ enum NodeRunCommand {
         func tellStart(_ home: NodeHome) async throws(CommandError) {
             let node = self.service.node
             let addresses = await node.addresses.map(\.description)
+            let groups = try await self.groups()
             guard !self.isJSON else {
                 return try self.console.print(
                     .object([
                         "event": .string("ready"), "peer_id": .string("\(node.id)"), "public_key": .string("\(node.signer)"),
                         "network": .string(self.service.network.rawValue), "addrs": .array(addresses.map(JSONValue.string)),
                         "home": .string(home.path), "pid": .integer(Int(getpid())),
+                        "groups": .array(groups.map { .string($0.shown("name")) }),
                     ]))
             }
             var report = Report(style: self.console.style)
@@ -196,8 +241,22 @@ enum NodeRunCommand {
             report.field("public key", "\(node.signer)", indent: 2, width: 10)
             report.field("addresses", addresses, indent: 2, width: 10)
             report.field("home", home.path.printable, indent: 2, width: 10)
+            report.field(
+                "groups", groups.isEmpty ? ["none yet: chorale group invite, chorale group join"] : groups.map(Self.line), indent: 2,
+                width: 10)
             try self.console.print(report.lines)
             self.console.note("Ctrl-C ends it.")
+        }
+
+        /// What it takes part in, and what is being made.
+        private func groups() async throws(CommandError) -> [JSONValue] {
+            do throws(ControlError) { return try await self.service.groups() } catch { throw error.asCommandError }
+        }
+
+        private static func line(_ group: JSONValue) -> String {
+            let shape = "\(group["threshold"]?.asInteger ?? 0)-of-\(group["member_count"]?.asInteger ?? 0)"
+            let standing = group.shown("state") == "made" ? "" : ", being made"
+            return "\(group.shown("name")), \(shape)\(standing)"
         }
 
         func tell(_ event: SigningNodeEvent, _ cursor: UInt64) async throws(CommandError) {

@@ -7,7 +7,8 @@ import SessionStore
 import Signing
 import SigningNode
 
-/// Does what commands ask of a running node. `ContactService`, `GroupService` and `RequestService` are its parts.
+/// Does what commands ask of a running node. `ContactService`, `GroupService`, `SignerService` and `RequestService` are its
+/// parts.
 struct NodeService: Sendable {
     let node: SigningNode
     let host: GroupHost
@@ -31,11 +32,25 @@ struct NodeService: Sendable {
         case "group.join": try await self.join(request, reply)
         case "group.list": for group in try await self.groups() { try await reply.send(group) }
         case "group.show": try await reply.send(self.showGroup(request))
+        case "group.record": try await reply.send(self.groupRecord(request))
         case "group.cancel": try await reply.send(self.cancelGroup(request))
+        case "group.policy": try await reply.send(self.showPolicy(request))
+        case "group.policy.set": try await reply.send(self.setPolicy(request))
+        case "group.policy.try": try await reply.send(self.tryPolicy(request))
+        case "group.policy.confirm_clock":
+            try await reply.send(
+                self.changePolicy(request) { (group) async throws(SigningNodeError) in try await self.node.confirmClock(of: group) })
+        case "group.policy.forget_refusals":
+            try await reply.send(
+                self.changePolicy(request) { (group) async throws(SigningNodeError) in try await self.node.forgetRefusals(of: group) })
+        case "signers.list": for found in try await self.findSigners(request) { try await reply.send(found) }
+        case "signers.advertise": try await reply.send(self.advertise(request))
+        case "signers.withdraw": try await reply.send(self.withdrawAdvertisement())
         case "request.new": try await reply.send(self.propose(request))
         case "request.list": for summary in try await self.requests() { try await reply.send(self.json(summary, full: false)) }
         case "request.show": try await reply.send(self.showRequest(request))
         case "request.approve", "request.reject", "request.withdraw", "request.cancel": try await reply.send(self.decide(request))
+        case "audit.export": try await self.exportTranscript(request, reply)
         case "request.watch": try await self.watch(request, reply)
         case "request.explain": try await reply.send(self.explain(request))
         default: throw .failed("this node knows no \"\(request.name.printable)\": run node and command from the same version of Chorale")
@@ -46,21 +61,29 @@ struct NodeService: Sendable {
         let addresses = await self.node.network.announcedAddresses
         let members = try await self.connectivity()
         let names = try await self.names(of: members.map(\.signer))
+        let health: SigningNodeHealth
+        do throws(SigningNodeError) { health = try await self.node.health } catch { throw Self.failure(error) }
         return .object([
             "peer_id": .string("\(self.node.id)"), "public_key": .string("\(self.node.signer)"), "label": .optional(self.label),
             "network": .string(self.network.rawValue),
             "addresses": .array(addresses.map { .string($0.appending(.p2p(self.node.id)).description) }),
-            "contact": .string(ContactCard(self.node.enrolment, addresses: addresses).text),
-            "members": .array(members.map { Self.json($0, names) }),
+            "contact": .string(ContactCard(self.node.enrolment, addresses: await self.node.contactAddresses).text),
+            "mailboxes": .array(await self.node.mailboxes.filter(\.isOurs).map(Self.json)),
+            "serves_mailbox": .bool(self.node.servesMailbox),
+            "members": .array(members.map { Self.json($0, names, now: health.time) }), "health": HealthText.json(health),
         ])
     }
 
-    private static func json(_ member: MemberConnectivity, _ names: SignerNames) -> JSONValue {
-        .object([
-            "public_key": .string("\(member.signer)"), "label": .optional(names[member.signer]), "peer_id": .string("\(member.peer)"),
-            "is_connected": .bool(member.connectedSince != nil), "failed_dials": .integer(member.failures),
-            "addresses": .array(member.addresses.map { .string("\($0)") }),
-        ])
+    private static func json(_ mailbox: SigningMachine.MailboxState) -> JSONValue {
+        .object(["peer_id": .string("\(mailbox.peer)"), "is_connected": .bool(mailbox.isConnected)])
+    }
+
+    private static func json(_ member: MemberConnectivity, _ names: SignerNames, now: Duration) -> JSONValue {
+        .object(
+            [
+                ("public_key", .string("\(member.signer)")), ("label", .optional(names[member.signer])),
+                ("peer_id", .string("\(member.peer)")),
+            ] + LinkText.json(member, now: now) + [("addresses", .array(member.addresses.map { .string("\($0)") }))])
     }
 
     // MARK: - What the parts share
@@ -87,7 +110,7 @@ struct NodeService: Sendable {
 
     static func failure(_ error: SigningNodeError) -> ControlError {
         switch error {
-        case .machine(.unknownRequest), .machine(.unknownGroup): .missing("\(error)")
+        case .machine(.unknownRequest), .machine(.unknownGroup), .machine(.unknownRequestOrGroup): .missing("\(error)")
         default: .failed("\(error)")
         }
     }

@@ -1,9 +1,13 @@
 import Bitcoin
+import CryptoPrimitives
 import Signing
 
 /// `chorale psbt create`: a payment out of a group's coins, ready to be given to its signers.
 enum PSBTCreation {
-    private static let network = Argument.required("network", "NET", help: "mainnet, testnet4, signet or regtest", parse: Parsing.network)
+    private static let network = Argument.optional(
+        "network", "NET", help: "mainnet, testnet4, signet or regtest; with --group it is the node's", parse: Parsing.network)
+    private static let group = Argument.optional(
+        "group", "NAME", help: "a group of the running node (chorale group list), which knows its signers", parse: Parsing.text)
     private static let spend = Argument.repeated(
         "spend", "TXID:OUTPUT:AMOUNT", isRequired: true,
         help: "a coin of the group: transaction, number of the output, satoshi; give it once for each coin", parse: Self.coin)
@@ -20,21 +24,27 @@ enum PSBTCreation {
     static let command = Command(
         "create", summary: "make a payment out of a group's coins, for its signers to sign",
         discussion: """
-            Makes the PSBT that each signer gives to chorale cosign. It spends all the coins you name, pays whom you name, and sends \
+            Makes the PSBT that each signer gives to chorale cosign, or one of them to chorale request new. It spends all the coins you name, pays whom you name, and sends \
             the rest back to the group, less the fee; a rest too small to be worth an output goes to the fee.
 
             The coins must be at the group's own address, with exactly these amounts: signatures over other amounts are worth nothing. \
             Nothing is looked up anywhere. Without --threshold all signers sign together, with one key; with it, any K of them do, \
-            and the fee is counted for the most expensive of their sets.
+            and the fee is counted for the most expensive of their sets. With --group the running node says who signs, and how many.
             """,
-        items: [.argument(network), .argument(spend), .argument(pay), .argument(feeRate), .argument(change)]
-            + MultisigArguments.itemsOfAnyGroup + [.argument(out), .argument(Files.force), .argument(.json)],
+        items: [
+            .oneOf(MultisigArguments.signersIfAny.declaration, group.declaration), .argument(network), .argument(spend), .argument(pay),
+            .argument(feeRate), .argument(change),
+        ] + MultisigArguments.itemsBesideSigners + [.argument(out), .argument(Files.force), NodeHome.item, .argument(.json)],
         examples: [
             Command.Example(
                 "pay 50,000 sat out of one coin of 80,000, at 2.5 sat/vB",
                 "chorale psbt create --network signet --signers signers.txt \\\n"
                     + "    --spend 4a5e1e4baab89f3a32518a88c31bc87f618f76673e2cc77ab2127b7afdeda33b:0:80000 \\\n"
                     + "    --pay tb1p…:50000 --fee-rate 2.5 --out payment.psbt"),
+            Command.Example(
+                "the same out of a group of the running node, for chorale request new",
+                "chorale psbt create --group family --pay tb1p…:50000 --fee-rate 2.5 --out payment.psbt \\\n"
+                    + "    --spend 4a5e1e4baab89f3a32518a88c31bc87f618f76673e2cc77ab2127b7afdeda33b:0:80000"),
             Command.Example(
                 "bring a coin back to the group that any 2 of the signers can sign for",
                 "chorale psbt create --network signet --signers signers.txt --threshold 2 \\\n"
@@ -44,14 +54,15 @@ enum PSBTCreation {
     ) { (arguments, console) async throws(CommandError) in
         let out = arguments[Self.out]
         if let out { try Files.checkFree(out, replacing: arguments[Files.force]) }
+        let owners = try await Self.owners(arguments)
         // Words are checked before the work begins that a large policy takes.
         let payments = try arguments[Self.pay].map { (payment) throws(CommandError) in
-            try Self.output(of: payment, arguments)
+            try Self.output(of: payment, on: owners.network, arguments)
         }
         let changeScript = try arguments[Self.change].map { (text) throws(CommandError) in
-            try Self.script(of: text, given: Self.change.declaration, arguments)
+            try Self.script(of: text, on: owners.network, given: Self.change.declaration, arguments)
         }
-        let policy = try await MultisigArguments.policyOfAnyGroup(arguments)
+        let policy = try await owners.policy(arguments)
         let funded: FundedTransaction
         let coins = Self.coins(arguments[Self.spend], of: policy)
         do throws(FeeError) {
@@ -63,17 +74,51 @@ enum PSBTCreation {
             psbt = try PSBT(asking: policy, toSign: funded.transaction, spending: coins.map(\.output))
         } catch { throw .failed("\(error)") }
         if let out { try Files.write(psbt.serialized(), to: out, replacing: arguments[Files.force]) }
-        try Self.report(psbt, funded, policy, arguments, console)
+        try Self.report(psbt, funded, policy, on: owners.network, arguments, console)
+    }
+
+    // MARK: - Whose coins
+
+    private struct Owners {
+        let network: Network
+        /// What the running node has; `nil` where the signers' file says who signs.
+        let record: GroupRecord?
+
+        func policy(_ arguments: Arguments) async throws(CommandError) -> any SpendingPolicy {
+            guard let record = self.record else {
+                return try await MultisigArguments.policyOfAnyGroup(arguments, signers: arguments[MultisigArguments.signersIfAny])
+            }
+            do throws(SigningError) { return try await record.policy() } catch { throw .failed("\(error)") }
+        }
+    }
+
+    private static func owners(_ arguments: Arguments) async throws(CommandError) -> Owners {
+        guard let name = arguments[Self.group] else {
+            guard let network = arguments[Self.network] else {
+                throw arguments.refused(.missingOption(usage: Self.network.declaration.usage))
+            }
+            return Owners(network: network, record: nil)
+        }
+        try MultisigArguments.refuseShape(arguments, beside: Self.group.declaration.name)
+        let found = try await ControlClient(by: arguments).ask(.object(["do": .string("group.record"), "name": .string(name)]))
+        guard let network = Network(rawValue: found.shown("network")), let bytes = try? Hex.decode(found.shown("record")),
+            let record = try? GroupRecord(parsing: bytes)
+        else { throw .failed("the node says something of the group that this command does not know: run both from one version of Chorale") }
+        if let wanted = arguments[Self.network], wanted != network {
+            throw arguments.refused(.inconsistent("the group \(name.printable) is on \(network): leave --network away"))
+        }
+        return Owners(network: network, record: record)
     }
 
     private static let lowRateWarning =
         "Careful: below 1 sat/vB only nodes of Bitcoin Core 29.1 or newer relay a transaction, so it may travel slowly or not at all."
 
     private static func report(
-        _ psbt: PSBT, _ funded: FundedTransaction, _ policy: any SpendingPolicy, _ arguments: Arguments, _ console: Console
+        _ psbt: PSBT, _ funded: FundedTransaction, _ policy: any SpendingPolicy, on network: Network, _ arguments: Arguments,
+        _ console: Console
     ) throws(CommandError) {
         let out = arguments[Self.out]
-        let group = ScriptDescription.recipient(policy.scriptPubKey, on: arguments[Self.network])
+        let group = ScriptDescription.recipient(policy.scriptPubKey, on: network)
         let spends = InputSpend.all(of: policy)
         let size = SignedSize(inputs: psbt.inputs.map { _ in spends }, outputs: psbt.unsignedTransaction.outputs)
         let spent = psbt.inputs.reduce(UInt64(0)) { $0 + ($1.witnessUTXO?.amount ?? 0) }
@@ -102,7 +147,8 @@ enum PSBTCreation {
             for rate in rates { console.note("  \(rate)") }
         }
         if let out {
-            console.note("wrote \(out.printable): each signer runs chorale cosign with it")
+            let next = arguments[Self.group].map { "chorale request new --group \($0.shellWord) --psbt \(out.shellWord) asks the members" }
+            console.note("wrote \(out.printable): \(next ?? "each signer runs chorale cosign with it")")
         } else {
             try console.print(psbt.base64())
         }
@@ -149,17 +195,19 @@ extension PSBTCreation {
     }
 
     private static func script(
-        of address: String, given argument: ArgumentDeclaration, _ arguments: Arguments
+        of address: String, on network: Network, given argument: ArgumentDeclaration, _ arguments: Arguments
     ) throws(CommandError) -> Script {
-        do throws(AddressError) { return try Address(parsing: address, on: arguments[Self.network]).scriptPubKey } catch {
+        do throws(AddressError) { return try Address(parsing: address, on: network).scriptPubKey } catch {
             throw arguments.refused(.invalidValue(argument: argument.name, value: address, reason: "\(error)"))
         }
     }
 
     /// An output that nodes relay.
-    private static func output(of payment: Payment, _ arguments: Arguments) throws(CommandError) -> TransactionOutput {
+    private static func output(
+        of payment: Payment, on network: Network, _ arguments: Arguments
+    ) throws(CommandError) -> TransactionOutput {
         let output = TransactionOutput(
-            amount: payment.amount, scriptPubKey: try Self.script(of: payment.address, given: Self.pay.declaration, arguments))
+            amount: payment.amount, scriptPubKey: try Self.script(of: payment.address, on: network, given: Self.pay.declaration, arguments))
         guard !output.isDust else {
             throw arguments.refused(
                 .invalidValue(

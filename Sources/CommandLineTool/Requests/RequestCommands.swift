@@ -1,6 +1,7 @@
 import Bitcoin
 import CryptoPrimitives
 import Signing
+import SigningNode
 
 /// `chorale request`: asking a group to sign, and deciding on what others ask.
 enum RequestCommands {
@@ -18,7 +19,7 @@ enum RequestCommands {
 
     static let id = Argument.positional("ID", help: "the request: the first digits of its id, four at least")
 
-    private static let yes = Argument.flag("yes", help: "do not ask: what is signed is shown all the same")
+    private static let yes = Argument.flag("yes", help: "do not ask: what is signed is shown all the same, but not beside --json")
     private static let highFee = Argument.flag("high-fee", help: "with --yes: agree even though the fee is unusually high")
 
     // MARK: - new
@@ -35,6 +36,23 @@ enum RequestCommands {
     private static let replaces = Argument.optional(
         "replaces", "ID", help: "a request whose coins this one spends in its place", parse: Parsing.text)
 
+    private static let requireAll = Argument.flag(
+        "require-all", help: "ask only if the nodes of all members are connected: else nobody is asked, and who is missing is said")
+    private static let minimumConnected = Argument.optional(
+        "minimum-connected", "N", help: "ask only if N members are connected, yourself among them: at least as many as the group needs",
+        parse: Parsing.integer(1...StoredGroup.memberCountMax))
+    private static let connectWithin = Argument.option(
+        "connect-within", "SECONDS", default: Int(ConnectivityOptions.timeLimitDefault.components.seconds),
+        help: "with --require-all or --minimum-connected: how long the connections may take, all together",
+        parse: Parsing.integer(connectWithinBounds))
+
+    private static let nonceCommitments = Argument.flag(
+        "nonce-commitments",
+        help: "have the signers commit to their nonces before any of them shows its own: one round more, which MuSig2 does not need")
+
+    /// Seconds.
+    static let connectWithinBounds = 1...Int(ConnectivityOptions.timeLimitMax.components.seconds)
+
     private static let noteText: TextParser<String> = { (text) throws(InvalidText) in
         guard text.utf8.count <= RequestTerms.noteByteCountMax else {
             throw InvalidText("it has \(text.utf8.count) bytes, and at most \(RequestTerms.noteByteCountMax) are sent")
@@ -47,13 +65,19 @@ enum RequestCommands {
         discussion: """
             Shows what is asked, and asks you first: who asks for a signature gives its own. Prints the id by which all members know \
             the request. Leave the node running: your secret nonce lives only in its process.
+
+            The members need not be there at one time. Where you want to sign with them now, --require-all or --minimum-connected first \
+            dials all of them at once.
             """,
         items: [
-            .argument(groupName), .argument(psbt), .argument(note), .argument(expiresIn), .argument(replaces), .argument(yes),
+            .argument(groupName), .argument(psbt), .argument(note), .argument(expiresIn), .argument(replaces),
+            .argument(requireAll), .argument(minimumConnected), .argument(connectWithin), .argument(nonceCommitments), .argument(yes),
             .argument(highFee), NodeHome.item, .argument(.json),
         ],
         examples: [
-            Command.Example("ask the family", "chorale request new --group family --psbt payment.psbt --note rent")
+            Command.Example("ask the family", "chorale request new --group family --psbt payment.psbt --note rent"),
+            Command.Example(
+                "only if all are there now", "chorale request new --group family --psbt payment.psbt --require-all --connect-within 60"),
         ]
     ) { (arguments, console) async throws(CommandError) in
         let client = try ControlClient(by: arguments)
@@ -63,10 +87,17 @@ enum RequestCommands {
             ("note", .string(arguments[Self.note])), ("seconds", .integer(arguments[Self.expiresIn])),
         ]
         if let replaced = arguments[Self.replaces] { members.append(("replaces", .string(replaced))) }
+        guard !arguments[Self.requireAll] || arguments[Self.minimumConnected] == nil else {
+            throw arguments.refused(.inconsistent("--require-all asks for more than --minimum-connected: say one of them"))
+        }
+        members += [("requires_all", .bool(arguments[Self.requireAll])), ("connect_within", .integer(arguments[Self.connectWithin]))]
+        if let count = arguments[Self.minimumConnected] { members.append(("connected_min", .integer(count))) }
+        if arguments[Self.nonceCommitments] { members.append(("nonce_commitments", .bool(true))) }
         let preview = try await client.ask(
             .object(members + [("is_preview", .bool(true)), ("in_colour", .bool(console.errorStyle.isOn))]))
         try Self.ask("Ask for this, and agree to it?", preview, arguments, console)
-        let made = try await client.ask(.object(members))
+        let patience = ControlClient.patience + .seconds(arguments[Self.connectWithin])
+        let made = try await client.ask(.object(members), patience: patience)
         if arguments[.json] { return try console.print(made) }
         try console.print(made.shown("id"))
         console.note(
@@ -77,7 +108,7 @@ enum RequestCommands {
     private static func ask(
         _ question: String, _ shown: JSONValue, _ arguments: Arguments, _ console: Console
     ) throws(CommandError) {
-        for line in shown["report"]?.asTexts ?? [] { console.note(line) }
+        if !Self.isForProgram(arguments) { for line in shown["report"]?.asTexts ?? [] { console.note(line) } }
         guard !arguments[Self.yes] else {
             guard shown["has_unusual_fee"]?.asBool == false || arguments[Self.highFee] else {
                 throw .failed("the fee is unusually high: not agreed to without a question (see --high-fee)")
@@ -91,6 +122,9 @@ enum RequestCommands {
         }
     }
 
+    /// Whether nobody reads what is written beside the one object.
+    private static func isForProgram(_ arguments: Arguments) -> Bool { arguments[.json] && arguments[Self.yes] }
+
     // MARK: - list and show
 
     private static let list = Command(
@@ -102,7 +136,9 @@ enum RequestCommands {
         if arguments[.json] { return try console.print(.object(["requests": .array(requests)])) }
         guard !requests.isEmpty else { return console.note("There is none: chorale request new asks for a signature.") }
         for request in requests {
-            let count = "\(request["approved_count"]?.asInteger ?? 0) of \(request["threshold"]?.asInteger ?? 0)"
+            // Who does not coordinate may not have heard of all.
+            let atLeast = request["knows_all_approvals"]?.asBool == true ? "" : "at least "
+            let count = "\(atLeast)\(request["approved_count"]?.asInteger ?? 0) of \(request["threshold"]?.asInteger ?? 0)"
             try console.print(
                 "\(request.shown("id").prefix(EventReport.idDigitCount))  \(request.shown("group"))  "
                     + "\(Amounts.bitcoin(request["paid"]?.asUnsigned ?? 0))  \(count)  \(request.shown("reason"))"
@@ -150,20 +186,24 @@ enum RequestCommands {
         if !shown.shown("note").isEmpty { report.field("note", "“\(shown.shown("note"))”", indent: 2, width: 8) }
         report.field("state", shown.shown("reason"), indent: 2, width: 8)
         if let expiry = shown["expiry"]?.asUnsigned, expiry != 0 { report.field("expires", UnixTime.text(expiry), indent: 2, width: 8) }
-        report.field("members", (shown["members"]?.asArray ?? []).map(Self.member), indent: 2, width: 8)
+        let knowsAll = shown["knows_all_approvals"]?.asBool == true
+        let members = (shown["members"]?.asArray ?? []).map { Self.member($0, knowsAll: knowsAll) }
+        report.field("members", members, indent: 2, width: 8)
         report.line("")
         return report
     }
 
-    private static func member(_ member: JSONValue) -> String {
+    /// - Parameter knowsAll: whether this node hears of every approval.
+    private static func member(_ member: JSONValue, knowsAll: Bool) -> String {
+        let isSelf = member["is_self"]?.asBool == true
+        let knowsAll = knowsAll || isSelf
         let name = member["label"]?.asText?.printable ?? String(member.shown("public_key").prefix(10)) + "…"
         let says: String
         switch member.shown("says") {
         case "approved": says = "approved"
         case "refused": says = "refused"
-        default: says = "has not decided"
+        default: says = "has not decided\(knowsAll ? "" : ", as far as this node knows")"
         }
-        let isSelf = member["is_self"]?.asBool == true
         return "\(name)\(isSelf ? " (you)" : "")  \(says)" + (isSelf || member["is_connected"]?.asBool == true ? "" : ", not connected")
     }
 
@@ -181,7 +221,7 @@ enum RequestCommands {
     ) { (arguments, console) async throws(CommandError) in
         let client = try ControlClient(by: arguments)
         let shown = try await Self.show(client, arguments, console.errorStyle)
-        for line in Self.report(shown, console.errorStyle).lines { console.note(line) }
+        if !Self.isForProgram(arguments) { for line in Self.report(shown, console.errorStyle).lines { console.note(line) } }
         try Self.ask("Sign this?", shown, arguments, console)
         // By the whole id: it is the digest of all that was shown.
         try await Self.decide("request.approve", shown.shown("id"), client, arguments, console)
@@ -275,7 +315,8 @@ enum ExplainCommand {
         "explain", summary: "say what a request waits for, who must stay running, who is at fault",
         discussion: """
             Says in plain words where a request is, as far as this node knows: who has to decide, who is not reached, whose process must \
-            not end, what happens next, and until when.
+            not end, what happens next, who can end it, and until when. With --json "advice" has what you can do about it, the most \
+            urgent first.
             """,
         items: [.argument(RequestCommands.id), NodeHome.item, .argument(.json)],
         examples: [Command.Example("why does nothing happen?", "chorale explain 9ae5f462")]

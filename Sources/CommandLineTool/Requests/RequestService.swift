@@ -14,7 +14,7 @@ extension NodeService {
     }
 
     /// The request whose id begins with the digits that were given.
-    private func summary(_ request: NodeRequest) async throws(ControlError) -> RequestSummary {
+    func summary(_ request: NodeRequest) async throws(ControlError) -> RequestSummary {
         let digits = try request.text("id").lowercased()
         guard digits.count >= Self.idDigitCountMin, digits.allSatisfy(\.isHexDigit) else {
             throw .failed("a request is named by the first digits of its id, \(Self.idDigitCountMin) at least (chorale request list)")
@@ -25,7 +25,8 @@ extension NodeService {
         return first
     }
 
-    private static let idDigitCountMin = 4
+    /// Fewest hex digits that name a request.
+    static let idDigitCountMin = 4
 
     // MARK: - Showing
 
@@ -41,8 +42,9 @@ extension NodeService {
             ("is_own", .bool(summary.proposer == self.node.signer)), ("note", .string(summary.terms.note)),
             ("created", .unsigned(summary.terms.createdAt)), ("expiry", .unsigned(request.expiry)), ("paid", .unsigned(paid)),
             ("fee", .unsigned(request.fee)), ("txid", .string("\(request.transaction.txid)")),
-            ("approved_count", .integer(summary.approvers(own: self.node.signer).count)), ("threshold", .integer(summary.threshold)),
-            ("member_count", .integer(summary.members.count)),
+            ("approved_count", .integer(summary.approvers.count)), ("threshold", .integer(summary.threshold)),
+            ("knows_all_approvals", .bool(progress.coordinator == self.node.signer || summary.state.isOver)),
+            ("member_count", .integer(summary.members.count)), ("nonce_commitments", .bool(request.usesNonceCommitments)),
         ]
         guard full else { return .object(members) }
         members += [
@@ -75,8 +77,8 @@ extension NodeService {
     }
 
     private func members(of summary: RequestSummary, _ names: SignerNames) async throws(ControlError) -> [JSONValue] {
-        let connected = Set(try await self.connectivity().filter { $0.connectedSince != nil }.map(\.signer))
-        let (approved, refused) = (Set(summary.approvers(own: self.node.signer)), Set(summary.progress.refused))
+        let connected = Set(try await self.connectivity().filter { $0.method != nil }.map(\.signer))
+        let (approved, refused) = (Set(summary.approvers), Set(summary.progress.refused))
         return summary.members.map { member in
             let says = approved.contains(member) ? "approved" : refused.contains(member) ? "refused" : "nothing"
             return .object([
@@ -93,8 +95,12 @@ extension NodeService {
         guard let policy, case .object(var members) = try await self.json(summary, full: true) else {
             throw .failed("the policy of the group \(summary.groupName.printable) is not known")
         }
+        let opinion = try await self.notice(of: summary)
+        members.append(("policy", .object(opinion.members)))
         members += try await self.report(summary.request, under: policy, request)
-        return .object(members)
+        // Of what is decided on already the policy is asked no more.
+        guard summary.decision == .undecided, !summary.state.isOver, opinion.notice != nil else { return .object(members) }
+        return .object(members.map { $0.name == "report" ? ($0.name, Self.line(opinion, beside: $0.value)) : $0 })
     }
 
     /// What is to be signed, for the person who decides, as `cosign` shows it.
@@ -104,8 +110,15 @@ extension NodeService {
         let task = CosignTask(
             request: signing, policy: policy, signer: self.node.signer, names: try await self.names(of: policy.members),
             network: self.network, set: nil)
-        let lines = CosignReport(task: task, style: Style(isOn: request.isOn("in_colour"))).lines()
+        var lines = CosignReport(task: task, style: Style(isOn: request.isOn("in_colour"))).lines()
+        if signing.usesNonceCommitments {
+            lines += ["", "The signers commit to their nonces before any of them shows its own: that takes one round more."]
+        }
         return [("has_unusual_fee", .bool(task.hasUnusualFee)), ("report", .array(lines.map(JSONValue.string)))]
+    }
+
+    private static func line(_ opinion: PolicyOpinion, beside report: JSONValue) -> JSONValue {
+        .array(report.asArray + [.string(""), .string("What the node may do by itself: \(opinion.words.printable).")])
     }
 
     // MARK: - Asking
@@ -125,17 +138,45 @@ extension NodeService {
             replaced = nil
         }
         let (note, seconds) = (try request.optionalText("note") ?? "", try request.integer("seconds", 1...30 * 86_400))
+        let connectivity = try self.connectivity(request)
         // Before the request, so that nothing of it is missed.
         let events = await self.node.events(after: .max - 1)
         let id: Bytes32
         do throws(SigningNodeError) {
             id = try await self.node.propose(
                 subject.transaction, prevouts: subject.prevouts, group: group.policyDigest, note: note, seconds: UInt64(seconds),
-                replaces: replaced)
-        } catch { throw Self.failure(error) }
+                replaces: replaced, connectivity: connectivity, usesNonceCommitments: request.isOn("nonce_commitments"))
+        } catch {
+            guard case .notConnected(let report) = error else { throw Self.failure(error) }
+            throw try await self.notConnected(report)
+        }
         // Who has the id can rely on the request, and on the own agreement to it, whatever happens to the node.
         try await Self.wait(for: .approved, about: id, in: events)
         return .object(["id": .string("\(id)"), "group": .string(group.name), "txid": .string("\(subject.transaction.txid)")])
+    }
+
+    /// Who must be connected before anybody is asked; `nil` where nobody must.
+    private func connectivity(_ request: NodeRequest) throws(ControlError) -> ConnectivityOptions? {
+        let seconds = try request.optionalInteger("connect_within", RequestCommands.connectWithinBounds)
+        let limit = seconds.map { Duration.seconds($0) } ?? ConnectivityOptions.timeLimitDefault
+        if request.isOn("requires_all") { return ConnectivityOptions(requirement: .all, timeLimit: limit) }
+        guard let count = try request.optionalInteger("connected_min", 1...StoredGroup.memberCountMax) else { return nil }
+        return ConnectivityOptions(requirement: .atLeast(count), timeLimit: limit)
+    }
+
+    private func notConnected(_ report: ConnectivityReport) async throws(ControlError) -> ControlError {
+        let names = try await self.names(of: report.participants.map(\.signer))
+        let missing = report.missing.map { participant in
+            let name = names.short(participant.signer)
+            switch participant.state {
+            case .failed(let error): return "\(name): \(error)\(error.isRetryable ? " (it may be there later)" : "")"
+            case .trying, .connected: return "\(name): it is still tried"
+            }
+        }
+        let connected = report.connected.map(names.short)
+        return .failed(
+            "nobody is asked, for not enough members are connected. \(missing.joined(separator: "; ")). "
+                + (connected.isEmpty ? "Nobody else is connected" : "Connected: \(connected.joined(separator: ", "))"))
     }
 
     private func subject(_ request: NodeRequest, _ policy: any SpendingPolicy) throws(ControlError) -> SigningRequest {
@@ -154,7 +195,8 @@ extension NodeService {
                 }
             }
             return try SigningRequest(
-                transaction: psbt.unsignedTransaction, prevouts: prevouts, policyDigest: policy.digest, proposer: self.node.signer)
+                transaction: psbt.unsignedTransaction, prevouts: prevouts, policyDigest: policy.digest, proposer: self.node.signer,
+                usesNonceCommitments: request.isOn("nonce_commitments"))
         } catch let error as ControlError { throw error } catch { throw .failed("the PSBT: \(error)") }
     }
 
@@ -247,15 +289,23 @@ extension NodeService {
 
     func explain(_ request: NodeRequest) async throws(ControlError) -> JSONValue {
         let summary = try await self.summary(request)
-        let explanation = RequestExplanation(
-            summary: summary, connectivity: try await self.connectivity(), own: self.node.signer,
-            names: try await self.names(of: summary.members + [summary.proposer]), now: WallClock.secondsSince1970)
+        let explanation: RequestExplanation
+        do throws(SigningNodeError) { explanation = try await self.node.explain(summary.id) } catch { throw Self.failure(error) }
+        let text = ExplanationText(
+            explanation: explanation, names: try await self.names(of: summary.members + [summary.proposer]),
+            now: WallClock.secondsSince1970)
         func keys(_ keys: [PublicKey]) -> JSONValue { .array(keys.map { .string("\($0)") }) }
+        let (missing, awaited) = explanation.missing.json
         return .object([
-            "id": .string("\(summary.id)"), "group": .string(summary.groupName), "state": .string(summary.state.word),
-            "awaited": keys(explanation.awaited), "must_stay_running": keys(explanation.mustStayRunning),
-            "coordinator": .string("\(summary.progress.coordinator)"), "turn": .integer(Int(summary.progress.turn)),
-            "at_fault": keys(explanation.culprits), "explanation": .array(explanation.lines.map(JSONValue.string)),
+            "id": .string("\(summary.id)"), "group": .string(summary.groupName), "state": .string(explanation.state.word),
+            "decision": .string(explanation.decision.word), "missing": .string(missing), "awaited": keys(awaited),
+            "approved": keys(explanation.approvers), "refused": keys(explanation.refusers),
+            "approved_may_be_more": .bool(explanation.approversMayBeMore), "threshold": .integer(explanation.threshold),
+            "must_stay_running": keys(explanation.mustStayRunning), "one_visit_suffices": .bool(explanation.oneVisitSuffices),
+            "coordinator": .string("\(explanation.coordinator)"), "turn": .integer(Int(explanation.turn)),
+            "is_signature_out": .bool(explanation.isSignatureOut), "expiry": .unsigned(explanation.expiry),
+            "at_fault": keys(explanation.culprits), "clones": keys(explanation.clones), "advice": .array(explanation.advice.map(\.json)),
+            "explanation": .array(text.lines.map(JSONValue.string)),
         ])
     }
 }

@@ -37,14 +37,6 @@ extension CoordinationState {
             "ended here (\(reason.words(names))), but your partial signatures are out: others may still complete it"
         }
     }
-
-    /// Who is proved to have made it end.
-    var culprits: [PublicKey] {
-        switch self {
-        case .aborted(.fault(let signers)), .endedMayStillComplete(.aborted(.fault(let signers))): signers
-        case .proposed, .approved, .signing, .complete, .rejected, .withdrawn, .expired, .aborted, .endedMayStillComplete: []
-        }
-    }
 }
 
 extension AbortReason {
@@ -64,18 +56,6 @@ extension EndReason {
         case .withdrawn: "withdrawn"
         case .expired: "expired"
         case .aborted(let reason): reason.words(names)
-        }
-    }
-}
-
-extension RequestSummary {
-    /// The members that are known here to agree, in the policy's order. Who asks agrees by that; approvals of others go to whoever
-    /// coordinates, so that another node may know of more.
-    func approvers(own: PublicKey) -> [PublicKey] {
-        let (approved, refused) = (Set(self.progress.approved), Set(self.progress.refused))
-        return self.members.filter { member in
-            approved.contains(member) || (member == self.proposer && !refused.contains(member))
-                || (member == own && self.decision == .approved)
         }
     }
 }
@@ -101,8 +81,12 @@ struct EventReport {
     /// The request that it is about.
     var request: Bytes32? {
         switch self.event {
-        case .requested(let id), .request(let id, _), .decided(let id, _), .notStored(let id, _): id
-        case .refused, .blocked, .connected, .disconnected, .clocksJumped, .missed: nil
+        case .requested(let id), .request(let id, _), .decided(let id, _), .approval(let id, _), .notStored(let id, _),
+            .notLeft(let id, _, _), .announced(let id, _):
+            id
+        case .policy, .refused, .blocked, .connected, .disconnected, .clocksJumped, .missed, .advertised, .signerDiscovered,
+            .signerWithdrawn, .signersWanted:
+            nil
         }
     }
 
@@ -110,8 +94,11 @@ struct EventReport {
     var signers: [PublicKey] {
         switch self.event {
         case .request(_, let event): Self.signers(in: event)
-        case .connected(let signer), .disconnected(let signer): [signer]
-        case .requested, .decided, .notStored, .refused, .blocked, .clocksJumped, .missed: []
+        case .connected(let signer, _), .disconnected(let signer), .notLeft(_, let signer, _), .announced(_, let signer): [signer]
+        case .advertised(let advertisement), .signerDiscovered(let advertisement), .signerWithdrawn(let advertisement):
+            advertisement.signers
+        case .signersWanted(let announcement): [announcement.enrolment.signer]
+        case .requested, .decided, .approval, .policy, .notStored, .refused, .blocked, .clocksJumped, .missed: []
         }
     }
 
@@ -120,7 +107,8 @@ struct EventReport {
         case .coordinatorElected(let signer, _), .coordinatorFailed(let signer, _), .joined(let signer), .refused(let signer, _),
             .partialSignaturesReceived(_, let signer), .restarted(let signer), .fault(let signer, _, _):
             [signer]
-        case .attemptBegan(_, let signers): signers
+        case .cloneAlarm(let alarm, _): [alarm.signer]
+        case .attemptBegan(_, let signers), .commitmentsComplete(_, let signers): signers
         case .ended(let state): state.culprits
         case .failoverExhausted, .signed, .complete, .shouldBroadcast: []
         }
@@ -140,12 +128,25 @@ struct EventReport {
         case .requested: ("requested", [])
         case .request(_, let event): Self.members(of: event)
         case .decided(_, let decision): ("decided", [("decision", .string(decision.word))])
+        case .approval(_, let notice): ("policy_says", notice.members)
+        case .policy(let group, let notice): ("policy", [("policy_digest", .string("\(group)"))] + notice.members)
         case .notStored(_, let reason): ("not_stored", [("reason", .string(reason))])
         case .refused(let peer, let refusal): ("refused_message", [("peer_id", .string("\(peer)")), ("reason", .string("\(refusal)"))])
         case .blocked(let peer): ("blocked", [("peer_id", .string("\(peer)"))])
-        case .connected(let signer): ("connected", [("signer", .string("\(signer)"))])
+        case .connected(let signer, let method):
+            ("connected", [("signer", .string("\(signer)")), ("by", .string(method.rawValue))])
         case .disconnected(let signer): ("disconnected", [("signer", .string("\(signer)"))])
+        case .notLeft(_, let signer, let error): ("not_left", [("signer", .string("\(signer)")), ("reason", .string("\(error)"))])
         case .clocksJumped: ("clocks_jumped", [])
+        case .announced(_, let signer): ("announced", [("signer", .string("\(signer)"))])
+        case .advertised(let advertisement):
+            (
+                advertisement.isWithdrawal ? "advertisement_withdrawn" : "advertised",
+                [("signer_advertisement", SignerWords.json(advertisement))]
+            )
+        case .signerDiscovered(let advertisement): ("signer_discovered", [("signer_advertisement", SignerWords.json(advertisement))])
+        case .signerWithdrawn(let advertisement): ("signer_withdrawn", [("signer_advertisement", SignerWords.json(advertisement))])
+        case .signersWanted(let announcement): ("signers_wanted", [("announcement", SignerWords.json(announcement))])
         case .missed(let count): ("missed", [("count", .unsigned(count))])
         }
     }
@@ -159,13 +160,22 @@ struct EventReport {
         case .failoverExhausted(let turn): return ("failover_exhausted", number("turn", turn))
         case .joined(let key): return ("joined", signer(key))
         case .refused(let key, let reason): return ("refused", signer(key) + [("reason", .string("\(reason)"))])
+        case .commitmentsComplete(let attempt, let signers):
+            return ("commitments_complete", number("attempt", attempt) + [("signers", .array(signers.map { .string("\($0)") }))])
         case .attemptBegan(let attempt, let signers):
             return ("attempt_began", number("attempt", attempt) + [("signers", .array(signers.map { .string("\($0)") }))])
         case .partialSignaturesReceived(let attempt, let key):
             return ("partial_signatures_received", number("attempt", attempt) + signer(key))
         case .signed(let attempt): return ("signed", number("attempt", attempt))
         case .restarted(let key): return ("restarted", signer(key))
-        case .fault(let key, let fault, _): return ("fault", signer(key) + [("fault", .string("\(fault)"))])
+        case .fault(let key, let fault, let evidence):
+            // The file that `chorale audit verify` reads.
+            return ("fault", signer(key) + [("fault", .string("\(fault)")), ("evidence", .string(Hex.encode(evidence.serialized())))])
+        case .cloneAlarm(let alarm, let isFoundHere):
+            return (
+                "clone_alarm",
+                signer(alarm.signer) + [("is_found_here", .bool(isFoundHere)), ("alarm", .string(Hex.encode(alarm.serialized())))]
+            )
         case .complete(let transaction, _): return ("complete", [("txid", .string("\(transaction.txid)"))])
         case .shouldBroadcast(let transaction):
             return (
@@ -197,12 +207,24 @@ struct EventReport {
         case .requested: "is new: it waits for your decision"
         case .request(_, let event): Self.words(of: event, names)
         case .decided(_, let decision): "your decision is kept: \(decision.word)"
+        case .approval(_, let notice): notice.words
+        case .policy(let group, let notice): "the policy of group \("\(group)".prefix(Self.idDigitCount)): \(notice.words)"
         case .notStored(_, let reason): "cannot be made durable: \(reason)"
         case .refused(let peer, let refusal): "a message of \(peer) was refused: \(refusal)"
         case .blocked(let peer): "\(peer) is not listened to for a while"
-        case .connected(let signer): "\(names.short(signer)) is connected"
+        case .connected(let signer, .direct): "\(names.short(signer)) is connected"
+        case .connected(let signer, .relay): "\(names.short(signer)) is connected, through a relay"
         case .disconnected(let signer): "\(names.short(signer)) is not connected any more"
+        case .notLeft(_, let signer, let error):
+            "Nothing can be left in the mailboxes of \(names.short(signer)): \(error). It is told once it is connected"
         case .clocksJumped: "the machine's clocks jumped: secret nonces were wiped, and requests go on with new ones"
+        case .announced(_, let signer): "waits at \(names.short(signer)), who announced it: asking there"
+        case .advertised(let advertisement):
+            advertisement.isWithdrawal ? "your advertisement is taken back" : "you are advertised as a signer"
+        case .signerDiscovered(let advertisement): "a signer advertises: \(SignerWords.line(advertisement, names))"
+        case .signerWithdrawn(let advertisement):
+            "a signer advertises no more: \(advertisement.signers.map(names.short).joined(separator: ", "))"
+        case .signersWanted(let announcement): "signers are looked for: \(SignerWords.line(announcement, names))"
         case .missed(let count): "\(Amounts.count(Int(clamping: count), "event")) came that nobody read, and that are not kept any more"
         }
     }
@@ -214,12 +236,15 @@ struct EventReport {
         case .failoverExhausted: "every member had a turn, and there is no signature yet"
         case .joined(let key): "\(names.short(key)) approved it"
         case .refused(let key, let reason): "\(names.short(key)) \(reason)"
+        case .commitmentsComplete(let attempt, let signers):
+            "\(signers.map(names.short).joined(separator: ", ")) have committed to their nonces for attempt \(attempt)"
         case .attemptBegan(let attempt, let signers):
             "attempt \(attempt) began, of \(signers.map(names.short).joined(separator: ", "))"
         case .partialSignaturesReceived(let attempt, let key): "partial signatures of \(names.short(key)) in attempt \(attempt)"
         case .signed(let attempt): "signed here, in attempt \(attempt)"
         case .restarted(let key): "\(names.short(key)) was started anew: its nonces are new ones"
         case .fault(let key, let fault, _): "\(names.short(key)) is proved to be at fault: \(fault)"
+        case .cloneAlarm(let alarm, _): CloneWords.alarm(names.short(alarm.signer))
         case .complete(let transaction, _): "complete: transaction \(transaction.txid)"
         case .shouldBroadcast(let transaction):
             "transaction \(transaction.txid) is ready for the Bitcoin network: send it there, this node does not"

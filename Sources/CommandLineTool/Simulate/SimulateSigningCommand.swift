@@ -9,8 +9,16 @@ enum SimulateSigningCommand {
         "first-seed", "S", default: 1, help: "the first one's seed; the others follow", parse: Parsing.integer(0...Int.max))
     private static let members = Argument.optional(
         "members", "M", help: "most members of a group (default: 15, and 7 with --whole-nodes)", parse: Parsing.integer(2...100))
+    private static let membersMin = Argument.option(
+        "members-min", "M", default: 2, help: "fewest members of a group", parse: Parsing.integer(2...100))
     private static let wholeNodes = Argument.flag(
         "whole-nodes", help: "whole nodes, with their connections, handshakes and disks, in place of the members' machines alone")
+    private static let pools = Argument.flag(
+        "pools", help: "members give each other nonces ahead in all signings of whole nodes, and not in every fourth one")
+    private static let policies = Argument.flag(
+        "policies", help: "whole nodes that approve by themselves what their owners' limits let out, and nothing else")
+    private static let fault = Argument.optional(
+        "fault", "NAME", help: "make every honest member wrong in this way, to see that it is found", parse: Parsing.text)
 
     static let command = Command(
         "signing", summary: "have groups sign while machines crash and some cheat",
@@ -25,18 +33,28 @@ enum SimulateSigningCommand {
             members agreed and can talk; that nobody signs who did not agree; and that nobody says more than a bound. What does not \
             hold is told with the seed that replays it, and the exit code is then 1.
 
-            With --whole-nodes each member is a node as chorale runs it, over connections that break and dials that fail, with a disk \
-            that takes its time and loses what was under way when the process dies; nobody cheats there.
+            With --whole-nodes each member is a node as chorale runs it, over connections that break and dials that fail. Its disk \
+            takes its time, is full for a while, fails so that nobody knows what was written, and is lost or put back as it was; its \
+            clock is set back and forth; its person thinks for minutes, takes a word back or the whole request; and strangers flood. \
+            There it is also checked that no honest node is blocked, that nothing is open after its time, and that memory, disk and \
+            messages stay within their bounds.
+
+            Whether the checks find anything is tried by --fault: \
+            \(SigningFault.allCases.map(\.rawValue).joined(separator: ", ")); with --whole-nodes \
+            \(NodeSigningFault.allCases.map(\.rawValue).joined(separator: ", ")); with --policies \
+            \(NodeApprovalFault.allCases.map(\.rawValue).joined(separator: ", ")).
             """,
         items: [
-            .argument(seeds), .argument(firstSeed), .argument(SimulationJobs.argument), .argument(members), .argument(wholeNodes),
-            .argument(.json),
+            .argument(seeds), .argument(firstSeed), .argument(SimulationJobs.argument), .argument(members), .argument(membersMin),
+            .argument(wholeNodes), .argument(pools), .argument(policies), .argument(fault), .argument(.json),
         ],
         examples: [
             Command.Example("a thousand signings", "chorale simulate signing"),
             Command.Example("one again, by its seed", "chorale simulate signing --seeds 1 --first-seed 4711"),
             Command.Example("a million on two cores", "chorale simulate signing --seeds 1000000 --jobs 2"),
             Command.Example("a hundred among whole nodes", "chorale simulate signing --whole-nodes --seeds 100"),
+            Command.Example(
+                "what is found of a nonce that is kept", "chorale simulate signing --whole-nodes --fault keepsNonces --seeds 20"),
         ]
     ) { (arguments, console) async throws(CommandError) in
         let first = arguments[Self.firstSeed]
@@ -50,8 +68,10 @@ enum SimulateSigningCommand {
         } catch { throw .failed("there is no room for the members' keys: \(error)") }
         let start = ContinuousClock.now
         let isOfNodes = arguments[Self.wholeNodes]
-        let memberMax = arguments[Self.members] ?? (isOfNodes ? 7 : 15)
-        let report = try await Self.run(first: UInt64(first), count: arguments[Self.seeds], memberMax, isOfNodes: isOfNodes, jobs: jobs)
+        let (least, most) = (arguments[Self.membersMin], arguments[Self.members] ?? (isOfNodes ? 7 : 15))
+        guard least <= most else { throw arguments.refused(.inconsistent("--members-min is more than --members, which is \(most)")) }
+        let kind = try Self.kind(arguments)
+        let report = try await Self.run(first: UInt64(first), count: arguments[Self.seeds], least...most, kind, jobs: jobs)
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         if arguments[.json] {
             try console.print(Self.json(report, seconds: seconds))
@@ -59,7 +79,11 @@ enum SimulateSigningCommand {
             try console.print(Self.lines(report, seconds: seconds))
         }
         for (seed, violation) in report.violations.prefix(20) {
-            let group = (isOfNodes ? " --whole-nodes" : "") + (arguments[Self.members].map { " --members \($0)" } ?? "")
+            let group =
+                (isOfNodes ? " --whole-nodes" : "") + (arguments[Self.pools] ? " --pools" : "")
+                + (arguments[Self.policies] ? " --policies" : "") + (arguments[Self.members].map { " --members \($0)" } ?? "")
+                + (least > 2 ? " --members-min \(least)" : "")
+                + (arguments[Self.fault].map { " --fault \($0)" } ?? "")
             console.note("seed \(seed): \(violation); again: chorale simulate signing --seeds 1 --first-seed \(seed)\(group)")
         }
         guard report.violations.isEmpty else {
@@ -68,11 +92,37 @@ enum SimulateSigningCommand {
         }
     }
 
+    /// What is simulated, and what is made wrong with it.
+    private enum Kind {
+        case machines(SigningFault?)
+        case nodes(NodeSigningFault?, hasPools: Bool)
+        case approvals(NodeApprovalFault?)
+    }
+
+    private static func kind(_ arguments: Arguments) throws(CommandError) -> Kind {
+        func fault<Fault: RawRepresentable<String> & CaseIterable & Sendable>() throws(CommandError) -> Fault? {
+            guard let name = arguments[Self.fault] else { return nil }
+            if let fault = Fault(rawValue: name) { return fault }
+            let names = Fault.allCases.map(\.rawValue).joined(separator: ", ")
+            throw arguments.refused(.inconsistent("there is no such fault as \(name.printable): take one of \(names)"))
+        }
+        for name in ["pools", "policies"] where arguments[name == "pools" ? Self.pools : Self.policies] && !arguments[Self.wholeNodes] {
+            throw arguments.refused(.inconsistent("--\(name) is for whole nodes: add --whole-nodes"))
+        }
+        if arguments[Self.policies] {
+            guard !arguments[Self.pools], arguments[Self.members] == nil, arguments[Self.membersMin] == 2 else {
+                throw arguments.refused(.inconsistent("--policies has groups of 2 to 4 without pools: leave the other options out"))
+            }
+            return .approvals(try fault())
+        }
+        return arguments[Self.wholeNodes] ? .nodes(try fault(), hasPools: arguments[Self.pools]) : .machines(try fault())
+    }
+
     /// Signings that one task runs before it tells how far it is.
     private static let pieceCount = 8
 
     private static func run(
-        first: UInt64, count: Int, _ memberMax: Int, isOfNodes: Bool, jobs: Int
+        first: UInt64, count: Int, _ memberCounts: ClosedRange<Int>, _ kind: Kind, jobs: Int
     ) async throws(CommandError) -> SigningReport {
         let line = ProgressLine()
         defer { line.finish() }
@@ -82,10 +132,15 @@ enum SimulateSigningCommand {
             for offset in (piece * Self.pieceCount)..<min((piece + 1) * Self.pieceCount, count) {
                 let seed = first + UInt64(offset)
                 do {
-                    report.add(
-                        isOfNodes
-                            ? try SigningReport.run(NodeSigningScenario(seed: seed, memberCounts: 2...memberMax))
-                            : try SigningReport.run(SigningScenario(seed: seed, memberCounts: 2...memberMax)))
+                    switch kind {
+                    case .nodes(let fault, let hasPools):
+                        var scenario = NodeSigningScenario(seed: seed, memberCounts: memberCounts)
+                        if hasPools || seed % 4 == 0 { scenario.noncePool = 4 }
+                        report.add(try .run(scenario, fault: fault))
+                    case .machines(let fault):
+                        report.add(try .run(SigningScenario(seed: seed, memberCounts: memberCounts), fault: fault))
+                    case .approvals(let fault): report.add(try .run(NodeApprovalScenario(seed: seed), fault: fault))
+                    }
                 } catch { throw .failed("the signing of seed \(seed) cannot be simulated: \(error)") }
             }
             return report
@@ -103,7 +158,8 @@ enum SimulateSigningCommand {
         return .object([
             "seeds": .integer(report.seeds), "completed": .integer(report.completed), "aborted": .integer(report.aborted),
             "expired": .integer(report.expired), "violations": .array(violations), "virtual_seconds": .number(report.virtualSeconds),
-            "wall_seconds": .number(seconds), "coverage": .array(report.coverage.sorted().map(JSONValue.string)),
+            "wall_seconds": .number(seconds),
+            "coverage": .array(report.coverage.sorted().map(JSONValue.string)),
         ])
     }
 
@@ -113,9 +169,12 @@ enum SimulateSigningCommand {
         return [
             "signings      \(Amounts.grouped(report.seeds)): \(Amounts.grouped(report.completed)) complete, "
                 + "\(Amounts.grouped(report.aborted)) ended by a refusal or a fault, \(Amounts.grouped(report.expired)) by time",
+            "members       \(report.memberCounts.map { "\($0.lowerBound) to \($0.upperBound)" } ?? "none") in a group",
+            "commitments   in \(Amounts.grouped(report.committedCount)) of them nonces were committed to before they were shown",
             "violations    \(Amounts.grouped(report.violations.count))",
             "messages      \(Amounts.grouped(messages)) a signing, in the mean",
-            "coverage      \(report.coverage.count) states, transitions, events, faults and refusals were reached",
+            "coverage      \(report.stateCount) states and \(report.transitionCount) transitions between them; "
+                + "\(report.coverage.count - report.transitionCount) kinds of events, faults and refusals",
             "rate          \(Amounts.grouped(rate)) a second; \(Int(report.virtualSeconds).description) s of virtual time in \(Int(seconds.rounded())) s",
         ]
     }

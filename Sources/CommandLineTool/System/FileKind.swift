@@ -7,6 +7,8 @@ enum FileKind: Equatable, Sendable, CaseIterable {
     case transaction
     case keyFile
     case evidence
+    case cloneAlarm
+    case transcript
     case signers
     case journal
 
@@ -36,6 +38,8 @@ enum FileKind: Equatable, Sendable, CaseIterable {
         case .transaction: "a transaction"
         case .keyFile: "a key file"
         case .evidence: "an evidence file"
+        case .cloneAlarm: "a clone alarm"
+        case .transcript: "the transcript of a request"
         case .signers: "a list of public keys"
         case .journal: "the journal of a signer's decisions"
         }
@@ -49,7 +53,7 @@ enum FileKind: Equatable, Sendable, CaseIterable {
         case .psbt: "chorale psbt show"
         case .transaction: "chorale tx show"
         case .keyFile: "chorale key show"
-        case .evidence: "chorale audit verify"
+        case .evidence, .cloneAlarm, .transcript: "chorale audit verify"
         case .signers: "chorale multisig address --signers"
         }
     }
@@ -89,6 +93,8 @@ extension FileKind {
         case .transaction: Self.isTransaction(head) || Self.isTransaction(Self.bytes(fromHex: Self.text(head)))
         case .keyFile: head.starts(with: "chorale-key ".utf8)
         case .evidence: head.starts(with: "chorale evidence ".utf8)
+        case .cloneAlarm: head.starts(with: "chorale clone alarm ".utf8)
+        case .transcript: head.starts(with: "chorale transcript ".utf8)
         case .signers: Self.firstEntry(head).map(Self.isPublicKey) ?? false
         case .journal: head.starts(with: "CHORJNL".utf8)
         }

@@ -103,7 +103,7 @@ extension Multiaddr {
 
     /// The address as it may be taken from a peer that is so far away; `nil` for one that reaches less far. Of one through a relay that
     /// is nearer by its address the relay's name remains, which may be known.
-    func reaching(_ distance: AddressScope) -> Multiaddr? {
+    package func reaching(_ distance: AddressScope) -> Multiaddr? {
         guard let scope = self.scope else { return nil }
         if scope >= distance { return self }
         guard let circuit = self.components.firstIndex(of: .p2pCircuit), circuit > 0, case .p2p = self.components[circuit - 1] else {
@@ -131,7 +131,7 @@ extension ConnectionInfo {
 
     /// Who counts as one where all share what there is: whoever has a public address, or comes through one relay. In networks of our own,
     /// where many peers may be on one machine, each counts for itself.
-    var household: [UInt8] {
+    public var household: [UInt8] {
         if self.remoteAddress.isRelayed { return self.remoteAddress.bytes }
         guard self.distance == .everywhere else { return self.peer.bytes }
         return self.remoteAddress.household ?? self.peer.bytes

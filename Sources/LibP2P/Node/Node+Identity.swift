@@ -84,7 +84,7 @@ extension Node {
     }
 
     /// Without those that reach less far than the peer is away. Otherwise a stranger could make us dial into our own network.
-    func usable(_ addresses: [Multiaddr], of peer: PeerID) -> [Multiaddr] {
+    package func usable(_ addresses: [Multiaddr], of peer: PeerID) -> [Multiaddr] {
         let distance = self.swarm.connections(to: peer).compactMap(\.distance).max() ?? .everywhere
         return addresses.compactMap { $0.reaching(distance) }
     }

@@ -10,6 +10,8 @@ public struct RequestResponse: ProtocolMachine {
     public struct Question: Hashable, Sendable {
         public let peer: PeerID
         public let protocolID: String
+        /// Who counts as one with the peer where all share what there is: see ``ConnectionInfo/household``.
+        public let household: [UInt8]
         let stream: StreamID
     }
 
@@ -76,7 +78,7 @@ public struct RequestResponse: ProtocolMachine {
         }
 
         let question: Question
-        let household: [UInt8]
+        var household: [UInt8] { self.question.household }
         var state: State
         /// The peer has said all it has to say.
         var hasEnded = false
@@ -206,8 +208,8 @@ public struct RequestResponse: ProtocolMachine {
         }
         self.peers[peer, default: Peer()].questions = count + 1
         let reader = ServiceFrameReader(byteCountMax: self.configuration.requestByteCountMax)
-        let question = Question(peer: peer, protocolID: protocolID, stream: stream)
-        self.incoming[stream] = Incoming(question: question, household: info.household, state: .reading(reader))
+        let question = Question(peer: peer, protocolID: protocolID, household: info.household, stream: stream)
+        self.incoming[stream] = Incoming(question: question, state: .reading(reader))
         self.deadlines.set(stream, at: now + self.configuration.timeout)
     }
 

@@ -104,8 +104,9 @@ public enum ProtocolCommand: Equatable, Sendable {
 /// A protocol of libp2p as a value: inputs come in with the time, commands and events are taken out, nothing else happens.
 ///
 /// Whoever drives a machine calls `handle` for each input, then takes commands and events until there are none, and calls `tick`
-/// when `deadline` has come. `now` is any clock that never goes back, from any start.
-public protocol ProtocolMachine: Sendable {
+/// when `deadline` has come. `now` is any clock that never goes back, from any start. A machine may be a value that cannot be copied: what
+/// holds secrets is such a one.
+public protocol ProtocolMachine: ~Copyable, Sendable {
     associatedtype Event: Sendable
 
     /// The protocol ids of which inbound streams are taken, preferred first.

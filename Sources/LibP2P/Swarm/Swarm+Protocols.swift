@@ -1,7 +1,7 @@
 // Protocol machines: what they are told, and what they want done.
 
 /// A machine of the swarm, for those who ask for it.
-public struct ProtocolHandle<Machine: ProtocolMachine>: Hashable, Sendable {
+public struct ProtocolHandle<Machine: ProtocolMachine & ~Copyable>: Hashable, Sendable {
     let index: Int
 }
 
@@ -19,13 +19,13 @@ protocol MachineCell: AnyObject, Sendable {
 }
 
 /// What makes a machine's place.
-struct HostedMachine<Machine: ProtocolMachine>: Sendable {
+struct HostedMachine<Machine: ProtocolMachine & ~Copyable>: ~Copyable, Sendable {
     var machine: Machine
     var registeredProtocolIDs: [String] = []
     let onLimited: Bool
 }
 
-extension Owned: MachineCell where Value: HostedMachineProtocol {
+extension Owned: MachineCell where Value: HostedMachineProtocol & ~Copyable {
     var servedProtocolIDs: [String] { self.value.servedProtocolIDs() }
     var registeredProtocolIDs: [String] {
         get { self.value.registeredProtocolIDs }
@@ -34,17 +34,18 @@ extension Owned: MachineCell where Value: HostedMachineProtocol {
     var onLimited: Bool { self.value.onLimited }
     var deadline: Duration? { self.value.deadline() }
     var heldByteCount: Int { self.value.heldByteCount() }
-    func handle(_ input: ProtocolInput, now: Duration) { self.value.machine.handle(input, now: now) }
-    func tick(now: Duration) { self.value.machine.tick(now: now) }
-    func nextCommand() -> ProtocolCommand? { self.value.machine.nextCommand() }
+    func handle(_ input: ProtocolInput, now: Duration) { self.value.handle(input, now: now) }
+    func tick(now: Duration) { self.value.tick(now: now) }
+    func nextCommand() -> ProtocolCommand? { self.value.nextCommand() }
 }
 
 /// `HostedMachine`, whatever its machine: what an extension can name.
-protocol HostedMachineProtocol: Sendable {
-    associatedtype Machine: ProtocolMachine
-    var machine: Machine { get set }
+protocol HostedMachineProtocol: ~Copyable, Sendable {
     var registeredProtocolIDs: [String] { get set }
     var onLimited: Bool { get }
+    mutating func handle(_ input: ProtocolInput, now: Duration)
+    mutating func tick(now: Duration)
+    mutating func nextCommand() -> ProtocolCommand?
     // Mutating, though nothing changes: so a machine is asked in its place. To ask a copy costs a hundred times as much.
     mutating func servedProtocolIDs() -> [String]
     // So they may be asked only while the swarm itself may be changed.
@@ -53,7 +54,10 @@ protocol HostedMachineProtocol: Sendable {
     func heldByteCount() -> Int
 }
 
-extension HostedMachine: HostedMachineProtocol {
+extension HostedMachine: HostedMachineProtocol where Machine: ~Copyable {
+    mutating func handle(_ input: ProtocolInput, now: Duration) { self.machine.handle(input, now: now) }
+    mutating func tick(now: Duration) { self.machine.tick(now: now) }
+    mutating func nextCommand() -> ProtocolCommand? { self.machine.nextCommand() }
     mutating func servedProtocolIDs() -> [String] { self.machine.servedProtocolIDs }
     mutating func deadline() -> Duration? { self.machine.deadline }
     func heldByteCount() -> Int { self.machine.heldByteCount }
@@ -83,8 +87,8 @@ extension Swarm {
     /// Adds a protocol. It is told of everything from now on, and of the connections that stand.
     ///
     /// - Parameter onLimited: whether its inbound streams are taken on connections whose duration and bytes a relay limits.
-    public mutating func add<Machine: ProtocolMachine>(
-        _ machine: Machine, onLimited: Bool = false, now: Duration
+    public mutating func add<Machine: ProtocolMachine & ~Copyable>(
+        _ machine: consuming Machine, onLimited: Bool = false, now: Duration
     ) -> ProtocolHandle<Machine> {
         let index = self.machines.count
         self.machines.append(Owned(HostedMachine(machine: machine, onLimited: onLimited)))
@@ -99,7 +103,7 @@ extension Swarm {
     }
 
     /// Asks a machine for something, and carries out what it then wants.
-    public mutating func update<Machine: ProtocolMachine, Result, Failure: Error>(
+    public mutating func update<Machine: ProtocolMachine & ~Copyable, Result, Failure: Error>(
         _ handle: ProtocolHandle<Machine>, now: Duration, _ body: (inout Machine) throws(Failure) -> Result
     ) throws(Failure) -> Result {
         defer {
@@ -110,16 +114,18 @@ extension Swarm {
     }
 
     /// Looks at a machine.
-    public func read<Machine: ProtocolMachine, Result>(_ handle: ProtocolHandle<Machine>, _ body: (Machine) -> Result) -> Result {
+    public func read<Machine: ProtocolMachine & ~Copyable, Result>(
+        _ handle: ProtocolHandle<Machine>, _ body: (borrowing Machine) -> Result
+    ) -> Result {
         body(self.machine(handle).value.machine)
     }
 
     /// What a machine has to say next; `nil` when that is all. Take its events after each call.
-    public mutating func nextEvent<Machine: ProtocolMachine>(of handle: ProtocolHandle<Machine>) -> Machine.Event? {
+    public mutating func nextEvent<Machine: ProtocolMachine & ~Copyable>(of handle: ProtocolHandle<Machine>) -> Machine.Event? {
         self.machine(handle).value.machine.nextEvent()
     }
 
-    private func machine<Machine: ProtocolMachine>(_ handle: ProtocolHandle<Machine>) -> Owned<HostedMachine<Machine>> {
+    private func machine<Machine: ProtocolMachine & ~Copyable>(_ handle: ProtocolHandle<Machine>) -> Owned<HostedMachine<Machine>> {
         guard handle.index < self.machines.count, let machine = self.machines[handle.index] as? Owned<HostedMachine<Machine>> else {
             preconditionFailure("a handle is used with the swarm that gave it")
         }

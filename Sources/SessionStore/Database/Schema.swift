@@ -1,6 +1,6 @@
 /// The tables, step by step. A step that was ever released is never changed: a new one is added behind it.
 enum Schema {
-    static let migrations: [StaticString] = [Self.journal, Self.requests, Self.contacts, Self.mailbox]
+    static let migrations: [StaticString] = [Self.journal, Self.requests, Self.contacts, Self.mailbox, Self.approvals, Self.shares]
 
     /// 1: decisions to sign, and the nonces that served in them.
     private static let journal: StaticString = """
@@ -100,5 +100,29 @@ enum Schema {
         ) STRICT;
         CREATE INDEX sealed_message_by_recipient ON sealed_message (recipient, cursor);
         CREATE INDEX sealed_message_by_expiry ON sealed_message (expiry);
+        """
+
+    /// 5: what each group's signer may approve by itself, and what it approved.
+    private static let approvals: StaticString = """
+        CREATE TABLE approval (
+            policy_digest BLOB NOT NULL PRIMARY KEY REFERENCES signing_group (policy_digest) ON DELETE CASCADE,
+            policy BLOB NOT NULL,
+            history BLOB NOT NULL,
+            halt TEXT NOT NULL,
+            row_check BLOB NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        """
+
+    /// 6: who each entry of a transcript counts for; up to now, whoever proposed its request. Requests that ended and may still complete
+    /// (state 8) take no place any more.
+    private static let shares: StaticString = """
+        ALTER TABLE transcript_entry ADD COLUMN source TEXT;
+        UPDATE transcript_entry SET source = (SELECT source FROM request WHERE request.number = transcript_entry.request);
+        DELETE FROM usage WHERE scope = 1;
+        INSERT INTO usage (scope, name, item_count, byte_count)
+            SELECT 1, x'', open, 0 FROM (SELECT count(*) AS open FROM request WHERE state IN (0, 1, 2)) WHERE open > 0;
+        DELETE FROM usage WHERE scope = 2;
+        INSERT INTO usage (scope, name, item_count, byte_count)
+            SELECT 2, CAST(source AS BLOB), sum(state IN (0, 1, 2)), sum(byte_count) FROM request WHERE source IS NOT NULL GROUP BY source;
         """
 }

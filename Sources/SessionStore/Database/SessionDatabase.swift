@@ -15,7 +15,7 @@ public actor SessionDatabase {
     private nonisolated let executor: QueueExecutor
     public nonisolated var unownedExecutor: UnownedSerialExecutor { self.executor.asUnownedSerialExecutor() }
 
-    private var database: Database?  // until it is closed
+    private var database: Database?  // from when it was loaded until it is closed
     private var waiting: [Waiting] = []
     private var isCommitEnqueued = false
     private var isFlushEnqueued = false
@@ -35,24 +35,21 @@ public actor SessionDatabase {
     package static func open(
         _ path: String, vfs: String?, lazyMilliseconds: Int = SessionDatabase.lazyMilliseconds
     ) async throws(StoreError) -> SessionDatabase {
-        let executor = QueueExecutor(label: "chorale.database")
-        let opened: Result<SessionDatabase, StoreError> = await withCheckedContinuation { continuation in
-            executor.enqueueLast {
-                continuation.resume(
-                    returning: Result { () throws(StoreError) in try SessionDatabase(opening: path, vfs, lazyMilliseconds, executor) })
-            }
-        }
-        return try opened.get()
+        let database = SessionDatabase(at: path, lazyMilliseconds)
+        try await database.load(vfs)
+        return database
     }
 
-    private init(
-        opening path: String, _ vfs: String?, _ lazyMilliseconds: Int, _ executor: QueueExecutor
-    ) throws(StoreError) {
-        let database = try Database(opening: path, migrations: Schema.migrations, vfs: vfs)
-        try SQLiteJournal.checkAll(database)
+    private init(at path: String, _ lazyMilliseconds: Int) {
         self.path = path
         self.lazyMilliseconds = lazyMilliseconds
-        self.executor = executor
+        self.executor = QueueExecutor(label: "chorale.database")
+    }
+
+    /// On its own queue, for it reads the whole file.
+    private func load(_ vfs: String?) throws(StoreError) {
+        let database = try Database(opening: self.path, migrations: Schema.migrations, vfs: vfs)
+        try SQLiteJournal.checkAll(database)
         self.database = database
     }
 
@@ -72,6 +69,7 @@ public actor SessionDatabase {
 
     public nonisolated var contacts: SQLiteContactStore { SQLiteContactStore(self) }
     public nonisolated var groups: SQLiteGroupStore { SQLiteGroupStore(self) }
+    public nonisolated var approvals: SQLiteApprovalStore { SQLiteApprovalStore(self) }
 
     public nonisolated func mailbox(within bounds: MailboxBounds = MailboxBounds()) -> SQLiteMailboxStore {
         SQLiteMailboxStore(self, bounds)

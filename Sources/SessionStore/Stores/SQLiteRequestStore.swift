@@ -27,9 +27,9 @@ public struct SQLiteRequestStore: RequestStore {
             let stored = StoredRequest(
                 id: request.id, source: request.source, created: request.created, expiry: request.expiry, updated: request.created,
                 decision: .undecided, decisionSerial: 0, state: .proposed, reason: "", transcript: TranscriptHead(request: request.id))
-            var kept = Kept(number: 0, request: stored, byteCount: 0)
-            try Self.count(kept.request, open: 1, within: bounds, in: database)
-            try Self.count(&kept, byteCount: request.proposal.count, within: bounds, in: database)
+            let kept = Kept(number: 0, request: stored, byteCount: request.proposal.count)
+            try Self.count(stored, open: 1, within: bounds, in: database)
+            try Self.count(byteCount: kept.byteCount, of: stored.source, within: bounds, in: database)
             try database.execute(
                 """
                 INSERT INTO request (id, source, created, expiry, updated, decision, decision_serial, state, reason, entry_count, entry_hash, \
@@ -86,10 +86,10 @@ public struct SQLiteRequestStore: RequestStore {
         let isEnd = state.isOver || state == .endedMayStillComplete
         try await self.database.write(isEnd ? .durable : .lazy, isDecision: isEnd) { database throws(StoreError) in
             guard var kept = try Self.kept(id, in: database) else { throw .notFound }
-            switch (kept.request.state.isOver, state.isOver) {
-            case (false, true): try Self.count(kept.request, open: -1, within: bounds, in: database)
+            switch (kept.request.state.isOpen, state.isOpen) {
+            case (true, false): try Self.count(kept.request, open: -1, within: bounds, in: database)
             // The bound is on what strangers bring; what comes back was let in once.
-            case (true, false): try Self.count(kept.request, open: 1, within: nil, in: database)
+            case (false, true): try Self.count(kept.request, open: 1, within: nil, in: database)
             case (false, false), (true, true): break
             }
             kept.request.state = state
@@ -100,8 +100,7 @@ public struct SQLiteRequestStore: RequestStore {
     }
 
     public func removeOver(updatedBefore time: UInt64, countMax: Int) async throws(StoreError) -> [Bytes32] {
-        let bounds = self.bounds
-        return try await self.database.write { database throws(StoreError) in
+        try await self.database.write { database throws(StoreError) in
             var removed: [Bytes32] = []
             for state in StoredRequest.State.allCases where state.isOver {
                 // A partial signature of ours that left for a request without an end may still become a signature: that is told by its record.
@@ -112,8 +111,8 @@ public struct SQLiteRequestStore: RequestStore {
                     """,
                     .number(state.rawValue), .seconds(time), .number(max(0, countMax - removed.count)),
                     .number(StoredRequest.State.complete.rawValue), read: Self.read)
-                for var kept in rows {
-                    try Self.count(&kept, byteCount: -kept.byteCount, within: bounds, in: database)
+                for kept in rows {
+                    try Self.discount(kept, in: database)
                     try SQLiteJournal.forget(request: kept.request.id, in: database)
                     try database.execute("DELETE FROM request WHERE number = ?", .integer(kept.number))
                     removed.append(kept.request.id)
@@ -128,23 +127,64 @@ public struct SQLiteRequestStore: RequestStore {
     // MARK: - Transcripts
 
     @discardableResult
-    public func append(
-        _ entries: [(kind: UInt8, bytes: [UInt8])], to id: Bytes32, at now: UInt64
-    ) async throws(StoreError) -> TranscriptHead {
-        let bounds = self.bounds
-        return try await self.database.write(.lazy) { database throws(StoreError) in
-            guard var kept = try Self.kept(id, in: database) else { throw .notFound }
-            for (kind, bytes) in entries {
-                let entry = try kept.request.transcript.append(kind: kind, bytes)
-                try Self.count(&kept, byteCount: bytes.count + Self.entryOverhead, within: bounds, in: database)
-                try database.execute(
-                    "INSERT INTO transcript_entry (request, sequence, kind, hash, bytes) VALUES (?, ?, ?, ?, ?)", .integer(kept.number),
-                    .number(entry.sequence), .number(kind), .bytes(entry.hash), .blob(bytes))
-            }
-            kept.request.updated = max(kept.request.updated, now)
-            try Self.save(kept, in: database)
-            return kept.request.transcript
+    public func append(_ entries: [NewTranscriptEntry], to id: Bytes32, at now: UInt64) async throws(StoreError) -> TranscriptHead {
+        for source in Set(entries.compactMap(\.source)) {
+            _ = try checkedText(source, "source's name", byteCountMax: RequestBounds.sourceByteCountMax)
         }
+        return try await self.append(entries, to: id, within: self.bounds, at: now)
+    }
+
+    @discardableResult
+    public func conclude(_ id: Bytes32, with entry: NewTranscriptEntry, at now: UInt64) async throws(StoreError) -> TranscriptHead {
+        try await self.append([NewTranscriptEntry(kind: entry.kind, bytes: entry.bytes)], to: id, within: nil, at: now)
+    }
+
+    public func raise(
+        _ alarm: NewTranscriptEntry, about id: Bytes32, halting halts: [ApprovalHalt], at now: UInt64
+    ) async throws(StoreError) {
+        for halt in halts { try SQLiteApprovalStore.check(halt.approval) }
+        guard alarm.bytes.count <= TranscriptHead.entryByteCountMax else {
+            throw .tooLarge(what: "transcript entry", limit: TranscriptHead.entryByteCountMax)
+        }
+        let entry = NewTranscriptEntry(kind: alarm.kind, bytes: alarm.bytes)
+        try await self.database.write(isDecision: true) { database throws(StoreError) in
+            for halt in halts {
+                do throws(StoreError) { try SQLiteApprovalStore.put(halt.approval, of: halt.group, in: database) } catch {
+                    guard case .notFound = error else { throw error }
+                }
+            }
+            do throws(StoreError) { _ = try Self.append([entry], to: id, within: nil, at: now, in: database) } catch {
+                guard case .full(.transcript, _) = error else { throw error }
+            }
+        }
+    }
+
+    /// - Parameter bounds: `nil` for what concludes, which nobody's share and no bound on all stands in the way of.
+    private func append(
+        _ entries: [NewTranscriptEntry], to id: Bytes32, within bounds: RequestBounds?, at now: UInt64
+    ) async throws(StoreError) -> TranscriptHead {
+        try await self.database.write(.lazy, isDecision: bounds == nil) { database throws(StoreError) in
+            try Self.append(entries, to: id, within: bounds, at: now, in: database)
+        }
+    }
+
+    private static func append(
+        _ entries: [NewTranscriptEntry], to id: Bytes32, within bounds: RequestBounds?, at now: UInt64, in database: Database
+    ) throws(StoreError) -> TranscriptHead {
+        guard var kept = try Self.kept(id, in: database) else { throw .notFound }
+        for new in entries {
+            let entry = try kept.request.transcript.append(kind: new.kind, new.bytes, concludes: bounds == nil)
+            let byteCount = new.bytes.count + Self.entryOverhead
+            kept.byteCount += byteCount
+            try Self.count(byteCount: byteCount, of: new.source, within: bounds, in: database)
+            try database.execute(
+                "INSERT INTO transcript_entry (request, sequence, kind, hash, bytes, source) VALUES (?, ?, ?, ?, ?, ?)",
+                .integer(kept.number), .number(entry.sequence), .number(new.kind), .bytes(entry.hash), .blob(new.bytes),
+                new.source.map(SQLValue.text) ?? .null)
+        }
+        kept.request.updated = max(kept.request.updated, now)
+        try Self.save(kept, in: database)
+        return kept.request.transcript
     }
 
     /// Bytes that an entry takes beside its own, so that empty ones count, too: hash, numbers, index.
@@ -203,7 +243,7 @@ public struct SQLiteRequestStore: RequestStore {
     private struct Kept {
         let number: Int64
         var request: StoredRequest
-        /// Bytes that it counts for.
+        /// Bytes of its proposal and of its transcript, whoever they count for.
         var byteCount: Int
 
         /// In the order of the table's columns, without the number.
@@ -281,20 +321,33 @@ public struct SQLiteRequestStore: RequestStore {
         try Usage.add(amount, to: .requestsBySource, source, in: database)
     }
 
-    /// Counts bytes that are kept for a request.
+    /// Counts bytes that are kept, and for whom.
     private static func count(
-        _ kept: inout Kept, byteCount change: Int, within bounds: RequestBounds, in database: Database
+        byteCount: Int, of source: String?, within bounds: RequestBounds?, in database: Database
     ) throws(StoreError) {
-        let amount = Usage.Amount(count: 0, byteCount: change)
-        kept.byteCount += change
+        let amount = Usage.Amount(count: 0, byteCount: byteCount)
         try Usage.add(amount, to: .allRequests, in: database)
-        let sum = try Usage.of(.allRequests, in: database)
-        guard change <= 0 || sum.byteCount <= bounds.byteCountMax else { throw .full(.all, limit: bounds.byteCountMax) }
-        guard let source = kept.request.source.map({ Array($0.utf8) }) else { return }
+        if let bounds, try Usage.of(.allRequests, in: database).byteCount > bounds.byteCountMax {
+            throw .full(.all, limit: bounds.byteCountMax)
+        }
+        guard let source = source.map({ Array($0.utf8) }) else { return }
         try Usage.add(amount, to: .requestsBySource, source, in: database)
-        let ofSource = try Usage.of(.requestsBySource, source, in: database)
-        guard change <= 0 || ofSource.byteCount <= bounds.byteCountPerSourceMax else {
+        if let bounds, try Usage.of(.requestsBySource, source, in: database).byteCount > bounds.byteCountPerSourceMax {
             throw .full(.source, limit: bounds.byteCountPerSourceMax)
+        }
+    }
+
+    /// What is removed counts no more, for its proposer and for whoever said something about it.
+    private static func discount(_ kept: Kept, in database: Database) throws(StoreError) {
+        let shares = try database.rows(
+            "SELECT source, count(*), sum(length(bytes)) FROM transcript_entry WHERE request = ? GROUP BY source", .integer(kept.number)
+        ) { row throws(StoreError) -> (source: String?, byteCount: Int) in
+            let (count, byteCount): (Int, Int) = (try row.number(1), try row.number(2))
+            return (try row.isNull(0) ? nil : row.text(0), byteCount + count * Self.entryOverhead)
+        }
+        let ofProposal = kept.byteCount - shares.reduce(0) { $0 + $1.byteCount }
+        for (source, byteCount) in shares + [(kept.request.source, ofProposal)] {
+            try Self.count(byteCount: -byteCount, of: source, within: nil, in: database)
         }
     }
 }

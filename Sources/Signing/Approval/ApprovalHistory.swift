@@ -207,6 +207,11 @@ public struct ApprovalHistory: Sendable {
     /// A person wants the coins that were refused to be judged by the policy again.
     public mutating func forgetRefusals() { self.refused = [:] }
 
+    /// Whether the policy approved it within the last 24 hours, or waits for its delay.
+    public func holds(_ request: Bytes32) -> Bool {
+        self.waiting[request] != nil || self.approvals.contains { $0.request == request }
+    }
+
     /// A request that was approved, or waited, ended without a signature: expired, withdrawn or given up.
     ///
     /// While no partial signature left, it can take nothing. Once one has, whoever holds the others may still finish, and it counts on.

@@ -8,10 +8,13 @@ internal import Secp256k1
 extension Coordination {
     /// Goes on with what this process coordinates: finishes, and begins what can begin.
     mutating func coordinate(now: Moment, key: borrowing SecretKey, identity: borrowing Ed25519.SecretKey) {
+        self.signLast(key: key)
         for number in self.attempts.keys.sorted() { self.finish(number, now: now) }
         guard !self.state.isOver else { return }
         guard self.isPossible() else { return }
         self.noteGatherings(now: now)
+        self.beginOpened(now: now, key: key, identity: identity)
+        if self.beginPooled(now: now, key: key, identity: identity) { return }
         for turn in self.turnsToCoordinate {
             if self.beginAttempt(in: turn, now: now, key: key, identity: identity) { break }
             self.askForNonces(in: turn, now: now)
@@ -73,27 +76,53 @@ extension Coordination {
         guard let number = self.nextNumber(in: turn, for: chosen), let plan = try? self.plan(of: chosen) else { return false }
         let approvals = plan.signers.compactMap { self.desk[$0]?.approvals.last }
         guard approvals.count == plan.signers.count else { return false }
-        let sets = approvals.compactMap { try? $0.nonceSet() }
-        guard sets.count == approvals.count, let attempt = try? self.attempt(number: number, plan: plan, approvals, sets, now: now) else {
-            return false
+        if self.request.usesNonceCommitments {
+            self.show(approvals, number, plan, turn: turn, now: now, key: key, identity: identity)
+            return true
         }
+        let sets = approvals.compactMap { try? $0.nonceSet() }
+        guard sets.count == approvals.count else { return false }
+        return self.start(number, of: plan, approvals, sets, turn: turn, now: now, key: key, identity: identity)
+    }
 
+    /// Begins an attempt upon nonces in the plan's order.
+    ///
+    /// - Returns: whether it has begun.
+    mutating func start(
+        _ number: UInt32, of plan: SigningPlan, _ approvals: [Statement], _ sets: [NonceSet], turn: UInt32, now: Moment,
+        key: borrowing SecretKey, identity: borrowing Ed25519.SecretKey
+    ) -> Bool {
+        guard let attempt = try? self.attempt(number: number, plan: plan, approvals, sets, now: now) else { return false }
+        attempt.turn = turn
+        self.occupy(attempt)
+        self.begin(attempt, sets, now: now, key: key, identity: identity)
+        return true
+    }
+
+    /// What its set offered it takes, and each of the set owes it an answer. What was given ahead was never on the desk.
+    mutating func occupy(_ attempt: CoordinatedAttempt) {
+        self.highestBegun = attempt.number
+        for offer in attempt.commitments.isEmpty ? attempt.approvals : attempt.commitments {
+            if self.desk[offer.sender]?.approvals.last == offer { self.desk[offer.sender]?.approvals.removeLast() }
+            self.desk[offer.sender]?.owes = attempt.number
+        }
+        self.attempts[attempt.number] = attempt
+    }
+
+    /// Begins an attempt whose nonces are all here: where we are of its set we sign it, unless that comes last, and the set gets what it
+    /// rests on.
+    mutating func begin(
+        _ attempt: CoordinatedAttempt, _ sets: [NonceSet], now: Moment, key: borrowing SecretKey, identity: borrowing Ed25519.SecretKey
+    ) {
+        let (number, plan, approvals) = (attempt.number, attempt.plan, attempt.approvals)
         let transcript = plan.transcript(attempt: number, nonceSets: sets)
         let begin = self.say(.begin(incarnation: self.incarnation, transcript: transcript), attempt: number, identity: identity)
         attempt.begin = begin
-        attempt.turn = turn
-        self.highestBegun = number
-        for signer in plan.signers {
-            self.desk[signer]?.approvals.removeLast()
-            self.desk[signer]?.owes = number
-        }
-        self.attempts[number] = attempt
+        self.watch(begin: begin, approvals, plan: plan, now: now)
         self.tell(.attemptBegan(attempt: number, signers: plan.signers))
         if let own = approvals.first(where: { $0.sender == self.signer }) {
-            guard self.signOwn(attempt, number: number, own, key: key) else {
-                self.fail(attempt, number)
-                return true
-            }
+            attempt.signsLast = approvals.contains(where: \.isPooled)
+            guard self.signOwn(attempt, own, key: key) else { return self.fail(attempt, number) }
         } else {
             do { try attempt.session.fixTranscript() } catch { self.fail(attempt, number) }
         }
@@ -101,7 +130,6 @@ extension Coordination {
             self.links[signer]?.outbox.remove { $0 == .renewal }
             self.put(.begin(number), .begin(begin, approvals: approvals), to: signer, now: now)
         }
-        return true
     }
 
     /// Those who let no attempt down come first. Where they could make a set they get time to come, twice as long after each time that
@@ -148,7 +176,7 @@ extension Coordination {
                 seat.approvals.isEmpty, !self.excluded.contains(member)
             else { continue }
             if member == self.signer {
-                if self.offered == nil { self.wantsOffer = true }
+                self.wantOwnNonces(in: turn)
             } else if seat.askedAt.map({ now.uptime >= $0 + self.stuckAfter }) ?? true {
                 self.desk[member]?.askedAt = now.uptime
                 self.put(.renewal, .renewal(turn: turn), to: member, now: now)
@@ -185,7 +213,8 @@ extension Coordination {
         attempt.hasFailed = true
         attempt.session.close()
         for member in self.policy.members where self.desk[member]?.owes == number { self.desk[member]?.owes = nil }
-        for member in self.others { self.links[member]?.outbox.remove { $0 == .begin(number) } }
+        for member in self.others { self.links[member]?.outbox.remove { $0 == .begin(number) || $0 == .commitments(number) } }
+        self.forgetOpening(number)
         if !self.recording.contains(number) { self.attempts[number] = nil }
     }
 
@@ -193,7 +222,7 @@ extension Coordination {
 
     /// A member's approval, for its turn.
     mutating func seat(_ approval: Statement, of member: PublicKey, turn: UInt32, highest: UInt32) {
-        guard case .approval(let serial, let name, _) = approval.body, var seat = self.desk[member],
+        guard let (serial, name) = approval.offer(withCommitments: self.request.usesNonceCommitments), var seat = self.desk[member],
             seat.refusal == nil ? serial >= seat.serial : serial > seat.serial
         else { return }
         let isNew = !seat.hasApproved
@@ -204,51 +233,57 @@ extension Coordination {
         seat.isVisitor = turn < seat.turn || seat.called?.turn == turn
         if seat.offeredFor != turn { seat.approvals = [] }
         seat.offeredFor = turn
+        let wasAsked = seat.askedAt != nil || seat.called?.turn == turn
         seat.askedAt = nil
         seat.rise(turn: seat.isVisitor ? 0 : turn, highest: highest)
-        if member != self.signer { self.failAttempts(leftBy: member, offering: name, turn: turn, highest: highest) }
-        if self.desk[member]?.owes == nil { seat.owes = nil }
-        seat.approvals.removeAll { $0 == approval }
-        if !self.wasTaken(approval) {
-            // Nonces of a former life of its process are gone.
-            seat.approvals.removeAll { $0.namedNonces?.name.incarnation != name.incarnation }
-            seat.approvals.append(approval)
-            if seat.approvals.count > Seat.approvalCountMax { seat.approvals.removeFirst() }
-        }
         self.desk[member] = seat
+        // It may owe less after that, and be thought less of.
+        if member != self.signer {
+            self.failAttempts(leftBy: member, offering: name, wasAsked: wasAsked, turn: turn, highest: highest)
+        }
+        let isTaken = self.wasTaken(approval)
+        self.desk[member]?.hold(approval, isTaken: isTaken)
         self.links[member]?.outbox.remove { $0 == .renewal }
         if isNew { self.tell(.joined(member)) }
     }
 
     /// Whether an attempt of ours took these nonces already.
-    private func wasTaken(_ approval: Statement) -> Bool { self.attempts.values.contains { $0.approvals.contains(approval) } }
+    private func wasTaken(_ approval: Statement) -> Bool {
+        self.attempts.values.contains { $0.approvals.contains(approval) || $0.commitments.contains(approval) }
+    }
 
     /// Attempts that wait for a member in vain: it offers other nonces, which it would not, unasked, if it could still answer; or it has
     /// left the turn. One that it says it signed it still answers.
-    private mutating func failAttempts(leftBy member: PublicKey, offering name: NonceName, turn: UInt32, highest: UInt32) {
-        let hasLeft = self.failAttempts { attempt in
-            guard attempt.partials[member] == nil, let number = attempt.begin?.attempt, number > highest,
-                let used = attempt.approvals.first(where: { $0.sender == member })?.namedNonces?.name
+    private mutating func failAttempts(
+        leftBy member: PublicKey, offering name: NonceName, wasAsked: Bool, turn: UInt32, highest: UInt32
+    ) {
+        let left = self.failAttempts { attempt in
+            let offers = attempt.commitments.isEmpty ? attempt.approvals : attempt.commitments
+            guard attempt.partials[member] == nil, attempt.number > highest,
+                let used = offers.first(where: { $0.sender == member })?.offeredName
             else { return false }
+            // Who has shown its nonces and was asked for others offers those beside.
+            if wasAsked, attempt.openings[member] != nil, used.incarnation == name.incarnation { return attempt.turn < turn }
             return used != name || attempt.turn < turn
         }
-        if hasLeft { self.doubt(member) }
+        self.doubt(member, for: left)
+    }
+
+    /// A member let these down. Who has no more of what it gave ahead has let nobody down.
+    private mutating func doubt(_ member: PublicKey, for left: [CoordinatedAttempt]) {
+        if left.contains(where: { !$0.takesPooled(of: member) }) { self.doubt(member) }
     }
 
     /// Attempts that wait for a member that is not coming: its process was started anew, or it is proved to be at fault.
     mutating func failAttempts(waitingFor member: PublicKey) {
-        if self.failAttempts(where: { $0.partials[member] == nil && $0.plan.signers.contains(member) }) { self.doubt(member) }
+        self.doubt(member, for: self.failAttempts { $0.partials[member] == nil && $0.plan.signers.contains(member) })
     }
 
-    /// - Returns: whether there were any.
-    private mutating func failAttempts(where isLost: (CoordinatedAttempt) -> Bool) -> Bool {
-        var count = 0
-        for number in self.attempts.keys.sorted() {
-            guard let attempt = self.attempts[number], attempt.isLive, isLost(attempt) else { continue }
-            self.fail(attempt, number)
-            count += 1
-        }
-        return count > 0
+    /// - Returns: those that failed.
+    private mutating func failAttempts(where isLost: (CoordinatedAttempt) -> Bool) -> [CoordinatedAttempt] {
+        let lost = self.attempts.sorted { $0.key < $1.key }.filter { $0.value.isLive && isLost($0.value) }
+        for (number, attempt) in lost { self.fail(attempt, number) }
+        return lost.map(\.value)
     }
 
     /// A member's partial signatures, its word on them verified.
@@ -256,7 +291,7 @@ extension Coordination {
     mutating func take(partialSignatures statement: Statement) -> CoordinationReception {
         let (number, member) = (statement.attempt, statement.sender)
         guard case .partialSignatures(let transcript, _) = statement.body else { return .ignored }
-        guard let attempt = self.attempts[number], attempt.isLive else { return .ignored }
+        guard let attempt = self.attempts[number], attempt.mayBeFinishedHere else { return self.hold(statement) }
         guard attempt.plan.signers.contains(member) else { return .refused(.notEntitled("partial signatures of an attempt without it")) }
         guard transcript == attempt.session.transcriptDigest else { return .refused(.inconsistent("it signed another transcript")) }
         let partials: [PartialSignature]
@@ -276,16 +311,28 @@ extension Coordination {
             } catch { return .refused(.inconsistent("\(error)")) }
         }
         attempt.partials[member] = statement
+        self.tell(.partialSignaturesReceived(attempt: number, from: member))
+        // What follows is kept of members of attempts that begin here.
+        guard attempt.begin != nil else { return .accepted }
         if let doubts = self.desk[member]?.doubts, doubts > 0 { self.desk[member]?.doubts = doubts - 1 }
         if self.desk[member]?.owes == number { self.desk[member]?.owes = nil }
         self.desk[member]?.rise(turn: 0, highest: number)
-        self.tell(.partialSignaturesReceived(attempt: number, from: member))
+        if attempt.takesPooled(of: member) { self.noteAgreed(member, to: attempt) }
         return .accepted
+    }
+
+    /// Who signed with what it had given ahead has agreed, and is in the turn: it may be asked for more, though it never offered any.
+    private mutating func noteAgreed(_ member: PublicKey, to attempt: CoordinatedAttempt) {
+        guard let seat = self.desk[member] else { return }
+        self.desk[member]?.rise(turn: attempt.turn, highest: attempt.number)
+        guard seat.refusal == nil, !seat.hasApproved else { return }
+        self.desk[member]?.hasApproved = true
+        self.tell(.joined(member))
     }
 
     /// Adds up what came, once all of it is here.
     private mutating func finish(_ number: UInt32, now: Moment) {
-        guard let attempt = self.attempts[number], attempt.isLive else { return }
+        guard let attempt = self.attempts[number], attempt.mayBeFinishedHere else { return }
         do {
             guard let transaction = try attempt.session.tryFinalize(), let signatures = attempt.session.signatures else { return }
             self.complete(transaction, CompletedSignatures(signers: attempt.plan.signers, signatures: signatures), now: now)

@@ -10,11 +10,13 @@ extension Coordination {
         guard self.decision.statement == .approved else { return }
         // Nonces that follow on a signature come after it, or the coordinator would take it that there is none.
         guard self.recording.isEmpty, self.toRelease.isEmpty else { return }
-        if self.offered == nil, self.wantsOffer, self.offerAt.map({ $0 <= now.uptime }) ?? true {
+        guard !self.awaitsPooledBegin else { return }
+        if self.offered == nil, self.wantsOffer, !self.awaitsBegin, self.offerAt.map({ $0 <= now.uptime }) ?? true {
             self.offerAt = nil
             do {
                 self.offered = try self.makeOffer(key: key, identity: identity)
                 self.wantsOffer = false
+                self.isAskedBeside = false
             } catch {
                 // The arena is full: others' sessions will end.
                 self.offerAt = now.uptime + .seconds(1)
@@ -61,7 +63,8 @@ extension Coordination {
     /// suffice, and one.
     private var visitCountMax: Int { self.policy.members.count - self.policy.threshold + 2 }
 
-    /// One nonce for each signed input, for whichever attempt takes them. Where only one set can sign, they are bound to it.
+    /// One nonce for each signed input, for whichever attempt takes them. Where only one set can sign, they are bound to it. Where nonces are
+    /// committed to, the commitment stands in their place.
     private mutating func makeOffer(
         key: borrowing SecretKey, identity: borrowing Ed25519.SecretKey
     ) throws(SigningError) -> Statement {
@@ -76,6 +79,7 @@ extension Coordination {
         let own = try OwnNonces(for: key, request: self.requestDigest, targets, attempt: 0, name: name)
         let nonces = own.set.nonces.map(\.bytes)
         self.offers.append(own)
+        if self.request.usesNonceCommitments { return self.commit(to: nonces, name, identity: identity) }
         return self.say(.approval(serial: self.decision.serial, name, nonces), identity: identity)
     }
 
@@ -103,28 +107,39 @@ extension Coordination {
                 self.answerAgain(record, begin.statement, to: coordinator, now: now, identity: identity)
             } else if self.recording.contains(number) {
                 self.begins[coordinator] = nil
+            } else if self.request.usesNonceCommitments {
+                self.begins[coordinator] = nil
+                // Whether the turn is over was asked when the nonces were shown for it, and is again when another one comes.
+                do throws(Objection) { try self.sign(begin, now: now, key: key) } catch { self.reject(coordinator, error, now: now) }
+            } else if let own = begin.approvals.first(where: { $0.sender == self.signer }), own.isPooled, number >= self.turn,
+                self.turnCount < Self.attemptsOfTurnMax, self.askForPooled(own, of: coordinator)
+            {
+                // It is looked at again once that is here.
+                continue
             } else if let visit = self.visits[coordinator], begin.approvals.contains(visit.approval) {
                 self.begins[coordinator] = nil
                 do throws(Objection) {
                     guard number >= visit.turn else { throw .inconsistent }
                     try self.sign(begin, now: now, key: key)
-                } catch { self.reject(begin.statement, error, now: now) }
+                } catch { self.reject(coordinator, error, now: now) }
             } else if (number - 1) % size != (self.turn - 1) % size {
                 // A turn that is to come waits; one that is over does not come again.
                 if number < self.turn {
                     self.begins[coordinator] = nil
+                    self.dropPooled()
                     self.sendStanding(to: coordinator)
                 }
             } else {
                 self.begins[coordinator] = nil
                 guard number >= self.turn, self.turnCount < Self.attemptsOfTurnMax else {
+                    self.dropPooled()
                     self.sendStanding(to: coordinator)
                     continue
                 }
                 do throws(Objection) {
                     try self.sign(begin, now: now, key: key)
                     self.turnCount += 1
-                } catch { self.reject(begin.statement, error, now: now) }
+                } catch { self.reject(coordinator, error, now: now) }
             }
         }
     }
@@ -133,7 +148,7 @@ extension Coordination {
     static let attemptsOfTurnMax = 64
 
     /// Why a begun attempt is not signed.
-    private enum Objection: Error {
+    enum Objection: Error {
         /// It takes nonces that are not here, or not any more.
         case noncesGone
         /// Signing failed, and the nonces are gone.
@@ -147,11 +162,13 @@ extension Coordination {
         guard let own = begin.approvals.first(where: { $0.sender == self.signer }) else { throw .inconsistent }
         guard begin.approvals.allSatisfy({ !self.excluded.contains($0.sender) }) else { throw .excluded }
         let number = begin.statement.attempt
+        guard !self.request.usesNonceCommitments || self.opened[number] != nil else { throw .noncesGone }
         guard let plan = try? self.plan(of: begin.approvals.map(\.sender)), plan.signers == begin.approvals.map(\.sender),
             plan.transcript(attempt: number, nonceSets: begin.nonceSets) == transcript,
             let attempt = try? self.attempt(number: number, plan: plan, begin.approvals, begin.nonceSets, now: now)
         else { throw .inconsistent }
-        try self.sign(attempt, number: number, own, key: key)
+        try self.adopt(own, for: attempt)
+        try self.sign(attempt, key: key)
     }
 
     /// An attempt of these approvals, in the plan's order, with everybody's nonces but ours.
@@ -165,35 +182,56 @@ extension Coordination {
         return attempt
     }
 
-    /// Signs an attempt with the nonces that it takes, and has the decision made durable.
-    private mutating func sign(
-        _ attempt: CoordinatedAttempt, number: UInt32, _ own: Statement, key: borrowing SecretKey
-    ) throws(Objection) {
-        let coordinator = self.coordinator(of: number)
-        let isVisit = own == self.visits[coordinator]?.approval
-        guard isVisit || own == self.offered, let name = own.namedNonces?.name,
-            let nonces = self.offers.remove(where: { $0.set.name == name })
-        else { throw .noncesGone }
-        if isVisit {
-            self.visits[coordinator] = nil
-            self.visitCounts[coordinator, default: 0] += 1
+    /// Takes the nonces of ours that an attempt rests on: they serve it, or are wiped with it.
+    private mutating func adopt(_ own: Statement, for attempt: CoordinatedAttempt) throws(Objection) {
+        let number = attempt.number
+        if self.request.usesNonceCommitments {
+            try self.verifyOpenings(attempt.approvals, own, number: number)
+            self.opened[number] = nil
+            self.links[self.coordinator(of: number)]?.outbox.remove { $0 == .opening(number) }
         } else {
-            self.offered = nil
+            try self.takeOffer(own, for: self.coordinator(of: number))
         }
+        guard let name = own.namedNonces?.name, let nonces = self.offers.remove(where: { $0.set.name == name }) else {
+            throw .noncesGone
+        }
+        do { try attempt.session.adopt(nonces) } catch { throw .noSignature }
+    }
+
+    /// Signs an attempt with the nonces that it has taken, and has the decision made durable.
+    private mutating func sign(_ attempt: CoordinatedAttempt, key: borrowing SecretKey) throws(Objection) {
         let record: BurnRecord
-        do {
-            try attempt.session.adopt(nonces)
-            record = try attempt.session.sign(with: key)
-        } catch { throw .noSignature }
-        self.attempts[number] = attempt
-        self.recording.insert(number)
+        do { record = try attempt.session.sign(with: key) } catch { throw .noSignature }
+        self.attempts[attempt.number] = attempt
+        self.recording.insert(attempt.number)
         self.actions.append(.record(record))
     }
 
-    /// As a coordinator that is a member of the set.
-    mutating func signOwn(_ attempt: CoordinatedAttempt, number: UInt32, _ own: Statement, key: borrowing SecretKey) -> Bool {
-        do {
-            try self.sign(attempt, number: number, own, key: key)
+    /// What we offered is taken from now on, and offered to nobody else.
+    mutating func takeOffer(_ own: Statement, for coordinator: PublicKey) throws(Objection) {
+        if own == self.visits[coordinator]?.approval {
+            self.visits[coordinator] = nil
+            self.visitCounts[coordinator, default: 0] += 1
+        } else if own == self.offered {
+            self.offered = nil
+        } else {
+            guard own == self.pooledStart.given else { throw .noncesGone }
+            // What was given ahead serves in place of what would have been offered.
+            self.wantsOffer = false
+        }
+    }
+
+    /// As a coordinator that is a member of the set: at once, or when everybody else has.
+    mutating func signOwn(_ attempt: CoordinatedAttempt, _ own: Statement, key: borrowing SecretKey) -> Bool {
+        do throws(Objection) {
+            try self.adopt(own, for: attempt)
+            if attempt.signsLast {
+                do { try attempt.session.fixTranscript() } catch { throw .noSignature }
+                // What it has, it does not owe: other attempts may begin beside this one.
+                self.desk[self.signer]?.owes = nil
+            } else {
+                try self.sign(attempt, key: key)
+            }
             return true
         } catch {
             self.wantsOffer = true
@@ -201,16 +239,35 @@ extension Coordination {
         }
     }
 
-    private mutating func reject(_ begin: Statement, _ objection: Objection, now: Moment) {
+    /// Signs what waits for our signatures alone.
+    ///
+    /// What began with a proposal nobody had agreed to. Who signed it then could not take the proposal back for good, though nobody ever
+    /// answers it: so its coordinator has not signed before everybody else has.
+    mutating func signLast(key: borrowing SecretKey) {
+        for number in self.attempts.keys.sorted() {
+            guard let attempt = self.attempts[number], attempt.signsLast, !attempt.hasFailed,
+                attempt.plan.signers.allSatisfy({ $0 == self.signer || attempt.partials[$0] != nil })
+            else { continue }
+            attempt.signsLast = false
+            do throws(Objection) { try self.sign(attempt, key: key) } catch {
+                self.wantsOffer = true
+                self.fail(attempt, number)
+            }
+        }
+    }
+
+    /// Does not do what a coordinator wants of us, and says where we stand.
+    mutating func reject(_ coordinator: PublicKey, _ objection: Objection, now: Moment) {
+        self.dropPooled()
         switch objection {
         case .noncesGone:
             // Those of a former life, or such as another attempt took: it shall have others.
             self.approvalTold = nil
-        case .excluded: for evidence in self.evidence { self.tellEvidence(evidence, to: begin.sender, now: now) }
+        case .excluded: for evidence in self.evidence { self.tellEvidence(evidence, to: coordinator, now: now) }
         case .inconsistent, .noSignature: break
         }
         if self.offered == nil { self.wantsOffer = true }
-        self.sendStanding(to: begin.sender)
+        self.sendStanding(to: coordinator)
     }
 
     /// The same begin again, after a restart perhaps: the same bytes. Another one of that number: it has to take a higher number.
@@ -233,6 +290,10 @@ extension Coordination {
                 .partialSignatures(transcript: record.transcript, record.partialSignatures.map(\.bytes.bytes)), attempt: record.attempt,
                 identity: identity)
         self.released[record.attempt] = statement
+        self.watch(partialSignatures: statement, now: now)
+        for member in self.sharers(of: record.attempt) {
+            self.put(.partialSignatures(record.attempt), .partialSignatures(statement), to: member, now: now)
+        }
         guard coordinator != self.signer else {
             self.take(partialSignatures: statement)
             return
@@ -245,6 +306,7 @@ extension Coordination {
     /// The record is durable: its signatures may leave.
     public mutating func recorded(_ record: BurnRecord) {
         guard self.recording.remove(record.attempt) != nil else { return }
+        self.recordFailures = 0
         self.records[record.attempt] = record
         // Of what ended meanwhile nothing leaves.
         if self.attempts[record.attempt] != nil { self.toRelease.append(record) }
@@ -255,6 +317,11 @@ extension Coordination {
         guard self.recording.remove(record.attempt) != nil else { return }
         if let attempt = self.attempts[record.attempt] { self.fail(attempt, record.attempt) }
         self.wantsOffer = true
+        // Once is no matter. A disk that takes nothing must not have everybody else sign at the pace of the network.
+        self.recordFailures = min(self.recordFailures + 1, 7)
+        if self.recordFailures > 1, let now = self.lastMoment?.uptime {
+            self.offerAt = now + Duration.seconds(1) * (1 << (self.recordFailures - 2))
+        }
     }
 
     /// Lets out what is durable.
@@ -264,10 +331,14 @@ extension Coordination {
             _ = try? attempt?.session.release(record)
             let coordinator = self.coordinator(of: record.attempt)
             self.tellShares(of: record, to: coordinator, now: now, identity: identity)
-            if attempt?.begin == nil { self.attempts[record.attempt] = nil }
+            if attempt?.begin == nil, !self.share(record.attempt) { self.attempts[record.attempt] = nil }
             if self.state == .approved { self.state = .signing }
             self.tell(.signed(attempt: record.attempt))
-            if coordinator == self.currentCoordinator { self.prolongTurn(now: now) }
+            // What went out with the proposal waits for people, as any request that is new: unless there are but two, for its coordinator signs
+            // last and has agreed.
+            let waitsForPeople =
+                coordinator != self.signer && attempt.map { $0.plan.signers.count > 2 && $0.approvals.contains(where: \.isPooled) } ?? false
+            if coordinator == self.currentCoordinator, !waitsForPeople { self.prolongTurn(now: now) }
         }
         self.toRelease = []
     }

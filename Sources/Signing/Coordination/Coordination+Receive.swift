@@ -33,8 +33,13 @@ extension Coordination {
 
     /// Takes a message.
     ///
-    /// - Parameter identity: whose the channel is that it came through, as the channel has proved.
-    public mutating func receive(_ message: [UInt8], from identity: Ed25519.PublicKey, now: Moment) -> CoordinationReception {
+    /// - Parameters:
+    ///   - identity: whose the channel is that it came through, as the channel has proved; or who signed what lay in a mailbox.
+    ///   - isLive: whether it came through a channel, at whose other end its sender's process is now. What lay in a mailbox may be of a process
+    ///     that has ended, and come after what a later one said.
+    public mutating func receive(
+        _ message: [UInt8], from identity: Ed25519.PublicKey, isLive: Bool = true, now: Moment
+    ) -> CoordinationReception {
         guard let sender = self.roster.signer(speakingThrough: identity), sender != self.signer, var link = self.links[sender] else {
             return .refused(.stranger)
         }
@@ -45,10 +50,14 @@ extension Coordination {
         do { head = try .init(parsing: message) } catch { return .refused(.malformed(error)) }
         guard head.request == self.requestDigest else { return .refused(.anotherRequest) }
 
+        var provesLife = false
         if let acknowledged = head.acknowledged, acknowledged.series == .init(incarnation: self.incarnation, epoch: link.outbox.epoch) {
+            // Who has heard what was said since the last change of its process is there, and no process of before can be.
+            provesLife = link.outbox.hasSaidSinceRestart(acknowledged.sequences)
             link.outbox.acknowledge(acknowledged.sequences)
         }
-        let verdict = link.window.judge(head.series, head.sequence)
+        let isLive = isLive || provesLife
+        let verdict = link.window.judge(head.series, head.sequence, isLive: isLive)
         self.links[sender] = link
         switch verdict {
         case .stale: return .ignored
@@ -58,7 +67,8 @@ extension Coordination {
             return .repeated
         case .new: break
         }
-        if head.isOnlyAcknowledgement { return .accepted }
+        if provesLife, head.series.incarnation == link.window.series?.incarnation { self.links[sender]?.window.settle() }
+        if head.isOnlyAcknowledgement, !provesLife || verdict == .new(startsAnew: false) { return .accepted }
 
         let content: CoordinationMessage.Content
         do { content = try head.content(self.roster) } catch .unknownEnrolment(let signer, _) {
@@ -73,7 +83,7 @@ extension Coordination {
             self.links[sender]?.unacknowledged = []
             self.links[sender]?.acknowledgeAt = nil
         }
-        self.links[sender]?.window.note(head.series, head.sequence)
+        self.links[sender]?.window.note(head.series, head.sequence, isLive: isLive)
         if head.sequence != 0 { self.acknowledge(head.sequence, of: sender, now: now) }
         return self.take(content, from: sender, now: now)
     }
@@ -95,6 +105,11 @@ extension Coordination {
         self.links[sender]?.isToBeToldOfCompletion = self.completion != nil
         self.desk[sender]?.approvals = []
         self.desk[sender]?.turn = 0
+        // Its decisions are numbered by its clock, which may have been set back with its disk; and what a former life said is not heard
+        // any more.
+        self.desk[sender]?.serial = 0
+        self.forgetOpenings(to: sender)
+        self.forgetPooled(by: sender)
         self.tell(.restarted(sender))
         if sender == self.currentCoordinator {
             self.approvalTold = nil
@@ -119,9 +134,10 @@ extension Coordination {
         case .partialSignatures(let statement):
             guard statement.sender == sender else { return .refused(.notEntitled("another's partial signatures")) }
             guard case .partialSignatures = statement.body else { return .refused(.inconsistent("no partial signatures")) }
+            self.watch(partialSignatures: statement, now: now)
             if self.completion != nil { self.remindOfCompletion(sender) }
             return self.take(partialSignatures: statement)
-        case .complete(let completion): return self.take(completion: completion, now: now)
+        case .complete(let completion): return self.take(completion: completion, from: sender, now: now)
         case .refusal(let statement): return self.take(refusal: statement, from: sender)
         case .cancellation(let statement):
             guard statement.sender == self.request.proposer, case .cancellation = statement.body, statement.sender == sender else {
@@ -134,12 +150,16 @@ extension Coordination {
             guard self.coordinator(of: max(turn, 1)) == sender else { return .refused(.notEntitled("it does not coordinate that turn")) }
             // Unused nonces are as good as fresh ones.
             if turn == self.turn {
+                self.isAskedBeside = true
                 if self.offered == nil { self.wantsOffer = true } else { self.approvalTold = nil }
             } else if turn > 0, turn <= self.turnMax {
                 self.calls[sender] = turn
             }
             return .accepted
         case .evidence(let bytes): return self.take(evidence: bytes, from: sender)
+        case .nonceUse(let bytes): return self.take(nonceUse: bytes, from: sender, now: now)
+        case .cloneAlarm(let bytes): return self.take(cloneAlarm: bytes, from: sender, now: now)
+        case .pooledNonces: return .refused(.inconsistent("nonces ahead are about no request"))
         case .enrolments(let enrolments):
             for enrolment in enrolments { self.learn(enrolment) }
             return .accepted
@@ -149,6 +169,9 @@ extension Coordination {
             }
             if !known.isEmpty { self.sendOnce(.enrolments(known), to: sender) }
             return .accepted
+        case .commitments(let attempt, let statements):
+            return self.take(commitments: statements, attempt: attempt, from: sender, now: now)
+        case .opening(let attempt, let statement): return self.take(opening: statement, attempt: attempt, from: sender)
         }
     }
 
@@ -168,11 +191,12 @@ extension Coordination {
         -> CoordinationReception
     {
         guard statement.sender == sender else { return .refused(.notEntitled("another's approval")) }
-        guard case .approval(let serial, let name, let nonces) = statement.body, statement.attempt == 0 else {
+        guard let offer = statement.offer(withCommitments: self.request.usesNonceCommitments), statement.attempt == 0 else {
             return .refused(.inconsistent("no approval"))
         }
-        guard nonces.isEmpty || nonces.count == self.signedInputs.count else {
-            return .refused(.inconsistent("\(nonces.count) nonces for \(self.signedInputs.count) inputs"))
+        let (serial, nonceCount) = (offer.serial, statement.namedNonces?.items.count ?? 0)
+        guard nonceCount == 0 || nonceCount == self.signedInputs.count else {
+            return .refused(.inconsistent("\(nonceCount) nonces for \(self.signedInputs.count) inputs"))
         }
         guard turn <= self.turnMax, highest <= Self.attemptMax else { return .refused(.inconsistent("a turn beyond all bounds")) }
         if self.completion != nil {
@@ -180,7 +204,8 @@ extension Coordination {
             return .accepted
         }
         guard !self.state.isOver else { return .ignored }
-        guard nonces.isEmpty || self.note(statement, named: name) != nil else { return .accepted }
+        guard statement.commitment == nil || self.note(commitment: statement) else { return .accepted }
+        guard nonceCount == 0 || self.note(statement, named: offer.name) != nil else { return .accepted }
         guard let seat = self.desk[sender], serial >= seat.serial else { return .ignored }
         if turn > 0, self.coordinator(of: turn) == self.signer {
             self.seat(statement, of: sender, turn: turn, highest: highest)
@@ -192,7 +217,7 @@ extension Coordination {
     }
 
     /// Keeps what stands under a name, and reads it. A second content under it, or nonces that are none, prove a fault.
-    private mutating func note(_ statement: Statement, named name: NonceName) -> NonceSet? {
+    mutating func note(_ statement: Statement, named name: NonceName) -> NonceSet? {
         let sender = statement.sender
         if let other = self.named[sender]?.first(where: { $0.namedNonces?.name == name }), other != statement {
             guard other.namedNonces?.items == statement.namedNonces?.items else {
@@ -207,7 +232,7 @@ extension Coordination {
             self.accuse(sender, with: [statement])
             return nil
         }
-        return set
+        return self.keepsItsCommitment(statement) ? set : nil
     }
 
     private mutating func take(
@@ -220,6 +245,7 @@ extension Coordination {
         guard statement.sender == sender, self.coordinator(of: statement.attempt) == sender else {
             return .refused(.notEntitled("it does not coordinate attempt \(statement.attempt)"))
         }
+        self.watch(begin: statement, approvals, now: now)
         if self.completion != nil {
             self.remindOfCompletion(sender)
             return .accepted
@@ -237,24 +263,41 @@ extension Coordination {
         }
         var sets: [NonceSet] = []
         for approval in approvals {
-            guard case .approval(_, let name, let nonces) = approval.body, approval.attempt == 0, nonces.count == self.signedInputs.count,
-                !approval.enrolment.isExpired(at: now.time)
-            else { return .refused(.inconsistent("an attempt without approvals")) }
-            // What proves a fault is told; the attempt leads nowhere.
-            guard let set = approval.sender == self.signer ? try? approval.nonceSet() : self.note(approval, named: name) else {
-                return .accepted
+            guard let name = self.nonceName(in: approval, begunBy: statement), !approval.enrolment.isExpired(at: now.time) else {
+                return .refused(.inconsistent("an attempt without approvals"))
             }
+            // What proves a fault is told; the attempt leads nowhere.
+            guard approval.sender == self.signer || self.note(approval, named: name) != nil,
+                let set = try? approval.nonceSet(for: self.requestDigest, inputs: self.signedInputs.count)
+            else { return .accepted }
             sets.append(set)
         }
         self.begins[sender] = Begin(statement: statement, approvals: approvals, nonceSets: sets)
         return .accepted
     }
 
+    /// The name of the nonces that a begin may take of an approval, or of an entry of a pool: those only its proposer takes, in the first
+    /// attempt, which is the only one that nobody has to agree to before.
+    private func nonceName(in approval: Statement, begunBy begin: Statement) -> NonceName? {
+        guard approval.attempt == 0 else { return nil }
+        switch approval.body {
+        case .approval(_, let name, let nonces): return nonces.count == self.signedInputs.count ? name : nil
+        case .pooledNonces(_, let name, let nonces):
+            let isFirst = begin.attempt == 1 && begin.sender == self.request.proposer && approval.sender != begin.sender
+            return isFirst && nonces.count == NoncePool.width && NoncePool.width >= self.signedInputs.count ? name : nil
+        case .presence, .set, .nonces, .partialSignatures, .proposal, .refusal, .cancellation, .begin, .commitment: return nil
+        }
+    }
+
     private static let seenBeginCountMax = 64
 
-    private mutating func take(completion: CompletedSignatures, now: Moment) -> CoordinationReception {
+    private mutating func take(completion: CompletedSignatures, from sender: PublicKey, now: Moment) -> CoordinationReception {
         guard self.completion == nil else { return .repeated }
-        guard let transaction = self.verified(completion) else { return .refused(.inconsistent("signatures that do not verify")) }
+        guard let count = self.links[sender]?.falseEndCount, count < Self.falseEndCountMax else { return .ignored }
+        guard let transaction = self.verified(completion) else {
+            self.links[sender]?.falseEndCount = count + 1
+            return .refused(.inconsistent("signatures that do not verify"))
+        }
         self.complete(transaction, completion, now: now)
         return .accepted
     }
@@ -291,12 +334,20 @@ extension Coordination {
             self.known.formUnion(standing.approvers.compactMap { self.roster.member(at: Int($0)) })
         }
         let isBehind = standing.turn < self.turn
-        if standing.asks || isBehind { self.sendStanding(to: sender) }
+        if standing.asks || isBehind || self.hasNews(for: sender, in: standing.turn) { self.sendStanding(to: sender) }
         return .accepted
     }
 
+    /// Whether a member that asks its coordinator whether it is there has something to hear: approvals come here alone, and with the answer,
+    /// which is sent in any case, it learns who agreed.
+    private func hasNews(for member: PublicKey, in turn: UInt32) -> Bool {
+        guard turn == self.turn, self.currentCoordinator == self.signer else { return false }
+        let approvers = self.standing(for: member, asks: false).approvers
+        return approvers != self.links[member]?.standingSent?.standing.approvers ?? []
+    }
+
     /// A member that does not know yet is told again.
-    private mutating func remindOfCompletion(_ member: PublicKey) {
+    mutating func remindOfCompletion(_ member: PublicKey) {
         guard let link = self.links[member], !link.outbox.holds(.completion) else { return }
         self.links[member]?.isToBeToldOfCompletion = true
     }
@@ -304,7 +355,7 @@ extension Coordination {
     // MARK: Evidence
 
     /// Proof against a member by its own statements alone, whatever the attempt.
-    private mutating func accuse(_ member: PublicKey, with statements: [Statement]) {
+    mutating func accuse(_ member: PublicKey, with statements: [Statement]) {
         // Any set that it belongs to: what the statements contradict is each other.
         let set = [member] + self.policy.members.filter { $0 != member }.prefix(self.policy.threshold - 1)
         guard let plan = try? self.plan(of: set) else { return }
@@ -352,11 +403,26 @@ extension Coordination {
     public var progress: CoordinationProgress {
         var approved = self.known
         for member in self.policy.members where self.desk[member]?.hasApproved ?? false { approved.insert(member) }
-        if self.decision.statement == .approved { approved.insert(self.signer) }
+        var refused = Set(self.policy.members.filter { self.desk[$0]?.refusal != nil })
+        // Of ourselves the person's last word counts, whatever others have heard.
+        switch self.decision.statement {
+        case .none: break
+        case .approved: approved.insert(self.signer)
+        case .refused: refused.insert(self.signer)
+        }
+        approved.subtract(refused)
         let newest = self.attempts.filter { $0.value.isLive }.max { $0.key < $1.key }?.value
         return CoordinationProgress(
             state: self.state, turn: self.turn, coordinator: self.currentCoordinator,
-            approved: self.policy.members.filter(approved.contains), refused: self.policy.members.filter { self.desk[$0]?.refusal != nil },
-            awaited: newest?.session.missingPartialSignatures ?? [], signedAttempts: self.records.keys.sorted())
+            approved: self.policy.members.filter(approved.contains), refused: self.policy.members.filter(refused.contains),
+            // Who signs last waits for the others.
+            awaited: newest.map { attempt in attempt.awaited.filter { !attempt.signsLast || $0 != self.signer } } ?? [],
+            awaitsNonces: newest?.isGathering ?? false, signedAttempts: self.records.keys.sorted())
+    }
+
+    /// Secret nonces that this process holds for the request: those that no attempt has taken, and those of one that it signs last; signing
+    /// uses up all others at once.
+    public var secretNonceCount: Int {
+        self.attempts.values.reduce(self.offers.sum { $0.set.nonces.count }) { $0 + $1.session.secretNonceCount }
     }
 }

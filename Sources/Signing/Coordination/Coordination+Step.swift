@@ -22,6 +22,7 @@ extension Coordination {
             // What this process coordinates may want nonces of its own: then once more.
             for _ in 0..<2 {
                 self.offer(now: now, key: key, identity: identity)
+                self.answerCommitments(now: now, identity: identity)
                 self.answerBegins(now: now, key: key, identity: identity)
                 self.coordinate(now: now, key: key, identity: identity)
                 guard (self.wantsOffer && self.offered == nil && self.offerAt == nil) || !self.calls.isEmpty else { break }
@@ -54,7 +55,8 @@ extension Coordination {
         if self.decision.statement == .approved {
             if let deadline = self.turnDeadline { times.append(deadline) }
             if let probeAt { times.append(probeAt) }
-            if let offerAt { times.append(offerAt) }
+            // While it cannot be made anyway, its time is none to wake up at: what it waits for is a step itself.
+            if let offerAt, self.wantsOffer, self.offered == nil, self.recording.isEmpty { times.append(offerAt) }
         }
         let waits = self.attempts.values.filter(\.isLive).map(\.beganAt) + self.gatherings.values
         times += waits.map { $0 + self.stuckAfter }.filter { $0 > now.uptime }
@@ -111,7 +113,7 @@ extension Coordination {
 
     /// Has a member told of this until it acknowledges it.
     mutating func put(_ matter: Outbox.Matter, _ content: CoordinationMessage.Content, to member: PublicKey, now: Moment) {
-        let interval = self.retryInterval
+        let interval = self.retryInterval(to: member)
         self.links[member]?.outbox.put(matter, content, now: now.uptime, interval: interval)
     }
 
@@ -120,7 +122,7 @@ extension Coordination {
     mutating func sendStanding(to member: PublicKey) {
         let standing = self.standing(for: member, asks: false)
         let now = self.lastMoment?.uptime ?? .zero
-        if let last = self.links[member]?.standingSent, last.standing == standing, now - last.at < self.retryInterval { return }
+        if let last = self.links[member]?.standingSent, last.standing == standing, now - last.at < self.retryInterval(to: member) { return }
         self.links[member]?.standingSent = (standing, now)
         self.sendOnce(.standing(standing), to: member)
     }
@@ -193,7 +195,7 @@ extension Coordination {
 
     /// A member can be reached again: what it has to be told is told now.
     public mutating func noteConnected(_ member: PublicKey, now: Moment) {
-        let interval = self.retryInterval
+        let interval = self.retryInterval(to: member)
         self.links[member]?.outbox.sendAgain(now: now.uptime, interval: interval)
     }
 
@@ -206,16 +208,35 @@ extension Coordination {
         self.put(.proposal, .proposal(self.request, self.proposal), to: member, now: now)
     }
 
+    /// No connection leads to a member, and what it has to be told waits for it in a mailbox; or it is reached again.
+    ///
+    /// - Parameter roundTrip: how long a word and its answer take that way; `nil` for as long as over a connection.
+    public mutating func setDistance(_ roundTrip: Duration?, of member: PublicKey, now: Moment) {
+        guard let link = self.links[member], link.distance != roundTrip else { return }
+        self.links[member]?.distance = roundTrip
+        if roundTrip != nil { self.shareReleased(with: member, now: now) }
+        guard roundTrip ?? .zero < link.distance ?? .zero else { return }
+        // The long way is no reason to be impatient on the short one: that is counted from now on.
+        self.links[member]?.outbox.restartWaiting(now: now.uptime)
+        if member == self.currentCoordinator, self.signedAt != nil { self.signedAt = now.uptime }
+    }
+
+    /// The longest round trip to a member, as far as it is known.
+    var roundTrip: Duration { self.links.values.reduce(self.timing.roundTrip) { max($0, $1.distance ?? .zero) } }
+
     /// Time after which what was not acknowledged is told again.
-    var retryInterval: Duration { max(.seconds(1), self.timing.roundTrip * 2 + self.timing.acknowledgementDelay) }
+    func retryInterval(to member: PublicKey) -> Duration {
+        let roundTrip = max(self.timing.roundTrip, self.links[member]?.distance ?? .zero)
+        return max(.seconds(1), roundTrip * 2 + self.timing.acknowledgementDelay)
+    }
 }
 
 extension Outbox.Matter {
     /// Whether it is still told once a request is over for us.
     fileprivate var outlivesEnd: Bool {
         switch self {
-        case .proposal, .decision, .cancellation, .completion, .evidence, .partialSignatures: true
-        case .approval, .turn, .greeting, .probe, .begin, .renewal: false
+        case .proposal, .decision, .cancellation, .completion, .evidence, .partialSignatures, .nonceUse, .cloneAlarm: true
+        case .approval, .turn, .greeting, .probe, .begin, .renewal, .commitments, .opening: false
         }
     }
 }

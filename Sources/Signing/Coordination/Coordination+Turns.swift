@@ -9,6 +9,10 @@ extension Coordination {
         guard self.decision.statement == .approved else { return }
         if self.turnBeganAt == nil { self.turnBeganAt = now.uptime }
         self.followOthers(now: now)
+        // Who is proved to be at fault has no turn. That is never we ourselves, so this comes to an end.
+        while self.turn < self.turnMax, self.excluded.contains(self.currentCoordinator), self.currentCoordinator != self.signer {
+            self.enter(self.turn + 1, now: now)
+        }
         while let deadline = self.turnDeadline, now.uptime >= deadline { self.enter(self.turn + 1, now: now) }
         self.probe(now: now)
     }
@@ -34,7 +38,7 @@ extension Coordination {
     /// How long a turn's coordinator has for what needs no person: four round trips, doubling with each rotation.
     func patience(in turn: UInt32) -> Duration {
         let rotation = min((turn - 1) / UInt32(self.priority.count), 20)
-        let patience = max(self.timing.patienceMin, self.timing.roundTrip * 4) * (1 << Int(rotation))
+        let patience = max(self.timing.patienceMin, self.roundTrip * 4) * (1 << Int(rotation))
         // One rotation fits what the request has to live.
         guard let life = self.life else { return min(patience, .seconds(3_600)) }
         return min(patience, max(self.timing.patienceMin, life / (2 * self.priority.count)))
@@ -56,9 +60,12 @@ extension Coordination {
     var stuckAfter: Duration { self.patience(in: self.turn) / 2 }
 
     /// Most times that a signature prolongs a turn: as many attempts as can fail while those who answer suffice, and one.
-    private var prolongationMax: Int { self.policy.members.count - self.policy.threshold + 2 }
+    /// Where nonces are committed to, showing them prolongs it as well.
+    private var prolongationMax: Int {
+        (self.policy.members.count - self.policy.threshold + 2) * (self.request.usesNonceCommitments ? 2 : 1)
+    }
 
-    /// We signed in this turn.
+    /// We signed in this turn, or showed nonces.
     mutating func prolongTurn(now: Moment) {
         guard self.prolongations < self.prolongationMax else { return }
         self.prolongations += 1
@@ -79,6 +86,8 @@ extension Coordination {
         if (turn - 1) / UInt32(self.priority.count) > rotation { self.tell(.failoverExhausted(turn: turn)) }
         self.tell(.coordinatorElected(self.currentCoordinator, turn: turn))
         self.links[old]?.outbox.remove { $0 == .approval || $0 == .probe }
+        self.forgetOpeningsOfTurn()
+        self.dropPooled()
         for member in self.others { self.put(.turn, .standing(self.standing(for: member, asks: false)), to: member, now: now) }
         if self.offered == nil { self.wantsOffer = true }
     }
@@ -106,8 +115,10 @@ extension Outbox.Matter {
     /// Whether a coordinator that is there acknowledges it.
     fileprivate var concernsCoordinator: Bool {
         switch self {
-        case .approval, .probe, .partialSignatures: true
-        case .proposal, .decision, .cancellation, .turn, .completion, .greeting, .begin, .renewal, .evidence: false
+        case .approval, .probe, .partialSignatures, .opening: true
+        case .proposal, .decision, .cancellation, .turn, .completion, .greeting, .begin, .renewal, .evidence, .commitments, .nonceUse,
+            .cloneAlarm:
+            false
         }
     }
 }

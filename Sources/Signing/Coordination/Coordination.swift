@@ -89,10 +89,18 @@ public struct Coordination: ~Copyable, Sendable {
     var approvalTold: (statement: Statement, turn: UInt32)?
     /// Whether others need fresh nonces of us.
     var wantsOffer = true
-    /// After nonces could not be made, when to try again.
+    /// After nonces could not be made, or decisions not be written down, when to try again.
     var offerAt: Duration?
+    /// How often the last decisions could not be made durable, one after the other.
+    var recordFailures = 0
     /// The newest begin of each member that waits to be looked at.
     var begins: [PublicKey: Begin] = [:]
+    /// Where nonces are committed to: the newest commitments that each coordinator has shown and that wait to be looked at, and the
+    /// attempts for which we showed our nonces. See Coordination+Commitments.
+    var shows: [PublicKey: Show] = [:]
+    var opened: [UInt32: Opened] = [:]
+    /// Whether the coordinator asked for others beside those.
+    var isAskedBeside = false
     /// Begins that were looked at, the newest last, to tell a second, different one from a repeat.
     var seenBegins: [Statement] = []
 
@@ -100,12 +108,16 @@ public struct Coordination: ~Copyable, Sendable {
     var desk: [PublicKey: Seat] = [:]
     /// The newest named nonces of each member, to find two under one name.
     var named: [PublicKey: [Statement]] = [:]
+    /// The same of commitments.
+    var committed: [PublicKey: [Statement]] = [:]
     /// Members of whom the coordinator said that they approved: to be shown, and believed no further.
     var known: Set<PublicKey> = []
     var excluded: Set<PublicKey> = []
     /// Evidence that was judged already, ours too.
     var evidence: [Evidence] = []
     var attempts: [UInt32: CoordinatedAttempt] = [:]
+    /// Signatures under attempts of others that are not signed here yet, and may be finished here.
+    var heldPartials: [UInt32: [PublicKey: Statement]] = [:]
     var highestBegun: UInt32 = 0
     /// Since when somebody waits for us in a turn of ours.
     var gatherings: [UInt32: Duration] = [:]
@@ -118,6 +130,11 @@ public struct Coordination: ~Copyable, Sendable {
     var isBroadcastSeen = false
     /// Plans by set: the same set comes again and again.
     var plans: [[PublicKey]: SigningPlan] = [:]
+
+    /// What is watched for two uses of one nonce.
+    var clones = CloneWatch()
+    /// What it has to do with nonces that were given ahead.
+    var pooledStart = PooledStart()
 
     // The channels
     var links: [PublicKey: Link] = [:]
@@ -161,6 +178,15 @@ public struct Coordination: ~Copyable, Sendable {
             self.highest = max(self.highest, highest)
         }
 
+        /// Its nonces can serve an attempt, unless one has taken them. Those of a former life of its process are gone.
+        mutating func hold(_ approval: Statement, isTaken: Bool) {
+            self.approvals.removeAll { $0 == approval }
+            guard !isTaken else { return }
+            self.approvals.removeAll { $0.offeredName?.incarnation != approval.offeredName?.incarnation }
+            self.approvals.append(approval)
+            if self.approvals.count > Self.approvalCountMax { self.approvals.removeFirst() }
+        }
+
         /// Most unused approvals of one member: for parallel attempts.
         static let approvalCountMax = 4
     }
@@ -178,23 +204,35 @@ public struct Coordination: ~Copyable, Sendable {
     /// that exclusively; its other methods only read, which many may do at once, for what is in here is `Sendable` itself.
     final class CoordinatedAttempt: @unchecked Sendable {
         let plan: SigningPlan
+        let number: UInt32
         var session: SigningSession
-        let approvals: [Statement]
+        var approvals: [Statement]
+        /// What its set committed to, in its order, where it does and this process coordinates; and the nonces that came of that.
+        var commitments: [Statement] = []
+        var openings: [PublicKey: Statement] = [:]
         /// The begin of it, where this process coordinates it.
         var begin: Statement?
-        let beganAt: Duration
+        var beganAt: Duration
         /// It can lead nowhere any more.
         var hasFailed = false
         /// The turn in which it was begun here.
         var turn: UInt32 = 0
+        /// Whether we, who coordinate it, sign when everybody else has, and have not yet.
+        var signsLast = false
         /// What came for it as its coordinator, as it was signed.
         var partials: [PublicKey: Statement] = [:]
 
+        /// Whether all of its set hear all of its signatures, though another process coordinates it: see Coordination+Sharing.
+        var isShared = false
+
         /// Whether this process coordinates it, and it may still complete.
-        var isLive: Bool { self.begin != nil && !self.hasFailed }
+        var isLive: Bool { (self.begin != nil || !self.commitments.isEmpty) && !self.hasFailed }
+        /// Whether this process adds up its signatures.
+        var mayBeFinishedHere: Bool { (self.begin != nil || self.isShared) && !self.hasFailed }
 
         init(plan: SigningPlan, number: UInt32, approvals: [Statement], now: Duration) {
             self.plan = plan
+            self.number = number
             self.session = SigningSession(plan: plan, attempt: number)
             self.approvals = approvals
             self.beganAt = now
@@ -205,6 +243,8 @@ public struct Coordination: ~Copyable, Sendable {
     struct Link: Sendable {
         var outbox = Outbox()
         var window = ReplayWindow()
+        /// How far away the member is while it can only be reached by messages that wait for it somewhere.
+        var distance: Duration?
         /// What came and is not acknowledged yet, and by when it should be.
         var unacknowledged: [UInt64] = []
         var acknowledgeAt: Duration?
@@ -214,6 +254,8 @@ public struct Coordination: ~Copyable, Sendable {
         var standingSent: (standing: CoordinationMessage.Standing, at: Duration)?
         /// Pieces of evidence of it that were judged.
         var evidenceCount = 0
+        /// Ends of it that did not verify.
+        var falseEndCount = 0
         /// Whether it has shown that it may not know how the request ended.
         var isToBeToldOfCompletion = false
         /// When it was last told the proposal because it did not know the request.
@@ -228,6 +270,8 @@ public struct Coordination: ~Copyable, Sendable {
     static let namedCountMax = 8
     /// Most pieces of evidence that are judged for one member.
     static let evidenceCountMax = 8
+    /// So many ends of one member that do not verify are looked at. No honest member tells one, and each costs a verification an input.
+    static let falseEndCountMax = 8
 
     /// Takes part in a request, from its proposal or again after a restart.
     ///
@@ -272,7 +316,7 @@ public struct Coordination: ~Copyable, Sendable {
         self.enrolment = enrolment
         self.incarnation = incarnation
         self.roster = roster
-        self.priority = terms.election.priority(of: policy.members, request: digest)
+        self.priority = terms.election.priority(of: policy.members, request: digest, proposer: proposal.sender)
         self.timing = timing
         self.resumes = resumes
         self.decision = (0, .none)
@@ -387,9 +431,12 @@ extension Coordination {
         self.visits = [:]
         self.calls = [:]
         self.begins = [:]
+        self.shows = [:]
+        self.opened = [:]
         self.toRelease = []
         for attempt in self.attempts.values { attempt.session.close() }
         self.attempts = [:]
+        self.heldPartials = [:]
     }
 
     /// The machine's clocks went apart, as those of a resumed snapshot do: wipes all secret nonces. The request goes on with others,
@@ -413,8 +460,10 @@ extension Outbox.Matter {
     /// Whether it makes no sense any more once the nonces of our process are gone.
     fileprivate var goesWithNonces: Bool {
         switch self {
-        case .approval, .begin, .renewal: true
-        case .proposal, .decision, .cancellation, .turn, .completion, .greeting, .probe, .partialSignatures, .evidence: false
+        case .approval, .begin, .renewal, .commitments, .opening: true
+        case .proposal, .decision, .cancellation, .turn, .completion, .greeting, .probe, .partialSignatures, .evidence, .nonceUse,
+            .cloneAlarm:
+            false
         }
     }
 }

@@ -68,6 +68,16 @@ package struct CoordinationMessage: Hashable, Sendable {
         case enrolments([Enrolment])
         /// Enrolments that the sender lacks, by the members' places.
         case enrolmentsWanted([UInt16])
+        /// A member's partial signatures with all nonces of the attempt, to whoever began another one with that member's same nonces.
+        case nonceUse([UInt8])
+        /// One nonce of a member has served two transcripts: both partial signatures are in it.
+        case cloneAlarm([UInt8])
+        /// Nonces ahead, for proposals of the receiver. About no request: the group's digest stands in its place.
+        case pooledNonces([Statement])
+        /// To the set of an attempt that is to come, by its coordinator: everybody's signed commitment, in the set's order.
+        case commitments(attempt: UInt32, [Statement])
+        /// To the coordinator of that attempt: the nonces that were committed to.
+        case opening(attempt: UInt32, Statement)
     }
 
     /// Where a member stands. Unsigned: a lie here costs time, and no more than its sender's word counts.
@@ -166,7 +176,14 @@ extension CoordinationMessage {
         package var kind: UInt8? { self.rest.first }
 
         /// Whether a statement follows, or what completes.
-        var isStatement: Bool { self.kind.map(Content.statementKinds.contains) ?? false }
+        var isStatement: Bool { self.kind.map { Content.statementKinds.contains($0) || Content.commitmentKinds.contains($0) } ?? false }
+
+        /// Whether partial signatures follow.
+        package var holdsPartialSignatures: Bool { self.kind == 5 }
+
+        /// Whether commitments of a set follow, or nonces that were committed to.
+        package var holdsCommitments: Bool { self.kind == 21 }
+        package var holdsNoncesAlone: Bool { self.kind == 22 }
 
         /// Whether a proposal follows.
         var isProposal: Bool { self.kind == Content.proposalKind }
@@ -199,6 +216,11 @@ extension CoordinationMessage.Content {
         case .evidence: 11
         case .enrolments: 12
         case .enrolmentsWanted: 13
+        case .cloneAlarm: 14
+        case .nonceUse: 15
+        case .pooledNonces: 16
+        case .commitments: 21
+        case .opening: 22
         }
     }
 
@@ -230,11 +252,21 @@ extension CoordinationMessage.Content {
             writer.writeUInt8((standing.hasApproved ? 1 : 0) | (standing.asks ? 2 : 0))
             Self.writePlaces(standing.approvers, to: &writer)
         case .renewal(let turn): writer.writeUInt32(turn)
-        case .evidence(let bytes): writer.writeVariableBytes(bytes)
+        case .evidence(let bytes), .nonceUse(let bytes), .cloneAlarm(let bytes): writer.writeVariableBytes(bytes)
+        case .pooledNonces(let statements):
+            writer.writeCompactSize(statements.count)
+            for statement in statements { statement.write(compactTo: &writer, roster) }
         case .enrolments(let enrolments):
             writer.writeCompactSize(enrolments.count)
             for enrolment in enrolments { writer.write(enrolment.serialized()) }
         case .enrolmentsWanted(let places): Self.writePlaces(places, to: &writer)
+        case .commitments(let attempt, let statements):
+            writer.writeUInt32(attempt)
+            writer.writeCompactSize(statements.count)
+            for statement in statements { statement.write(compactTo: &writer, roster) }
+        case .opening(let attempt, let statement):
+            writer.writeUInt32(attempt)
+            statement.write(compactTo: &writer, roster)
         }
     }
 
@@ -292,6 +324,27 @@ extension CoordinationMessage.Content {
             guard count <= Self.enrolmentCountMax else { throw StatementError.malformed("\(count) enrolments") }
             self = .enrolments(try (0..<count).map { _ in try Enrolment(parsing: reader.readBytes(Enrolment.byteCount, "enrolment")) })
         case 13: self = .enrolmentsWanted(try Self.readPlaces(&reader, roster))
+        case 14:
+            let bytes = try reader.readVariableBytes("clone alarm")
+            guard bytes.count <= CloneAlarm.byteCountMax else { throw StatementError.malformed("clone alarm too large") }
+            self = .cloneAlarm(bytes)
+        case 15:
+            let bytes = try reader.readVariableBytes("use of nonces")
+            guard bytes.count <= CoordinationMessage.evidenceByteCountMax else { throw StatementError.malformed("use of nonces too large") }
+            self = .nonceUse(bytes)
+        case 16:
+            let count = try reader.readCount("entries", minimumByteCount: Self.statementByteCountMin)
+            guard count <= NoncePool.countMax else { throw StatementError.malformed("\(count) entries of a pool") }
+            self = .pooledNonces(try (0..<count).map { _ in try Statement(compact: &reader, request: request, roster) })
+        case 21:
+            let attempt = try reader.readUInt32("attempt")
+            let count = try reader.readCount("commitments", minimumByteCount: Self.statementByteCountMin)
+            guard count <= roster.members.count else { throw StatementError.malformed("\(count) commitments") }
+            let statements = try (0..<count).map { _ in try Statement(compact: &reader, request: request, roster) }
+            self = .commitments(attempt: attempt, statements)
+        case 22:
+            let attempt = try reader.readUInt32("attempt")
+            self = .opening(attempt: attempt, try Statement(compact: &reader, request: request, roster))
         default: throw StatementError.unknownFormat
         }
     }
@@ -300,6 +353,7 @@ extension CoordinationMessage.Content {
 
     /// Those that hold a statement, or what completes.
     static let statementKinds: ClosedRange<UInt8> = 2...8
+    static let commitmentKinds: ClosedRange<UInt8> = 21...22
 
     /// Most enrolments in a message: two signatures each have to be verified.
     static let enrolmentCountMax = 64

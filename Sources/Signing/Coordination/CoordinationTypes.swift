@@ -50,6 +50,22 @@ public enum CoordinationState: Hashable, Sendable {
     }
 }
 
+extension CoordinationState: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .proposed: "not decided on"
+        case .approved: "approved"
+        case .signing: "being signed"
+        case .complete: "complete"
+        case .rejected: "rejected"
+        case .withdrawn: "withdrawn"
+        case .expired: "expired"
+        case .aborted(let reason): "\(reason)"
+        case .endedMayStillComplete(let reason): "\(reason), and others may still complete it"
+        }
+    }
+}
+
 /// Why a request cannot be completed any more.
 public enum AbortReason: Hashable, Sendable, CustomStringConvertible {
     /// The proposer does not ask for it any more.
@@ -77,12 +93,26 @@ public enum EndReason: Hashable, Sendable {
     case aborted(AbortReason)
 }
 
+extension EndReason: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .withdrawn: "withdrawn"
+        case .expired: "expired"
+        case .aborted(let reason): "\(reason)"
+        }
+    }
+}
+
 /// What has to be done.
 public enum CoordinationAction: Sendable {
     /// Bytes for a member, over a channel that shows it who sends them. They may be lost: what matters is sent again.
     case send([UInt8], to: PublicKey)
     /// Make this durable, then call `recorded`; if it cannot be, `notRecorded`. Nothing of it has left.
     case record(BurnRecord)
+    /// A signer's nonces were seen to be used: compare with its other requests (`NonceSightings`).
+    case sighted(NonceUse)
+    /// A begin of this coordinator takes an entry of our nonce pool: take it out for good, then call `give`.
+    case takePooled(Statement, for: PublicKey)
     case tell(CoordinationEvent)
 }
 
@@ -97,6 +127,8 @@ public enum CoordinationEvent: Hashable, Sendable {
     /// A member's approval is here, with its nonces.
     case joined(PublicKey)
     case refused(PublicKey, RefusalReason)
+    /// The commitments of all of a set are here, where nonces are committed to: from now on these signers show theirs.
+    case commitmentsComplete(attempt: UInt32, signers: [PublicKey])
     case attemptBegan(attempt: UInt32, signers: [PublicKey])
     case partialSignaturesReceived(attempt: UInt32, from: PublicKey)
     case signed(attempt: UInt32)
@@ -104,6 +136,9 @@ public enum CoordinationEvent: Hashable, Sendable {
     case restarted(PublicKey)
     /// Proof of a fault, which anyone can check.
     case fault(signer: PublicKey, Evidence.Fault, Evidence)
+    /// Proof that one nonce of a signer has served two transcripts: a copy of its machine may be running, and its key may be known. Whoever
+    /// found it tells everybody.
+    case cloneAlarm(CloneAlarm, isFoundHere: Bool)
     case complete(Transaction, CompletedSignatures)
     case shouldBroadcast(Transaction)
     case ended(CoordinationState)
@@ -151,11 +186,15 @@ public struct CoordinationProgress: Hashable, Sendable {
     public let state: CoordinationState
     public let turn: UInt32
     public let coordinator: PublicKey
-    /// The members that are known to have approved.
+    /// The members that are known to agree, in the policy's order. All of them only at who coordinates: approvals go there, and what the
+    /// others know is what the coordinator told them last.
     public let approved: [PublicKey]
+    /// Those that said no, or took their agreement back.
     public let refused: [PublicKey]
-    /// Signers whose partial signatures the newest attempt that this process coordinates waits for.
+    /// Signers whose partial signatures the newest attempt that this process coordinates waits for; or their nonces, before it begins.
     public let awaited: [PublicKey]
+    /// Whether it is for their nonces, which they have committed to.
+    public var awaitsNonces = false
     /// Attempts in which this signer's partial signatures are out.
     public let signedAttempts: [UInt32]
 }

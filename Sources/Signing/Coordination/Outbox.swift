@@ -14,6 +14,12 @@ struct Outbox: Sendable {
         case partialSignatures(UInt32)
         case renewal
         case evidence(Int)
+        /// A use of nonces, and an alarm, each by its number among those that the receiver is told of.
+        case nonceUse(Int)
+        case cloneAlarm(Int)
+        /// The commitments of an attempt's set, and our nonces for it.
+        case commitments(UInt32)
+        case opening(UInt32)
     }
 
     private struct Entry {
@@ -59,10 +65,20 @@ struct Outbox: Sendable {
         self.entries.filter { isMeant($0.matter) }.compactMap(\.firstSentAt).min()
     }
 
+    /// What is under way counts as sent now.
+    mutating func restartWaiting(now: Duration) {
+        for place in self.entries.indices where self.entries[place].sequence != nil { self.entries[place].firstSentAt = now }
+    }
+
     /// These came.
     mutating func acknowledge(_ sequences: [UInt64]) {
         for sequence in sequences where sequence < self.nextSequence { self.highestAcknowledged = max(self.highestAcknowledged, sequence) }
         self.entries.removeAll { $0.sequence.map(sequences.contains) ?? false }
+    }
+
+    /// Whether one of these was said after the receiver's process was last taken for a new one.
+    func hasSaidSinceRestart(_ sequences: [UInt64]) -> Bool {
+        self.epoch > 0 && sequences.contains { $0 > 0 && $0 < self.nextSequence }
     }
 
     /// Tells everything now: the receiver can be reached again.
@@ -105,7 +121,8 @@ struct Outbox: Sendable {
             }
             due.append((sequence, self.entries[place].content))
             self.entries[place].dueAt = now + self.entries[place].interval
-            self.entries[place].interval = min(self.entries[place].interval * 2, Self.intervalMax)
+            // Who is farther away than that is told no sooner for it.
+            self.entries[place].interval = min(self.entries[place].interval * 2, max(self.entries[place].interval, Self.intervalMax))
         }
         return due
     }

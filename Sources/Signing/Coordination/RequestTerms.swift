@@ -55,13 +55,18 @@ public enum CoordinatorElection: UInt8, Hashable, Sendable, CaseIterable {
     case firstSigner = 3
     /// The policy's last signer, then the ones before.
     case lastSigner = 4
+    /// The proposer first, then the others as by `hash`: what begins at once, with nonces that were given ahead, begins at its proposer.
+    case proposerFirst = 5
 
     /// All members, the coordinator of the first attempt first.
-    public func priority(of members: [PublicKey], request: Bytes32) -> [PublicKey] {
+    public func priority(of members: [PublicKey], request: Bytes32, proposer: PublicKey? = nil) -> [PublicKey] {
         switch self {
         case .lexicographic: return members.sorted()
         case .firstSigner: return members
         case .lastSigner: return members.reversed()
+        case .proposerFirst:
+            let others = Self.hash.priority(of: members.filter { $0 != proposer }, request: request)
+            return members.filter { $0 == proposer } + others
         case .hash:
             let ranked = members.map { member -> (rank: Bytes32, member: PublicKey) in
                 var hash = Self.tag

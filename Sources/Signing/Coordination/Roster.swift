@@ -9,6 +9,9 @@ public struct Roster: Sendable {
     /// All signers, in the policy's order; a member's place in it names it in messages.
     public let members: [PublicKey]
     public let network: Network
+    /// What members sign in place of a request's T0 when they give each other nonces ahead: tagged hash `chorale/nonce-pool` of the network's name
+    /// and all keys, in their order.
+    package let poolDigest: Bytes32
     private let places: [PublicKey: Int]
     private var enrolments: [PublicKey: Enrolment] = [:]
     private var signers: [Ed25519.PublicKey: PublicKey] = [:]
@@ -16,9 +19,15 @@ public struct Roster: Sendable {
     public init(members: [PublicKey], network: Network, enrolments: [Enrolment] = []) {
         self.members = members
         self.network = network
+        var hash = Self.poolTag
+        hash.update(Array(network.rawValue.utf8))
+        for member in members { hash.update(member.bytes) }
+        self.poolDigest = hash.finalize()
         self.places = Dictionary(members.enumerated().map { ($1, $0) }, uniquingKeysWith: { first, _ in first })
         for enrolment in enrolments { _ = self.learn(enrolment) }
     }
+
+    private static let poolTag = SHA256.tagged("chorale/nonce-pool")
 
     /// What became of an enrolment that came along.
     public enum Learned: Hashable, Sendable {

@@ -49,6 +49,10 @@ public struct Evidence: Hashable, Sendable {
         case invalidPartialSignature(input: Int)
         /// A coordinator that began this attempt twice, with different transcripts, in one life of its process.
         case conflictingBegins(attempt: UInt32)
+        /// Two different commitments under one name.
+        case conflictingCommitments(NonceName)
+        /// Other nonces under this name than those that it had committed to.
+        case wrongOpening(NonceName)
 
         public var description: String {
             switch self {
@@ -57,6 +61,8 @@ public struct Evidence: Hashable, Sendable {
             case .malformedPartialSignatures: "it signed partial signatures that are none"
             case .invalidPartialSignature(let input): "it signed a partial signature for input \(input) that does not verify"
             case .conflictingBegins(let attempt): "it began attempt \(attempt) with two different transcripts"
+            case .conflictingCommitments(let name): "it signed two different commitments to nonces under the name \(name)"
+            case .wrongOpening(let name): "it signed other nonces under the name \(name) than those that it had committed to"
             }
         }
     }
@@ -65,12 +71,12 @@ public struct Evidence: Hashable, Sendable {
     public func verdict() -> Verdict {
         let plan: SigningPlan
         do { plan = try self.plan() } catch { return .nothingProved("the set cannot sign this request: \(error)") }
-        let own = self.statements.filter { $0.request == plan.requestDigest && self.signers.contains($0.sender) }
+        let own = self.statements.filter { $0.isAbout(plan.requestDigest) && self.signers.contains($0.sender) }
         guard !own.isEmpty else { return .nothingProved("no statement of a signer is about this request") }
         // What was signed for another attempt proves nothing about the one that is named here, which only the statements sign. The
         // nonces of an approval serve any.
-        let ofAttempt = own.filter { $0.attempt == self.attempt || $0.isApproval }
-        return Self.conflict(of: ofAttempt, with: own) ?? Self.malformed(in: ofAttempt)
+        let ofAttempt = own.filter { $0.attempt == self.attempt || $0.servesAnyAttempt }
+        return Self.conflict(of: ofAttempt, with: own) ?? Self.malformed(in: ofAttempt) ?? Self.brokenCommitment(in: own)
             ?? Self.conflictingBegins(in: ofAttempt)
             ?? Self.badPartialSignatures(in: ofAttempt, attempt: self.attempt, plan: plan, countMax: 1).first
             ?? .nothingProved("the statements do not contradict each other or the mathematics")
@@ -80,12 +86,12 @@ public struct Evidence: Hashable, Sendable {
     /// well formed; so what holds of a signer here holds of the evidence with the partial signatures of that signer alone.
     func signersOfBadPartialSignatures() -> Set<PublicKey> {
         guard let plan = try? self.plan() else { return [] }
-        let own = self.statements.filter { $0.request == plan.requestDigest && ($0.attempt == self.attempt || $0.isApproval) }
+        let own = self.statements.filter { $0.isAbout(plan.requestDigest) && ($0.attempt == self.attempt || $0.servesAnyAttempt) }
         let verdicts = Self.badPartialSignatures(in: own, attempt: self.attempt, plan: plan, countMax: .max)
         return Set(verdicts.compactMap { if case .proved(let signer, _) = $0 { signer } else { nil } })
     }
 
-    private func plan() throws(SigningError) -> SigningPlan {
+    func plan() throws(SigningError) -> SigningPlan {
         try SigningPlan(request: self.request, signers: self.signers, paths: self.paths)
     }
 
@@ -145,7 +151,7 @@ public struct Evidence: Hashable, Sendable {
     ) -> [Verdict] {
         var sets: [PublicKey: NonceSet] = [:]
         for statement in statements {
-            if let set = try? statement.nonceSet() { sets[statement.sender] = set }
+            if let set = try? statement.nonceSet(for: plan.requestDigest, inputs: plan.inputs.count) { sets[statement.sender] = set }
         }
         let ordered = plan.signers.compactMap { sets[$0] }
         guard ordered.count == plan.signers.count, ordered.allSatisfy({ $0.nonces.count == plan.inputs.count }) else { return [] }
@@ -185,10 +191,12 @@ extension Evidence {
     public static func statementCountMax(signers: Int) -> Int { 2 * signers + 1 }
 
     private static let magic = Array("chorale evidence 1\n".utf8)
+    /// Where the request has options, whose byte follows its id.
+    private static let magicWithOptions = Array("chorale evidence 2\n".utf8)
 
     public func serialized() -> [UInt8] {
         var writer = ByteWriter()
-        writer.write(Self.magic)
+        writer.write(self.request.options == nil ? Self.magic : Self.magicWithOptions)
         writer.writeVariableBytes(self.request.transaction.serializedWithoutWitness())
         for prevout in self.request.prevouts { writer.writeVariableBytes(prevout.serialized()) }
         for type in self.request.sighashTypes { writer.writeUInt8(type.rawValue) }
@@ -196,6 +204,7 @@ extension Evidence {
         writer.writeVariableBytes(self.request.proposer?.bytes ?? [])
         writer.writeUInt64(self.request.expiry)
         writer.write(self.request.id)
+        if let options = self.request.options { writer.writeUInt8(options) }
         writer.writeCompactSize(self.signers.count)
         for signer in self.signers { writer.write(signer.bytes) }
         writer.writeCompactSize(self.paths.count)
@@ -227,7 +236,8 @@ extension Evidence {
 
     private static func read(_ bytes: [UInt8]) throws -> Evidence {
         var reader = ByteReader(bytes)
-        guard try reader.readBytes(Self.magic.count, "first line") == Self.magic else { throw StatementError.unknownFormat }
+        let magic = try reader.readBytes(Self.magic.count, "first line")
+        guard magic == Self.magic || magic == Self.magicWithOptions else { throw StatementError.unknownFormat }
         let transaction = try Transaction(parsingWithoutWitness: reader.readVariableBytes("transaction"))
         guard transaction.inputs.count <= SigningRequest.inputCountMax else { throw StatementError.malformed("too many inputs") }
         let prevouts = try transaction.inputs.map { _ in try TransactionOutput(parsing: reader.readVariableBytes("prevout")) }
@@ -237,7 +247,7 @@ extension Evidence {
         let request = try SigningRequest(
             transaction: transaction, prevouts: prevouts, sighashTypes: types, policyDigest: policyDigest,
             proposer: proposer.isEmpty ? nil : PublicKey(parsing: proposer), expiry: reader.readUInt64("expiry"),
-            id: reader.readBytes32("id"))
+            id: reader.readBytes32("id"), usesNonceCommitments: magic == Self.magicWithOptions && SigningRequest.readOptions(&reader))
         var signers: [PublicKey] = []
         for _ in 0..<(try Self.readCount(&reader, "signers", minimumByteCount: PublicKey.byteCount, limit: SigningPlan.signerCountMax)) {
             signers.append(try PublicKey(parsing: reader.readBytes(PublicKey.byteCount, "signer")))

@@ -155,7 +155,8 @@ enum StatementPSBT {
                 }
                 if input.sighashType != .default { psbt.inputs[input.index].sighashType = UInt32(input.sighashType.rawValue) }
                 if let leaf = input.leaf { psbt.inputs[input.index].tapLeafScripts[leaf.controlBlock] = TapLeaf(script: leaf.script) }
-            case .nonces, .partialSignatures, .presence, .proposal, .approval, .refusal, .cancellation, .begin: break
+            case .nonces, .partialSignatures, .presence, .proposal, .approval, .refusal, .cancellation, .begin, .commitment, .pooledNonces:
+                break
             }
         }
         return psbt

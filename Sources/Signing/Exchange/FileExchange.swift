@@ -203,13 +203,15 @@ public struct FileExchange: ~Copyable {
     /// - Parameters:
     ///   - records: this signer's decisions about the request from its journal.
     ///   - incarnation: 16 fresh random bytes, never used before.
-    /// - Throws: `notASigner`, or what stands in the way of the agreed set.
+    /// - Throws: `notASigner`, what stands in the way of the agreed set, or `transaction` for a request with nonce commitments.
     public init(
         request: SigningRequest, policy: any SpendingPolicy, enrolment: Enrolment, incarnation: [UInt8], records: [BurnRecord],
         configuration: ExchangeConfiguration = ExchangeConfiguration()
     ) throws(SigningError) {
         precondition(incarnation.count == NonceName.incarnationByteCount, "an incarnation has 16 bytes")
         guard policy.members.contains(enrolment.signer) else { throw .notASigner(enrolment.signer) }
+        // Nobody is to be told that nonces are committed to where they are not.
+        guard !request.usesNonceCommitments else { throw .transaction("signers who share a folder do not commit to their nonces") }
         var configuration = configuration
         // An agreed set is checked, and brought into the order of aggregation, before anything is written.
         if let set = configuration.set { configuration.set = try SigningPlan(request: request, under: policy, set: set).signers }

@@ -17,7 +17,7 @@ extension FileExchange {
         guard let files = self.attempts[attempt], !files.repeaters.isEmpty, case .chosen(let set)? = files.set else { return }
         let suspects = files.repeaters.intersection(set).subtracting(self.reusers)
         for signer in signer.map({ suspects.intersection([$0]) }) ?? suspects {
-            let named = Set((files.partials[signer] ?? []).compactMap(\.transcript))
+            let named = Set((files.partials[signer] ?? []).compactMap(\.signedTranscript))
             guard named.count > 1, let plan = self.plan(of: attempt, files, set) else { continue }
             var standing = (files.nonces[signer] ?? []).indices.map { StandingNonces.inFolder($0) }
             // Ours, even if somebody removed them before this process saw them in the folder.
@@ -135,12 +135,5 @@ extension FileExchange {
     mutating func giveUpNonces(_ current: CurrentAttempt) {
         current.fail("this signer's key has signed it in another process: its nonces here were thrown away")
         current.nextAttemptAt = self.lastStepAt + self.configuration.beat
-    }
-}
-
-extension Statement {
-    /// T1 that its partial signatures rest on, as their signer says.
-    fileprivate var transcript: Bytes32? {
-        if case .partialSignatures(let transcript, _) = self.body { transcript } else { nil }
     }
 }

@@ -4,7 +4,7 @@ public import Secp256k1
 
 /// All that a group's policy follows from: what a group store keeps, and what an invitation carries.
 ///
-/// Everybody sees the same group if everybody sees the same ``policyDigest``.
+/// Everybody sees the same group if everybody sees the same `policyDigest`.
 public enum GroupRecord: Hashable, Sendable {
     /// All of these together, by the key path (BIP-327, BIP-341).
     case everyone([PublicKey])

@@ -29,6 +29,9 @@ public struct SigningRequest: Hashable, Sendable {
     /// What sets two requests for the same transaction apart: `randomID()`, drawn by who asks and told to all signers; zeros where
     /// all must arrive at one request without talking.
     public let id: Bytes32
+    /// Whether each signer commits to its nonces before any nonce of the set is shown: round 0, which `Coordination` then has. BIP-327 does
+    /// not need it.
+    public let usesNonceCommitments: Bool
 
     /// What the miners get, in satoshi: the coins less the outputs.
     ///
@@ -43,7 +46,7 @@ public struct SigningRequest: Hashable, Sendable {
     ///   other what they sign.
     public init(
         transaction: Transaction, prevouts: [TransactionOutput], sighashTypes: [SighashType]? = nil, policyDigest: Bytes32 = Bytes32(),
-        proposer: PublicKey? = nil, expiry: UInt64 = 0, id: Bytes32 = Bytes32()
+        proposer: PublicKey? = nil, expiry: UInt64 = 0, id: Bytes32 = Bytes32(), usesNonceCommitments: Bool = false
     ) throws(SigningError) {
         let types = sighashTypes ?? Array(repeating: .default, count: transaction.inputs.count)
         guard !transaction.inputs.isEmpty else { throw .transaction("it spends no coin") }
@@ -79,6 +82,7 @@ public struct SigningRequest: Hashable, Sendable {
         self.proposer = proposer
         self.expiry = expiry
         self.id = id
+        self.usesNonceCommitments = usesNonceCommitments
         self.fee = spent - paid
     }
 
@@ -116,7 +120,7 @@ extension SigningRequest {
     public static let byteCountMax = 8 << 20
 
     /// What T0 covers, and what travels: the transaction without witnesses and with its length, each coin, each sighash type, policy
-    /// digest, proposer, expiry, id.
+    /// digest, proposer, expiry, id; and a byte of options where there are any, so that what has none has the bytes that it always had.
     public func serialized() -> [UInt8] {
         var writer = ByteWriter()
         writer.writeVariableBytes(self.transaction.serializedWithoutWitness())
@@ -126,6 +130,7 @@ extension SigningRequest {
         writer.writeVariableBytes(self.proposer?.bytes ?? [])
         writer.writeUInt64(self.expiry)
         writer.write(self.id)
+        if let options = self.options { writer.writeUInt8(options) }
         return writer.bytes
     }
 
@@ -153,6 +158,17 @@ extension SigningRequest {
         return try SigningRequest(
             transaction: transaction, prevouts: prevouts, sighashTypes: types, policyDigest: policyDigest,
             proposer: proposer.isEmpty ? nil : PublicKey(parsing: proposer), expiry: reader.readUInt64("expiry"),
-            id: reader.readBytes32("id"))
+            id: reader.readBytes32("id"), usesNonceCommitments: !reader.isAtEnd && Self.readOptions(&reader))
+    }
+
+    /// The options in a byte, a bit each; `nil` where there are none.
+    var options: UInt8? { self.usesNonceCommitments ? 1 : nil }
+
+    /// Reads a byte of options. One request has one encoding, so none at all are not written.
+    ///
+    /// - Returns: whether nonces are committed to, the only one that there is.
+    static func readOptions(_ reader: inout ByteReader) throws -> Bool {
+        guard try reader.readUInt8("options") == 1 else { throw StatementError.unknownFormat }
+        return true
     }
 }

@@ -7,7 +7,7 @@ internal import Secp256k1
 struct OwnNonces: ~Copyable {
     let signer: PublicKey
     /// What the others need of them.
-    let set: NonceSet
+    private(set) var set: NonceSet
     /// The last input's nonce first, so that taking the last gives the inputs in order.
     private var secrets: OwnedList<SecretNonce>
 
@@ -65,6 +65,12 @@ struct OwnNonces: ~Copyable {
     }
 
     private static let tag = SHA256.tagged("chorale/nonce")
+
+    /// Those that were made ahead, for the request that takes them: the first ones, one for each input. The others are wiped with this value.
+    consuming func serving(_ request: Bytes32, inputs: Int) -> OwnNonces {
+        self.set = NonceSet(request: request, attempt: 0, name: self.set.name, nonces: Array(self.set.nonces.prefix(inputs)))
+        return self
+    }
 
     /// Signs every input under the transcript of an attempt. The nonces are gone afterwards, whatever happens.
     consuming func sign(

@@ -28,6 +28,19 @@ struct OwnedList<Element: ~Copyable>: ~Copyable {
         self.count += 1
     }
 
+    /// Adds up what each element has.
+    func sum(_ amount: (borrowing Element) -> Int) -> Int {
+        var sum = 0
+        for index in 0..<self.count { sum += amount(self.storage[index]) }
+        return sum
+    }
+
+    /// Something of the first element for which `isWanted` holds.
+    func first<Value>(where isWanted: (borrowing Element) -> Bool, _ value: (borrowing Element) -> Value) -> Value? {
+        for index in 0..<self.count where isWanted(self.storage[index]) { return value(self.storage[index]) }
+        return nil
+    }
+
     /// Takes out the last element; `nil` when there is none.
     mutating func popLast() -> Element? {
         guard self.count > 0 else { return nil }

@@ -156,6 +156,9 @@ extension SigningSession {
         }
     }
 
+    /// Secret nonces that are here and have not signed.
+    var secretNonceCount: Int { self.ownSecrets.sum { $0.set.nonces.count } }
+
     /// The signers whose nonces are not here yet, in the set's order.
     public var missingNonces: [PublicKey] {
         guard case .gathering(let sets) = self.state else { return [] }

@@ -32,6 +32,8 @@ extension Statement {
         let attempt = try reader.readUInt32("attempt")
         let body = try Body(&reader)
         let signature = try Ed25519.Signature(parsing: reader.readBytes(Ed25519.Signature.byteCount, "signature"))
-        try self.init(body, request: request, attempt: attempt, enrolment: enrolment, signature: signature)
+        // What was given ahead names the group in place of a request.
+        let subject = if case .pooledNonces = body { roster.poolDigest } else { request }
+        try self.init(body, request: subject, attempt: attempt, enrolment: enrolment, signature: signature)
     }
 }

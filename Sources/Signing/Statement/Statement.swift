@@ -29,6 +29,12 @@ public struct Statement: Hashable, Sendable {
         case cancellation
         /// "This attempt rests on T1", by a coordinator in the life `incarnation` of its process.
         case begin(incarnation: [UInt8], transcript: Bytes32)
+        /// "I agree, and this is what I commit to for the nonces of this name": round 0, where the request has one, in the signer's
+        /// `serial`-th decision. Attempt 0. The nonces follow in an approval, under the same name.
+        case commitment(serial: UInt32, NonceName, Bytes32)
+        /// "These nonces serve one request of ours, whichever you take them for": given ahead, to one member, until a time in seconds since
+        /// 1970. In place of a request's T0 stands the group's (`Roster.poolDigest`).
+        case pooledNonces(until: UInt64, NonceName, [[UInt8]])
 
         /// The number of its kind in the encoding.
         var kind: UInt8 {
@@ -42,6 +48,8 @@ public struct Statement: Hashable, Sendable {
             case .refusal: 7
             case .cancellation: 8
             case .begin: 9
+            case .commitment: 17
+            case .pooledNonces: 10
             }
         }
     }
@@ -147,8 +155,8 @@ extension Statement {
     /// Round 1 as it was signed: the name and the bytes of the nonces, valid or not.
     public var namedNonces: (name: NonceName, items: [[UInt8]])? {
         switch self.body {
-        case .nonces(let name, let items), .approval(_, let name, let items): (name, items)
-        case .presence, .set, .partialSignatures, .proposal, .refusal, .cancellation, .begin: nil
+        case .nonces(let name, let items), .approval(_, let name, let items), .pooledNonces(_, let name, let items): (name, items)
+        case .presence, .set, .partialSignatures, .proposal, .refusal, .cancellation, .begin, .commitment: nil
         }
     }
 

@@ -33,6 +33,14 @@ extension Statement.Body {
         case .begin(let incarnation, let transcript):
             writer.write(incarnation)
             writer.write(transcript)
+        case .pooledNonces(let until, let name, let nonces):
+            writer.writeUInt64(until)
+            name.write(to: &writer)
+            Self.write(nonces, to: &writer)
+        case .commitment(let serial, let name, let digest):
+            writer.writeUInt32(serial)
+            name.write(to: &writer)
+            writer.write(digest)
         }
     }
 
@@ -77,6 +85,14 @@ extension Statement.Body {
         case 9:
             let incarnation = try reader.readBytes(NonceName.incarnationByteCount, "incarnation")
             self = .begin(incarnation: incarnation, transcript: try reader.readBytes32("transcript"))
+        case 10:
+            let until = try reader.readUInt64("end of the nonces")
+            let name = try Self.readName(&reader)
+            self = .pooledNonces(until: until, name, try Self.readItems(&reader))
+        case 17:
+            let serial = try reader.readUInt32("serial")
+            let name = try Self.readName(&reader)
+            self = .commitment(serial: serial, name, try reader.readBytes32("commitment"))
         default: throw StatementError.unknownFormat
         }
     }

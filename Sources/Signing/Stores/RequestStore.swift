@@ -26,9 +26,25 @@ public protocol RequestStore: Sendable {
     /// Notes where the request is, and why. An end is durable before this returns.
     func setState(_ state: StoredRequest.State, reason: String, of id: Bytes32, at now: UInt64) async throws(StoreError)
 
-    /// Adds entries to the transcript, all or none; gives its new end.
+    /// Adds entries to the transcript, all or none; gives its new end. Each counts for whoever said it, and not for the request's proposer:
+    /// nobody fills another's share.
     @discardableResult
-    func append(_ entries: [(kind: UInt8, bytes: [UInt8])], to id: Bytes32, at now: UInt64) async throws(StoreError) -> TranscriptHead
+    func append(_ entries: [NewTranscriptEntry], to id: Bytes32, at now: UInt64) async throws(StoreError) -> TranscriptHead
+
+    /// Adds the entry that says how a request was completed. It has room whatever else was written, for nobody may take it away.
+    ///
+    /// - Throws: `tooLarge`; `full` when a transcript has so many of them that something is wrong.
+    @discardableResult
+    func conclude(_ id: Bytes32, with entry: NewTranscriptEntry, at now: UInt64) async throws(StoreError) -> TranscriptHead
+
+    /// Adds the entry that says that a signer's machine may run twice, and puts what it halts in place of what stands: all of it is durable
+    /// when this returns, or none is. It has room whatever else was written; where even that is used up, the halts are kept alone. A group
+    /// that is not there any more has nothing to halt.
+    ///
+    /// - Throws: `tooLarge`, `notFound`.
+    func raise(
+        _ alarm: NewTranscriptEntry, about id: Bytes32, halting halts: [ApprovalHalt], at now: UInt64
+    ) async throws(StoreError)
 
     /// Entries behind the sequence, at most so many and, but for the first, so many bytes. Their chain is verified, up to the transcript's end.
     func transcript(
@@ -66,6 +82,20 @@ public struct NewRequest: Hashable, Sendable {
     }
 }
 
+/// An entry for a transcript.
+public struct NewTranscriptEntry: Hashable, Sendable {
+    public let kind: UInt8
+    public let bytes: [UInt8]
+    /// Who its bytes count for, as `NewRequest.source`; `nil` for our own, which only the bound on all stops.
+    public let source: String?
+
+    public init(kind: UInt8, bytes: [UInt8], source: String? = nil) {
+        self.kind = kind
+        self.bytes = bytes
+        self.source = source
+    }
+}
+
 /// A request as it is kept, without its proposal.
 public struct StoredRequest: Hashable, Sendable {
     /// Ours, whatever the others decide. The numbers are stored.
@@ -96,6 +126,15 @@ public struct StoredRequest: Hashable, Sendable {
             switch self {
             case .proposed, .approved, .signing, .endedMayStillComplete: false
             case .complete, .rejected, .withdrawn, .expired, .aborted: true
+            }
+        }
+
+        /// Whether it takes one of the places for requests that are under way. One that ended here takes none, though its coins stay
+        /// reserved: or a proposer's places would be gone for good.
+        public var isOpen: Bool {
+            switch self {
+            case .proposed, .approved, .signing: true
+            case .complete, .rejected, .withdrawn, .expired, .aborted, .endedMayStillComplete: false
             }
         }
     }
@@ -133,7 +172,7 @@ public struct StoredRequest: Hashable, Sendable {
 
 /// How much of requests a store keeps. The defaults are Chorale's own, and together far below what a store may hold.
 public struct RequestBounds: Hashable, Sendable {
-    /// Requests that are not over.
+    /// Requests that are under way.
     public var openCountMax = 1_000
     /// Of them, from one source.
     public var openCountPerSourceMax = 16
@@ -141,7 +180,7 @@ public struct RequestBounds: Hashable, Sendable {
     public var proposalByteCountMax = 8 << 20
     /// Bytes of proposals and transcripts of all requests, those that are over too.
     public var byteCountMax = 256 << 20
-    /// Of them, of one source's requests.
+    /// Of them, of what one source proposed and said.
     public var byteCountPerSourceMax = 32 << 20
     /// Bytes of a reason, in UTF-8.
     public var reasonByteCountMax = 500

@@ -40,13 +40,19 @@ public struct TranscriptHead: Hashable, Sendable {
 
     /// Most entries of one transcript. Source: Chorale's own bound; an attempt of a hundred signers has a few hundred.
     public static let entryCountMax: UInt32 = 20_000
+    /// Places behind them that are kept for how the request was completed, and for clone alarms, of which there are few.
+    static let conclusionCountMax: UInt32 = 16 + UInt32(CloneAlarm.countPerRequestMax)
     /// Most bytes of one entry: what a message in chunks may have in all.
     public static let entryByteCountMax = 8 << 20
 
     /// The entry that comes next.
-    public mutating func append(kind: UInt8, _ bytes: [UInt8]) throws(StoreError) -> TranscriptEntry {
+    ///
+    /// - Parameter concludes: whether it says how the request was completed, or is a clone alarm: for those there are places behind the
+    ///   others.
+    public mutating func append(kind: UInt8, _ bytes: [UInt8], concludes: Bool = false) throws(StoreError) -> TranscriptEntry {
         guard bytes.count <= Self.entryByteCountMax else { throw .tooLarge(what: "transcript entry", limit: Self.entryByteCountMax) }
-        guard self.sequence < Self.entryCountMax else { throw .full(.transcript, limit: Int(Self.entryCountMax)) }
+        let countMax = Self.entryCountMax + (concludes ? Self.conclusionCountMax : 0)
+        guard self.sequence < countMax else { throw .full(.transcript, limit: Int(countMax)) }
         self.sequence += 1
         self.hash = Self.hash(after: self.hash, self.sequence, kind, bytes)
         return TranscriptEntry(sequence: self.sequence, kind: kind, bytes: bytes, hash: self.hash)

@@ -19,6 +19,8 @@ public actor GroupHost {
         /// Everybody has joined, and the node takes part in the group's requests from now on.
         case made(policyDigest: Bytes32)
         case refused(GroupRefusal)
+        /// It is a group that this node has already, under this name: nothing is left to ask for.
+        case exists(name: String)
     }
 
     /// A group that is being joined.
@@ -170,7 +172,7 @@ public actor GroupHost {
 
     /// This node's signer as a member.
     private var own: GroupMember {
-        get async { GroupMember(self.node.enrolment, addresses: await self.node.network.announcedAddresses) }
+        get async { GroupMember(self.node.enrolment, addresses: await self.node.contactAddresses) }
     }
 
     private func checkFree(_ name: String) async throws(GroupHostError) {
@@ -271,6 +273,9 @@ public actor GroupHost {
                 let digest = try await self.add(record, name: name, members)
                 self.started[name]?.machine = machine
                 self.finish(.made(policyDigest: digest), of: name, machine.invitation.token)
+            } catch .node(.groupExists(let standing)) {
+                self.started[name]?.machine = machine
+                self.finish(.exists(name: standing), of: name, machine.invitation.token)
             } catch { self.tell(.trouble("\(error)"), of: name) }
         }
     }
@@ -300,7 +305,7 @@ public actor GroupHost {
     }
 
     private func learn(_ members: [GroupMember]) async {
-        for member in members where member.peer != self.node.id { await self.node.learn(member.addresses, of: member.peer) }
+        for member in members where member.peer != self.node.id { await self.node.learn(member.addresses, of: member.peer, from: .group) }
     }
 
     // MARK: - The network

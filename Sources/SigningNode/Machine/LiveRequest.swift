@@ -4,10 +4,9 @@ internal import Signing
 
 /// A request that this node takes part in, while its process lives: the machine, and what of it is on its way to the disk.
 ///
-/// Unchecked, and safe by a rule that the compiler does not enforce: each is made and reached by one `SigningMachine` alone. A machine is a
-/// value that can be copied, as every `ProtocolMachine`, and two copies would share these: so none is used again once it was added to a
-/// swarm, and nobody takes it out of there. `SigningNode` keeps its handle to itself and gives out what it asks the machine for, never the
-/// machine. In the swarm it is changed by the swarm's mutating methods only.
+/// Unchecked, because the compiler does not see what makes it safe: each is made and reached by one `SigningMachine` alone, which never hands
+/// it out and cannot be copied. It is changed by mutating methods of the machine only, to which the language gives it exclusively; the others
+/// only read here, which many may do at once, for what stands here is `Sendable` itself.
 final class LiveRequest: @unchecked Sendable {
     let id: Bytes32
     /// The group's policy digest.
@@ -27,8 +26,25 @@ final class LiveRequest: @unchecked Sendable {
     var writing: (id: SigningWriteID, write: SigningWrite)?
     /// Statements that stand in the transcript already: what is told again is no news.
     var transcribed: Set<Bytes32> = []
+    /// How many of them are whose, and their bytes.
+    var transcribedShares: [PublicKey: (count: Int, byteCount: Int)] = [:]
+    /// Whether it was told that the transcript lacks something.
+    var hasToldOfTranscript = false
     /// When it was over for us.
     var overSince: Duration?
+    /// Whether a decision to sign ever went to the disk, in this life of the process or a former one.
+    var hasDecidedToSign = false
+    /// Whether what one step led to calls for another one.
+    var wantsStep = false
+    /// What the owner was last told of the policy's word.
+    var approvalNotice: ApprovalNotice?
+    /// Alarms that are not durable yet, and the name of the write that the first one is in.
+    var alarms: [PendingAlarm] = []
+    var alarmWrite: SigningWriteID?
+    /// What came through mailboxes and is not safe yet.
+    var receipts: [MailboxReceipt] = []
+    /// Members for whom something could not be left, as their owner knows by now.
+    var notLeft: Set<PublicKey> = []
 
     init(
         id: Bytes32, group: Bytes32, proposal: [UInt8], coordination: consuming Coordination, state: StoredRequest.State, serial: UInt64,
@@ -61,10 +77,14 @@ struct ArrivingRequest: Sendable {
     let group: Bytes32
     /// Whether it is ours, and agreed to by that.
     let isOurs: Bool
+    /// Nonces that others gave ahead, with which ours begins.
+    var pooled: [Statement] = []
     /// Whoever brought it; `nil` for ours.
     var bringer: Ed25519.PublicKey?
-    /// What came about it meanwhile, with who sent it.
-    var waiting: [(bytes: [UInt8], from: Ed25519.PublicKey)] = []
+    /// What came about it meanwhile, with who sent it, and whether over a connection.
+    var waiting: [(bytes: [UInt8], from: Ed25519.PublicKey, isLive: Bool)] = []
+    /// What of it came through mailboxes.
+    var receipts: [MailboxReceipt] = []
 
     /// Most that one member may have on their way to the disk, and bytes of all of them.
     static let countPerMemberMax = 16

@@ -20,6 +20,12 @@ struct PeerConduct: Sendable {
 
     func isBlocked(_ peer: PeerID, now: Duration) -> Bool { self.records[peer]?.blockedUntil.map { now < $0 } ?? false }
 
+    /// Who is not heard now, in order.
+    func blocked(now: Duration) -> [(peer: PeerID, until: Duration)] {
+        self.records.compactMap { peer, record in record.blockedUntil.flatMap { now < $0 ? (peer: peer, until: $0) : nil } }
+            .sorted { $0.peer < $1.peer }
+    }
+
     /// A message of the peer was refused.
     ///
     /// - Returns: until when it is blocked, if it is from now on.

@@ -17,36 +17,51 @@ public struct RequestSummary: Sendable {
     public let progress: CoordinationProgress
     public let members: [PublicKey]
     public let threshold: Int
+    /// The members of whom it is proved that one of their nonces has served two attempts.
+    public var cloneAlarms: [PublicKey] = []
     /// The signed transaction, once it is complete.
     public let transaction: Transaction?
     /// The group's own script: outputs to it are change.
     public let changeScript: Script
 
     public var state: CoordinationState { self.progress.state }
+
+    /// The members that are known here to agree, in the policy's order. Who asks agrees by that.
+    public var approvers: [PublicKey] {
+        let (approved, refused) = (Set(self.progress.approved), Set(self.progress.refused))
+        return self.members.filter { approved.contains($0) || ($0 == self.proposer && !refused.contains($0)) }
+    }
 }
 
 /// How a member's node can be reached now.
 public struct MemberConnectivity: Hashable, Sendable {
     public let signer: PublicKey
     public let peer: PeerID
+    /// `nil` while there is no connection.
+    public let method: ConnectionMethod?
     /// By the node's clock; `nil` while there is no connection.
     public let connectedSince: Duration?
+    /// How long the last ping and its answer took, as far as there was one on this connection.
+    public let roundTrip: Duration?
     /// Dials that led to nothing since the last connection.
     public let failures: Int
+    /// Why the last dial led to nothing whose end was told, as that of a check is.
+    public let lastError: ConnectivityError?
     public let addresses: [Multiaddr]
 }
 
 extension SigningMachine {
-    public var requests: [RequestSummary] { self.live.values.sorted { $0.id < $1.id }.compactMap(self.summary) }
+    public var requests: [RequestSummary] { self.live.values.sorted { $0.id < $1.id }.compactMap { self.summary($0) } }
 
-    public func request(_ id: Bytes32) -> RequestSummary? { self.live[id].flatMap(self.summary) }
+    public func request(_ id: Bytes32) -> RequestSummary? { self.live[id].flatMap { self.summary($0) } }
 
     private func summary(_ request: LiveRequest) -> RequestSummary? {
         guard let group = self.groups[request.group], let proposer = request.coordination.request.proposer else { return nil }
         return RequestSummary(
             id: request.id, groupName: group.name, group: request.group, request: request.coordination.request, proposer: proposer,
             terms: request.coordination.terms, decision: request.decision, progress: request.coordination.progress,
-            members: group.policy.members, threshold: group.policy.threshold, transaction: request.coordination.transaction,
+            members: group.policy.members, threshold: group.policy.threshold,
+            cloneAlarms: request.coordination.cloneAlarms.map(\.signer), transaction: request.coordination.transaction,
             changeScript: group.policy.scriptPubKey)
     }
 
@@ -58,8 +73,10 @@ extension SigningMachine {
                 guard let identity = group.roster.enrolment(of: member)?.identity else { continue }
                 let peer = PeerID(of: identity)
                 found[peer] = MemberConnectivity(
-                    signer: member, peer: peer, connectedSince: self.members.connectedSince(peer),
-                    failures: self.members.failures(of: peer), addresses: self.members.addresses(of: peer))
+                    signer: member, peer: peer, method: self.members.method(of: peer),
+                    connectedSince: self.members.connectedSince(peer), roundTrip: self.members.roundTrip(to: peer),
+                    failures: self.members.failures(of: peer), lastError: self.members.lastError(of: peer),
+                    addresses: self.members.addresses(of: peer))
             }
         }
         return found.keys.sorted().compactMap { found[$0] }

@@ -15,16 +15,18 @@ public import Signing
 /// members are wanted, it dials. It hears members only, each through the identity that is enrolled for it; what a peer does wrong counts
 /// against that peer's connection and against nobody that it names.
 ///
-/// Only one copy of a machine may be used: add it to one node, and leave it there.
+/// There is one of each machine, which cannot be copied: its secret nonces have one owner.
 ///
 /// The shell adds it to a node, carries out what ``SigningMachineEvent`` asks for, and answers. Simulation does the same.
-public struct SigningMachine: ProtocolMachine {
+public struct SigningMachine: ~Copyable, ProtocolMachine {
     public typealias Event = SigningMachineEvent
 
     public struct Configuration: Sendable {
         public var timing = CoordinationTiming()
         /// Requests that are not over.
         public var openCountMax = 1_000
+        /// Of them, such of one other member: as many as its part of a store takes.
+        public var openCountPerProposerMax = RequestBounds().openCountPerSourceMax
         /// Requests that are over and still answered for.
         public var overCountMax = 256
         /// Farthest that a proposal's creation may lie ahead of our clock, in seconds.
@@ -34,6 +36,10 @@ public struct SigningMachine: ProtocolMachine {
         /// So many refused messages block a peer, for so long.
         public var refusalCountMax = 10
         public var blockTime = Duration.seconds(3_600)
+        /// Entries of nonces that each member is given ahead, so that its proposals take one round trip; 0 for none, at most 64. Each takes
+        /// two places of guarded memory.
+        public var noncePoolCount = 0
+        public var mailboxes = MailboxConfiguration()
 
         public init() {}
     }
@@ -47,6 +53,16 @@ public struct SigningMachine: ProtocolMachine {
     enum Deadline: Hashable, Sendable {
         case request(Bytes32)
         case dial(PeerID)
+        /// The policy is asked about a request again.
+        case approval(Bytes32)
+        /// The time that was seen is written down.
+        case approvalTime
+        case check(ConnectivityCheckID)
+        case mailboxes
+        /// Clone alarms that could not be made durable.
+        case alarms
+        /// Nonces are given ahead.
+        case pools
         case cleanup
     }
 
@@ -60,12 +76,38 @@ public struct SigningMachine: ProtocolMachine {
 
     var groups: [Bytes32: Group] = [:]
     var live: [Bytes32: LiveRequest] = [:]
+    /// What is approved without a person, by group.
+    var approvals: [Bytes32: GroupApproval] = [:]
     var arriving: [Bytes32: ArrivingRequest] = [:]
     var transport = RequestResponse(configuration: CoordinationProtocol.configuration)
     /// Messages whose answers have not come: about which request, and to whom.
     var underWay: [RequestResponse.RequestID: (request: Bytes32, member: PublicKey)] = [:]
     var members = MemberLinks()
+    /// Of members, and of everybody else: whoever speaks before we know its group is not blocked when we do.
     var conduct = PeerConduct()
+    var strangers = PeerConduct()
+    /// Which nonces of others served which attempts, in all requests.
+    var sightings = NonceSightings()
+    /// Nonces ahead, by `Roster.poolDigest`.
+    var pools: [Bytes32: LivePool] = [:]
+    /// How much of what each member gives ahead is looked at.
+    var poolAllowances: [PublicKey: TokenBucket] = [:]
+    /// Coins of requests that may still complete and are not answered for any more. There are as many as the store has.
+    var reserved: [OutPoint: Bytes32] = [:]
+    /// Refusals that are told: of strangers, and of members. Whoever has many refused counts in `conduct` all the same.
+    var refusalReports: [TokenBucket]
+    /// Checks of connections that are not over.
+    var checks: [ConnectivityCheckID: ConnectivityCheck] = [:]
+    var nextCheck: UInt64 = 0
+    var mailboxes: MailboxService
+    /// The mailboxes of members, by the peers that they are as far as any are known.
+    var mailboxesOf: [PeerID: [PeerID]] = [:]
+    var contacts: Set<Ed25519.PublicKey> = []
+    /// Members, contacts or mailboxes have changed, those of these peers among them.
+    var changedPeers: Set<PeerID>?
+    /// What came through mailboxes before its proposal, or its group; and whether a group is new since that was looked at.
+    var early: [EarlyMessage] = []
+    var hasNewGroup = false
     var deadlines = ServiceDeadlines<Deadline>()
     var outbox = ServiceOutbox<SigningMachineEvent>()
     private var nextWrite: UInt64 = 0
@@ -74,7 +116,7 @@ public struct SigningMachine: ProtocolMachine {
     ///   - clocks: the time of the day, and that since the machine started, when the node's clock shows `now`.
     ///   - makeIncarnation: gives 16 fresh random bytes at each call.
     ///   - now: the node's clock.
-    public init(
+    package init(
         keys: SignerKeys, configuration: Configuration = Configuration(), clocks: @escaping @Sendable (_ now: Duration) -> SigningClocks,
         makeIncarnation: @escaping @Sendable () -> [UInt8], now: Duration
     ) {
@@ -82,7 +124,15 @@ public struct SigningMachine: ProtocolMachine {
         self.configuration = configuration
         self.clocks = clocks
         self.makeIncarnation = makeIncarnation
+        self.refusalReports = [TokenBucket](repeating: TokenBucket(burst: 64, perSecond: 1, now: now), count: 2)
+        self.mailboxes = MailboxService(configuration.mailboxes)
+        self.mailboxes.client.setOwnMailboxes(self.mailboxes.ownPeers, now: Moment(uptime: now, time: 0))
+        for address in configuration.mailboxes.own {
+            if let peer = address.peerID { self.members.learn([address.withoutPeerID], of: peer, from: .owner) }
+        }
+        self.deadlines.set(.mailboxes, at: now)
         self.deadlines.set(.cleanup, at: now + Self.cleanupInterval)
+        self.deadlines.set(.approvalTime, at: now + Self.approvalLookInterval)
     }
 
     /// How often requests that are over are let go.
@@ -94,21 +144,27 @@ public struct SigningMachine: ProtocolMachine {
 
     /// If the clocks went apart, as those of a resumed snapshot do, this memory may live twice: all secret nonces are wiped, and requests
     /// go on with others.
-    private mutating func lookAtClocks(now: Duration) {
+    mutating func lookAtClocks(now: Duration) {
         let clocks = self.clocks(now)
         guard self.clockGuard.hasJumped(wall: clocks.wall, running: clocks.running) else { return }
         self.outbox.report(.clocksJumped)
-        for request in self.live.values { request.coordination.discardNonces(incarnation: self.makeIncarnation()) }
-        for id in self.live.keys.sorted() { self.deadlines.set(.request(id), at: now) }
+        self.dropNonces(now: now)
     }
 
     // MARK: Groups
 
-    /// Takes part in a group's requests from now on.
-    public mutating func add(_ policy: any SpendingPolicy, name: String, members: [Enrolment]) {
+    /// Takes part in a group's requests from now on. What is known of its members stays where it is newer.
+    public mutating func add(_ policy: any SpendingPolicy, name: String, members: [Enrolment], now: Duration = .zero) {
         let network = self.keys.enrolment.network
-        let roster = Roster(members: policy.members, network: network, enrolments: members + [self.keys.enrolment])
+        var roster = self.groups[policy.digest]?.roster ?? Roster(members: policy.members, network: network)
+        for enrolment in members + [self.keys.enrolment] { _ = roster.learn(enrolment) }
         self.groups[policy.digest] = Group(name: name, policy: policy, roster: roster)
+        for request in self.live.values where request.group == policy.digest {
+            for enrolment in members { request.coordination.learn(enrolment) }
+        }
+        self.addPool(of: policy.digest, now: now)
+        self.hasNewGroup = true
+        self.membersChanged()
     }
 
     // MARK: A request's life in this process
@@ -118,8 +174,10 @@ public struct SigningMachine: ProtocolMachine {
     /// - Parameters:
     ///   - proposal: the message that it came as.
     ///   - completion: the message that completed it, if it is complete.
+    ///   - said: entries of its transcript, those that `isWorthRecalling`.
     public mutating func restore(
-        _ stored: StoredRequest, proposal bytes: [UInt8], records: [BurnRecord], completion: [UInt8]?, now: Duration
+        _ stored: StoredRequest, proposal bytes: [UInt8], records: [BurnRecord], completion: [UInt8]?, said: [TranscriptEntry] = [],
+        now: Duration
     ) throws(SigningError) {
         for (digest, group) in self.groups {
             guard let found = try? Coordination.proposal(in: bytes, roster: group.roster), found.request.policyDigest == digest else {
@@ -134,6 +192,7 @@ public struct SigningMachine: ProtocolMachine {
             } else if stored.state == .endedMayStillComplete || stored.state == .aborted {
                 request.coordination.restoreEnd(stored.reason)
             }
+            self.recall(said, of: request, now: now)
             if request.coordination.state.isOver { request.overSince = now }
             self.live[stored.id] = request
             // Whoever asks agrees: a process may have died between the two.
@@ -141,13 +200,14 @@ public struct SigningMachine: ProtocolMachine {
                 self.decide(.approved, about: request, now: now)
             }
             self.connect(request, now: now)
-            return self.step(request, now: now)
+            self.step(request, now: now)
+            return self.consider(request, now: now)
         }
         throw .transaction("no group here has its policy")
     }
 
     /// Makes a request's machine.
-    func open(
+    mutating func open(
         _ arrived: ArrivingRequest, _ stored: StoredRequest, _ records: [BurnRecord], resumes: Bool
     ) throws(SigningError) -> LiveRequest {
         guard let group = self.groups[arrived.group] else { throw .transaction("no group here has its policy") }
@@ -158,12 +218,14 @@ public struct SigningMachine: ProtocolMachine {
         let request = LiveRequest(
             id: stored.id, group: arrived.group, proposal: arrived.bytes, coordination: coordination, state: stored.state,
             serial: stored.decisionSerial, decision: stored.decision)
+        request.hasDecidedToSign = !records.isEmpty
+        request.coordination.timing = self.timing(for: request)
         self.apply(stored.decision, serial: stored.decisionSerial, to: request)
         return request
     }
 
     /// Our decision is durable.
-    func apply(_ decision: StoredRequest.Decision, serial: UInt64, to request: LiveRequest) {
+    mutating func apply(_ decision: StoredRequest.Decision, serial: UInt64, to request: LiveRequest) {
         let serial = UInt32(truncatingIfNeeded: serial)
         switch decision {
         case .undecided: break
@@ -180,11 +242,19 @@ public struct SigningMachine: ProtocolMachine {
         for action in self.keys.step(&request.coordination, at: self.moment(now)) {
             switch action {
             case .send(let bytes, let member): self.send(bytes, to: member, about: request, now: now)
-            case .record(let record): self.write(.burn(record), of: request, now: now)
+            case .record(let record):
+                request.hasDecidedToSign = true
+                self.write(.burn(record), of: request, now: now)
+            case .sighted(let use): self.note(use, in: request, now: now)
+            case .takePooled(let entry, let coordinator): self.take(entry, for: coordinator, of: request, now: now)
             case .tell(let event): self.tell(event, of: request, now: now)
             }
         }
         self.noteState(of: request, now: now)
+        if request.wantsStep {
+            request.wantsStep = false
+            return self.step(request, now: now)
+        }
         if let due = request.coordination.nextStepAt {
             self.deadlines.set(.request(request.id), at: max(due, now))
         } else {
@@ -200,6 +270,15 @@ public struct SigningMachine: ProtocolMachine {
             // By itself: what else is written down about the request may be refused for its length.
             self.write(.completion(TranscriptLine(kind: .completion, bytes: message.serialized(group.roster))), of: request, now: now)
         }
+        // Of each signer once: whoever is at fault is not heard any more.
+        if case .fault(_, _, let evidence) = event {
+            let bytes = evidence.serialized()
+            // A longer one would be refused, and with it what is written in the same step.
+            if bytes.count <= TranscriptHead.entryByteCountMax {
+                self.write(.transcript([TranscriptLine(kind: .evidence, bytes: bytes)]), of: request, now: now)
+            }
+        }
+        if case .cloneAlarm(let alarm, let isFoundHere) = event { self.take(alarm, isFoundHere: isFoundHere, of: request, now: now) }
         self.outbox.report(.request(request.id, event))
     }
 
@@ -208,13 +287,17 @@ public struct SigningMachine: ProtocolMachine {
         let state = StoredRequest.State(request.coordination.state)
         guard state != request.state else { return }
         request.state = state
-        if state.isOver || state == .endedMayStillComplete { request.overSince = now }
+        if !state.isOpen {
+            request.overSince = now
+            self.dropDecisionsToSign(of: request)
+            self.noteApprovalEnd(of: request)
+        }
         self.write(.state(state, reason: request.coordination.state.reason), of: request, now: now)
     }
 
     /// Lets go of requests that are over, and of whose end everybody knows that can be expected to.
     mutating func cleanUp(now: Duration) {
-        let over = self.live.values.filter { $0.overSince != nil && $0.writing == nil && $0.writes.isEmpty }
+        let over = self.live.values.filter { $0.overSince != nil && $0.writing == nil && $0.writes.isEmpty && $0.alarms.isEmpty }
         let time = self.moment(now).time
         for request in over {
             let expiry = request.coordination.request.expiry
@@ -224,14 +307,23 @@ public struct SigningMachine: ProtocolMachine {
         let left = over.filter { self.live[$0.id] != nil }.sorted { ($0.overSince ?? .zero, $0.id) < ($1.overSince ?? .zero, $1.id) }
         for request in left.prefix(max(0, left.count - self.configuration.overCountMax)) { self.forget(request) }
         self.conduct.forgetOver(now: now)
+        self.strangers.forgetOver(now: now)
+        self.outbox.report(.cleanStore(time: time))
     }
 
     /// Seconds after its expiry for which a request that is over is answered for.
-    private static let afterlife: UInt64 = 3_600
+    static let afterlife: UInt64 = 3_600
 
     private mutating func forget(_ request: LiveRequest) {
+        // Whoever holds the partial signatures that are out may finish for ever.
+        if request.state == .endedMayStillComplete {
+            for input in request.coordination.request.transaction.inputs { self.reserved[input.previousOutput] = request.id }
+        }
         self.live[request.id] = nil
         self.deadlines.remove(.request(request.id))
+        self.deadlines.remove(.approval(request.id))
+        self.mailboxes.client.forget(request.id)
+        for receipt in request.receipts { self.mailboxes.client.safe(receipt) }
     }
 
     // MARK: The store
@@ -247,7 +339,7 @@ public struct SigningMachine: ProtocolMachine {
         self.writeNext(of: request, now: now)
     }
 
-    private mutating func writeNext(of request: LiveRequest, now: Duration) {
+    mutating func writeNext(of request: LiveRequest, now: Duration) {
         guard request.writing == nil, !request.writes.isEmpty else { return }
         let write = request.writes.removeFirst()
         let id = self.newWriteID()
@@ -259,6 +351,9 @@ public struct SigningMachine: ProtocolMachine {
         self.nextWrite += 1
         return SigningWriteID(rawValue: self.nextWrite)
     }
+
+    /// How many messages about requests went and came, and what became of them.
+    public var messageCounters: RequestResponse.Counters { self.transport.counters }
 
     /// A write came to its end.
     public mutating func written(_ id: SigningWriteID, of request: Bytes32, _ result: SigningWriteResult, now: Duration) {
@@ -273,40 +368,64 @@ public struct SigningMachine: ProtocolMachine {
         case (.decision(let decision, let serial), .done):
             request.durableDecision = (decision, serial)
             self.apply(decision, serial: serial, to: request)
+            if request.coordination.state.isOver { self.dropDecisionsToSign(of: request) }
         case (.decision, .failed(let reason)):
             // It can be said again.
             (request.decision, request.serial) = request.durableDecision
+            self.deadlines.set(.approval(request.id), at: now + Self.approvalLookInterval)
             self.outbox.report(.notStored(request.id, reason: reason))
+        case (.cloneAlarm(_, let halts), .done): self.alarmWritten(halts, failure: nil, of: request, now: now)
+        case (.cloneAlarm(_, let halts), .failed(let reason)):
+            self.alarmWritten(halts, failure: reason, of: request, now: now)
+            self.outbox.report(.notStored(request.id, reason: reason))
+        case (.transcript, .failed(let reason)):
+            // Once: a transcript that is full stays so, and others can make it full.
+            if !request.hasToldOfTranscript { self.outbox.report(.notStored(request.id, reason: reason)) }
+            request.hasToldOfTranscript = true
         case (_, .failed(let reason)): self.outbox.report(.notStored(request.id, reason: reason))
         case (_, .done): break
         }
         self.writeNext(of: request, now: now)
         self.step(request, now: now)
+        self.giveReceipts(of: request, now: now)
+    }
+
+    /// Of what is over nothing more is signed: what waits for the disk does not get there, or it would say later that others may finish.
+    private mutating func dropDecisionsToSign(of request: LiveRequest) {
+        for case .burn(let record) in request.writes { request.coordination.notRecorded(record) }
+        request.writes.removeAll { if case .burn = $0 { true } else { false } }
     }
 
     /// Wipes all secret nonces: the process is about to end.
     public mutating func wipe() {
         for request in self.live.values { request.coordination.discardNonces(incarnation: self.makeIncarnation()) }
+        self.pools = [:]
         self.live = [:]
         self.arriving = [:]
+        self.checks = [:]
     }
 
     // MARK: A protocol of a node
 
-    public var servedProtocolIDs: [String] { self.transport.servedProtocolIDs }
+    public var servedProtocolIDs: [String] { self.transport.servedProtocolIDs + self.mailboxes.servedProtocolIDs }
 
     public var deadline: Duration? {
-        guard let own = self.deadlines.next else { return self.transport.deadline }
-        return self.transport.deadline.map { min($0, own) } ?? own
+        [self.deadlines.next, self.transport.deadline, self.mailboxes.deadline].compactMap { $0 }.min()
     }
 
-    public mutating func nextCommand() -> ProtocolCommand? { self.outbox.nextCommand() ?? self.transport.nextCommand() }
+    public mutating func nextCommand() -> ProtocolCommand? {
+        self.outbox.nextCommand() ?? self.transport.nextCommand() ?? self.mailboxes.nextCommand()
+    }
+
     public mutating func nextEvent() -> SigningMachineEvent? { self.outbox.nextEvent() }
 
     public var heldByteCount: Int {
         let arriving = self.arriving.values.reduce(0) { $0 + $1.bytes.count + $1.waiting.reduce(0) { $0 + $1.bytes.count } }
         let live = self.live.values.reduce(0) { $0 + Self.heldByteCountOfRequest + $1.proposal.count }
-        return self.transport.heldByteCount + self.outbox.heldByteCount + arriving + live
+        let checks = self.checks.values.reduce(0) { $0 + $1.heldByteCount } + self.reserved.count * 100
+        let early = self.early.reduce(0) { $0 + $1.bytes.count } + self.pooledByteCount
+        let services = self.mailboxes.heldByteCount + self.sightings.heldByteCount
+        return self.transport.heldByteCount + self.outbox.heldByteCount + arriving + live + checks + early + services
     }
 
     /// What a request's machine holds beside its proposal, about.
@@ -316,24 +435,42 @@ public struct SigningMachine: ProtocolMachine {
         switch input {
         case .connected(let info): self.connected(info, now: now)
         case .disconnected(let info): self.disconnected(info, now: now)
+        case .inbound(let stream, let info, CoordinationProtocol.id) where !self.isMember(info.peer):
+            // Before it has a place: whoever has many addresses would hold all of them, and members would find none.
+            self.turnAway(info.peer, now: now)
+            return self.outbox.send(.reset(stream))
         default: break
         }
+        if self.mailboxes.handle(input, now: now) { return self.tendMailboxes(now: now) }
         self.transport.handle(input, now: now)
         self.takeWhatCame(now: now)
+        // Bytes of a stream may be of either protocol.
+        if self.mailboxes.hasEvents { self.tendMailboxes(now: now) }
     }
 
     public mutating func tick(now: Duration) {
+        var consideredCount = 0
         while let due = self.deadlines.popDue(now: now) {
             switch due {
             case .request(let id): if let request = self.live[id] { self.step(request, now: now) }
             case .dial(let peer): self.dial(peer, now: now)
+            case .approval(let id): self.approvalIsDue(id, count: &consideredCount, now: now)
+            case .approvalTime:
+                self.noteApprovalTime(now: now)
+                self.deadlines.set(.approvalTime, at: now + Self.approvalLookInterval)
+            case .check(let id): self.endCheck(id, now: now)
+            case .mailboxes: self.tendMailboxes(now: now)
+            case .alarms: self.writeAlarms(now: now)
+            case .pools: self.tendPools(now: now)
             case .cleanup:
                 self.cleanUp(now: now)
                 self.deadlines.set(.cleanup, at: now + Self.cleanupInterval)
             }
         }
         self.transport.tick(now: now)
+        self.mailboxes.tick(now: now)
         self.takeWhatCame(now: now)
+        if self.mailboxes.hasEvents { self.tendMailboxes(now: now) }
     }
 }
 

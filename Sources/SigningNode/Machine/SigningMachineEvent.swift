@@ -14,6 +14,8 @@ public enum SigningWrite: Hashable, Sendable {
     case state(StoredRequest.State, reason: String)
     case transcript([TranscriptLine])
     case completion(TranscriptLine)
+    /// A clone alarm and the policies that it halts, all of it or nothing. It has room whatever else was written.
+    case cloneAlarm(TranscriptLine, [ApprovalHalt])
 }
 
 /// One entry for a request's transcript.
@@ -26,10 +28,16 @@ public struct TranscriptLine: Hashable, Sendable {
         case sent = 2
         /// The end, as a message that completes.
         case completion = 3
+        /// Proof of a fault, as `Evidence` writes it.
+        case evidence = 5
+        /// Proof that one nonce served two transcripts: whether this process found it (1), then the alarm as `CloneAlarm` writes it.
+        case cloneAlarm = 6
     }
 
     public let kind: Kind
     public let bytes: [UInt8]
+    /// Who it counts for; `nil` for ours.
+    public var source: String?
 }
 
 public struct SigningWriteID: Hashable, Sendable { let rawValue: UInt64 }
@@ -46,8 +54,14 @@ public enum SigningWriteResult: Sendable {
 public enum SigningMachineEvent: Sendable {
     /// Make this durable, then call `SigningMachine.written`. One at a time comes for each request.
     case write(SigningWriteID, request: Bytes32, SigningWrite, time: UInt64)
+    /// Make this durable in place of what stands, then call `SigningMachine.approvalWritten`. One at a time comes for each group.
+    case writeApproval(SigningWriteID, group: Bytes32, StoredApproval)
     /// A request came that its signer has to decide on.
     case requested(Bytes32)
+    /// What the group's policy says of a request, when that is new.
+    case approval(Bytes32, ApprovalNotice)
+    /// What became of a group's policy.
+    case policy(group: Bytes32, ApprovalPolicyNotice)
     case request(Bytes32, CoordinationEvent)
     /// Something of it could not be made durable.
     case notStored(Bytes32, reason: String)
@@ -55,13 +69,42 @@ public enum SigningMachineEvent: Sendable {
     case refused(PeerID, SigningRefusal)
     /// Nothing more of this peer is listened to until the time, by the node's clock.
     case blocked(PeerID, until: Duration)
-    /// A member cannot be reached under any address that is known.
+    /// A member cannot be reached under any address that is known: ask others, `learn` what they say, and call `SigningMachine.searched`.
     case addressesWanted(PeerID)
     /// Secret nonces were wiped, for this memory may live twice.
     case clocksJumped
-    case connected(PublicKey)
+    /// A member's node is connected, or in another way than before.
+    case connected(PublicKey, ConnectionMethod)
+    /// The last connection with it ended. While a request is under way with it, it is dialled again, later each time; no request ends by it.
     case disconnected(PublicKey)
+    case connectivity(ConnectivityStep)
+    /// Of a member that is not connected: what it should hear cannot be left in its mailboxes, and is told when it is connected.
+    case notLeft(Bytes32, for: PublicKey, MailboxClientError)
+    /// Have the mailbox's store do this, then call `SigningMachine.done`.
+    case mailbox(MailboxJobID, MailboxServer.Job, time: UInt64)
+    /// Remove what is over for long from the store, and from the mailbox's.
+    case cleanStore(time: UInt64)
 }
+
+/// What a check of connections wants of the shell, and what came of it.
+public enum ConnectivityStep: Sendable {
+    /// Dial the peer now, whatever failed before, at these addresses beside those that are known, and call
+    /// `SigningMachine.dialled` when that is over.
+    case dial(PeerID, PeerDialAddresses)
+    /// Send the peer a ping, and call `SigningMachine.pinged`.
+    case ping(PeerID)
+    case over(ConnectivityCheckID, ConnectivityReport)
+}
+
+/// What became of a dial that a check wanted.
+public enum ConnectivityDialEnd: Sendable {
+    case connected
+    case failed(DialError)
+    /// The node ended it, or ends.
+    case calledOff
+}
+
+public struct ConnectivityCheckID: Hashable, Sendable { let rawValue: UInt64 }
 
 /// Why a message of a peer was refused.
 public enum SigningRefusal: Hashable, Sendable, CustomStringConvertible {

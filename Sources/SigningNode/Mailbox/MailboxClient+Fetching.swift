@@ -13,7 +13,8 @@ extension MailboxClient {
         if let first = messages.first, first.cursor <= after { return self.noteLie(&box, now: now) }
         if isTooLong || (more && messages.isEmpty) { return self.noteLie(&box, now: now) }
         box.page = messages
-        box.cursor = messages.last?.cursor ?? box.cursor
+        // Unless it was set back meanwhile.
+        if box.cursor >= after { box.cursor = messages.last?.cursor ?? box.cursor }
         box.fetchedCount += messages.count
         box.fetchedByteCount += byteCount
         box.retryInterval = self.limits.retryIntervalMin
@@ -22,7 +23,8 @@ extension MailboxClient {
         guard !more || hasGivenAll else { return }
         // The look is over. What was found of use decides when the next one is; that shows when the page is opened.
         (box.fetchedCount, box.fetchedByteCount) = (0, 0)
-        box.lookAt = now.uptime + box.lookInterval
+        // Of what it told of meanwhile it may have given nothing.
+        box.lookAt = now.uptime + (box.isNoticed ? self.limits.noticeIntervalMin : box.lookInterval)
         box.lookInterval = min(box.lookInterval * 2, self.limits.pollIntervalMax)
     }
 
@@ -41,16 +43,18 @@ extension MailboxClient {
                 // It lies in more than one mailbox: once it is safe, both are told.
                 self.counters.repeated += 1
                 self.delivered[receipt]?.places[peer] = message.cursor
+            } else if self.held[digest] != nil {
+                self.held[digest]?.places[peer] = message.cursor
             } else {
                 do throws(SealedMessageError) {
                     let opened = try SealedMessage(opening: message.sealed, with: identity)
                     if let action = self.deliver(opened, digest, at: peer, message.cursor, now: now) {
                         actions.append(action)
-                        box.lookInterval = self.limits.pollIntervalMin
-                        box.lookAt = min(box.lookAt, now.uptime + box.lookInterval)
                     } else {
-                        self.drop(digest, message.cursor, in: &box)
                         self.counters.strangers += 1
+                        self.held[digest] = Held(
+                            number: self.nextNumber(), sender: opened.sender, byteCount: message.sealed.count,
+                            until: now.uptime + self.limits.heldTime, places: [peer: message.cursor])
                     }
                 } catch .secretMemory {
                     // Our own trouble: the rest of the page waits.
@@ -83,6 +87,46 @@ extension MailboxClient {
         return .deliver(MailboxReceipt(rawValue: receipt), from: message.sender, message.payload)
     }
 
+    // MARK: Senders who are no members yet
+
+    /// Drops what is held for too long, and where too much is, the oldest of the sender that has most.
+    mutating func dropHeld(now: Moment) {
+        for (digest, message) in self.held.sorted(by: { $0.value.number < $1.value.number }) where message.until <= now.uptime {
+            self.dropHeld(digest)
+        }
+        while true {
+            let isCountAbove = self.held.count > self.limits.heldCountMax
+            guard isCountAbove || self.held.values.reduce(0, { $0 + $1.byteCount }) > self.limits.heldByteCountMax else { return }
+            let shares: [Ed25519.PublicKey: Int] = self.held.values.reduce(into: [:]) {
+                $0[$1.sender, default: 0] += isCountAbove ? 1 : $1.byteCount
+            }
+            let most = shares.values.max()
+            guard let oldest = self.held.filter({ shares[$0.value.sender] == most }).min(by: { $0.value.number < $1.value.number }) else {
+                return
+            }
+            self.dropHeld(oldest.key)
+        }
+    }
+
+    private mutating func dropHeld(_ digest: Bytes32) {
+        guard let message = self.held.removeValue(forKey: digest) else { return }
+        self.acknowledge(digest, at: message.places)
+    }
+
+    /// Members have changed: what is held of those who are new is fetched again, at once.
+    mutating func fetchHeld(now: Moment) {
+        for (digest, message) in self.held where self.members[message.sender] != nil {
+            self.held[digest] = nil
+            for (peer, cursor) in message.places {
+                guard var box = self.boxes[peer] else { continue }
+                box.cursor = min(box.cursor, cursor == 0 ? 0 : cursor - 1)
+                // Once more after a look that is under way.
+                (box.lookAt, box.isNoticed) = (now.uptime, true)
+                self.boxes[peer] = box
+            }
+        }
+    }
+
     /// Of no use to us: it need not be kept any longer.
     private mutating func drop(_ digest: Bytes32, _ cursor: UInt64, in box: inout Box) {
         self.seen.insert(digest, countMax: self.limits.seenCountMax)
@@ -101,11 +145,35 @@ extension MailboxClient {
     public mutating func safe(_ receipt: MailboxReceipt) {
         guard let done = self.delivered.removeValue(forKey: receipt.rawValue) else { return }
         self.receipts[done.digest] = nil
-        self.seen.insert(done.digest, countMax: self.limits.seenCountMax)
-        for (peer, cursor) in done.places {
+        self.acknowledge(done.digest, at: done.places)
+        for peer in done.places.keys { self.boxes[peer]?.wasOfUse = true }
+    }
+
+    private mutating func acknowledge(_ digest: Bytes32, at places: [PeerID: UInt64]) {
+        self.seen.insert(digest, countMax: self.limits.seenCountMax)
+        for (peer, cursor) in places {
             guard var box = self.boxes[peer] else { continue }
             self.acknowledgeLater(cursor, in: &box)
             self.boxes[peer] = box
+        }
+    }
+
+    /// Where something of use lay there may be more soon. What is given back is none: it would be fetched, and given back, without end.
+    mutating func lookSooner(at peer: PeerID, now: Moment) {
+        guard var box = self.boxes[peer], box.wasOfUse else { return }
+        box.wasOfUse = false
+        box.lookInterval = self.limits.pollIntervalMin
+        box.lookAt = min(box.lookAt, now.uptime + box.lookInterval)
+        self.boxes[peer] = box
+    }
+
+    /// What was delivered cannot be taken now: it is fetched again with a later look, with the one after the next connection at the latest.
+    public mutating func giveBack(_ receipt: MailboxReceipt) {
+        guard let refused = self.delivered.removeValue(forKey: receipt.rawValue) else { return }
+        self.receipts[refused.digest] = nil
+        for (peer, cursor) in refused.places {
+            guard let box = self.boxes[peer] else { continue }
+            self.boxes[peer]?.cursor = min(box.cursor, cursor == 0 ? 0 : cursor - 1)
         }
     }
 }

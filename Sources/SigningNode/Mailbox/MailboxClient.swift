@@ -33,8 +33,8 @@ public struct MailboxReceipt: Hashable, Sendable { let rawValue: UInt64 }
 ///     leave ──▶ waiting ──ask──▶ in every mailbox of its member
 ///     connected, or time ──▶ fetch, page by page ──▶ deliver ──`safe`──▶ acknowledge
 ///
-/// Mailboxes are not trusted: one can withhold, repeat and delay. What it gives is opened and its signature verified, and what is not for us, of
-/// strangers, or came before, is dropped. That a message comes twice all the same changes nothing at its receiver.
+/// Mailboxes are not trusted: one can withhold, repeat and delay. What it gives is opened and its signature verified, and what is not for us, or
+/// came before, is dropped; what is of strangers stays there for a day at most, for they may be members by then. That a message comes twice all the same changes nothing at its receiver.
 public struct MailboxClient: Sendable {
     /// One question to a mailbox, which wants exactly one `answered` or `failed`.
     public struct AskID: Hashable, Sendable { let rawValue: UInt64 }
@@ -59,6 +59,8 @@ public struct MailboxClient: Sendable {
         /// Between two looks into a connected mailbox; doubles while nothing comes.
         public var pollIntervalMin = Duration.seconds(15)
         public var pollIntervalMax = Duration.seconds(600)
+        /// Between two looks that mailboxes themselves ask for.
+        public var noticeIntervalMin = Duration.seconds(1)
         /// After a failure; doubles.
         public var retryIntervalMin = Duration.seconds(5)
         public var retryIntervalMax = Duration.seconds(600)
@@ -74,6 +76,10 @@ public struct MailboxClient: Sendable {
         public var unsafeCountMax = 512
         /// Messages of which is remembered that they came.
         public var seenCountMax = 4_096
+        /// Messages of senders who are no members yet, with their bytes, that stay where they lie, and for how long.
+        public var heldCountMax = 64
+        public var heldByteCountMax = 1 << 20
+        public var heldTime = Duration.seconds(86_400)
 
         public init() {}
     }
@@ -84,7 +90,7 @@ public struct MailboxClient: Sendable {
         public var repeated = 0
         /// Sealed for another, altered, or no message.
         public var unreadable = 0
-        /// Of senders who are no members.
+        /// Of senders who are no members, or were none when they came.
         public var strangers = 0
         /// Messages that a mailbox has.
         public var left = 0
@@ -111,6 +117,11 @@ public struct MailboxClient: Sendable {
 
         // What it has for us
         var lookAt = Duration.zero
+        /// When the last look began, and whether the mailbox said since then that something is there.
+        var lookedAt: Duration?
+        var isNoticed = false
+        /// Whether something that lay there is safe here since the last step.
+        var wasOfUse = false
         var lookInterval: Duration
         var cursor: UInt64 = 0
         /// Fetched in this look.
@@ -177,6 +188,16 @@ public struct MailboxClient: Sendable {
         var places: [PeerID: UInt64]
     }
 
+    /// A message of somebody who is no member, and may be one once a group is known: its mailbox keeps it meanwhile.
+    struct Held: Sendable {
+        let number: UInt64
+        let sender: Ed25519.PublicKey
+        let byteCount: Int
+        let until: Duration
+        /// Where it lies, at each mailbox once.
+        var places: [PeerID: UInt64]
+    }
+
     let limits: Limits
     /// In the order in which the owner named them: what is done for each is done in this order.
     var boxOrder: [PeerID] = []
@@ -186,6 +207,7 @@ public struct MailboxClient: Sendable {
     var members: [Ed25519.PublicKey: Member] = [:]
     var delivered: [UInt64: Delivered] = [:]
     var receipts: [Bytes32: UInt64] = [:]
+    var held: [Bytes32: Held] = [:]
     var seen = RecentDigests()
     var waitingByteCount = 0
     private var lastNumber: UInt64 = 0
@@ -222,6 +244,7 @@ public struct MailboxClient: Sendable {
         }
         self.waitingByteCount = self.members.values.reduce(0) { $0 + $1.waitingByteCount }
         self.arrangeBoxes(now: now)
+        self.fetchHeld(now: now)
     }
 
     private mutating func arrangeBoxes(now: Moment) {
@@ -268,6 +291,9 @@ public struct MailboxClient: Sendable {
         self.boxes[peer] = box
     }
 
+    /// Those of which no connection was told.
+    var unconnectedMailboxes: [PeerID] { self.boxOrder.filter { !(self.boxes[$0]?.isConnected ?? true) } }
+
     public mutating func disconnected(_ peer: PeerID) { self.boxes[peer]?.isConnected = false }
 
     /// Looks into all of our mailboxes as soon as may be: somebody told us that something is there.
@@ -277,6 +303,22 @@ public struct MailboxClient: Sendable {
             self.boxes[peer]?.lookInterval = self.limits.pollIntervalMin
         }
     }
+
+    /// A mailbox says that something is there: it is looked into, and not more often than the limits say.
+    ///
+    /// - Returns: whether it is one of ours. Nobody else is believed.
+    public mutating func noticed(by peer: PeerID, now: Moment) -> Bool {
+        guard var box = self.boxes[peer], box.isOurs else { return false }
+        box.isNoticed = true
+        box.lookInterval = self.limits.pollIntervalMin
+        let soonest = box.lookedAt.map { max(now.uptime, $0 + self.limits.noticeIntervalMin) } ?? now.uptime
+        box.lookAt = min(box.lookAt, soonest)
+        self.boxes[peer] = box
+        return true
+    }
+
+    /// Whether a mailbox is known that keeps messages for a member.
+    public func hasMailbox(_ recipient: Ed25519.PublicKey) -> Bool { !(self.members[recipient]?.mailboxes.isEmpty ?? true) }
 
     /// What was asked got no answer.
     public mutating func failed(_ ask: AskID, of peer: PeerID, now: Moment) {
@@ -336,14 +378,20 @@ public struct MailboxClient: Sendable {
     ) -> [Action] {
         self.dropExpired(now: now)
         var actions: [Action] = []
+        for peer in self.boxOrder { actions += self.openPage(of: peer, now: now, identity: identity) }
+        self.dropHeld(now: now)
         for peer in self.boxOrder {
-            actions += self.openPage(of: peer, now: now, identity: identity)
+            self.lookSooner(at: peer, now: now)
             guard let box = self.boxes[peer], box.isConnected, box.underWay == nil, box.notBefore <= now.uptime else { continue }
             guard let (kind, request) = self.nextRequest(to: peer, box, now: now, identity: identity, ephemeral: ephemeral) else {
                 continue
             }
             let id = self.nextNumber()
             self.boxes[peer]?.underWay = Ask(id: id, kind: kind)
+            if case .fetch = kind, box.fetchedCount == 0 {
+                self.boxes[peer]?.lookedAt = now.uptime
+                self.boxes[peer]?.isNoticed = false
+            }
             actions.append(.ask(AskID(rawValue: id), of: peer, request.serialized()))
         }
         return actions
@@ -383,6 +431,19 @@ public struct MailboxClient: Sendable {
         if box.isOurs, self.mayFetch { times.append(box.lookAt) }
         if let due = self.nextDepositAt(at: peer, box) { times.append(due) }
         return times.min().map { max($0, box.notBefore) }
+    }
+
+    /// When a mailbox without a connection will be among those that are wanted, if none is that is not among them now; `nil` for never.
+    public func nextWantedAt(now: Moment) -> Duration? {
+        self.boxOrder.compactMap { peer in
+            guard let box = self.boxes[peer], !box.isConnected, let due = self.needsAt(peer, box), due > now.uptime else { return nil }
+            return due
+        }.min()
+    }
+
+    /// Bytes that wait to be left, and of pages that were not opened yet.
+    public var heldByteCount: Int {
+        self.boxes.values.reduce(2 * self.waitingByteCount) { $0 + $1.page.reduce(0) { $0 + $1.sealed.count } }
     }
 
     /// When `step` is due at the latest, if nothing comes before: by the clock that never goes back.

@@ -58,6 +58,8 @@ public enum MailboxRequest: Hashable, Sendable {
     case fetch(after: UInt64, countMax: UInt16, byteCountMax: UInt32)
     /// The asking peer has these. Rising.
     case acknowledge([UInt64])
+    /// The other way round: a mailbox tells a connected peer that something has come for it. What that is, is fetched.
+    case notice
 }
 
 /// What a mailbox answers.
@@ -168,6 +170,7 @@ extension MailboxRequest {
             writer.writeUInt8(3)
             writer.writeCompactSize(cursors.count)
             for cursor in cursors { writer.writeUInt64(cursor) }
+        case .notice: writer.writeUInt8(4)
         }
         return writer.bytes
     }
@@ -187,6 +190,7 @@ extension MailboxRequest {
                 let cursors = try (0..<count).map { _ in try reader.readUInt64("cursor") }
                 guard isRising(cursors) else { throw MailboxFormatError.malformed("cursors out of order") }
                 return .acknowledge(cursors)
+            case 4: return .notice
             default: throw MailboxFormatError.unknownFormat
             }
         }

@@ -182,6 +182,8 @@ public struct MailboxServer: Sendable {
         case .acknowledge(let cursors):
             guard let recipient = self.known[peer] else { return self.refuse(.unknownRecipient) }
             return self.order(.acknowledge(cursors, by: recipient), for: peer)
+        // It is no mailbox of ours, or it would not have come here.
+        case .notice: return self.refuse(.unknownRecipient)
         }
     }
 

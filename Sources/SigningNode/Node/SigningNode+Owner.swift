@@ -28,6 +28,7 @@ extension SigningNode {
         let group = StoredGroup(name: name, policy: record.serialized(), policyDigest: policy.digest, members: members)
         do { try await self.database.groups.put(group) } catch { throw .store(error) }
         try await self.update { $0.add(policy, name: name, members: members) }
+        await self.noteKnown()
         return policy.digest
     }
 
@@ -39,16 +40,27 @@ extension SigningNode {
     ///   - prevouts: the output that each input spends, in the inputs' order.
     ///   - group: the policy's digest.
     ///   - seconds: how long the request lives.
-    ///   - replaces: a request whose coins this one may spend as well.
+    ///   - election: `nil` for `hash`; or for `proposerFirst`, where others have given nonces ahead with which it begins at once.
+    ///   - replaces: a request whose coins this one may spend as well; it spends one of them at least, so that only one of both is ever mined.
+    ///   - connectivity: who of the group must be connected first. Nobody, if it is left out: members may come and go as long as the request
+    ///     lives, and need not be there at one time.
+    ///   - usesNonceCommitments: whether all of a set commit to their nonces before any of them shows its own. BIP-327 does not need it, and
+    ///     it costs a round trip; every member sees it, and none can be told otherwise.
     /// - Returns: T0, by which everybody knows the request.
+    /// - Throws: `notConnected`, with who was reached, before anything is asked of anybody; `machine`; `notRunning`.
     public func propose(
         _ transaction: Transaction, prevouts: [TransactionOutput], group: Bytes32, note: String = "", seconds: UInt64,
-        election: CoordinatorElection = .hash, replaces: Bytes32? = nil
+        election: CoordinatorElection? = nil, replaces: Bytes32? = nil, connectivity: ConnectivityOptions? = nil,
+        usesNonceCommitments: Bool = false
     ) async throws(SigningNodeError) -> Bytes32 {
-        try await self.ask { machine, now throws(SigningMachineError) in
+        if let connectivity {
+            let report = try await self.connectivity(of: group, connectivity)
+            guard report.isMet else { throw .notConnected(report) }
+        }
+        return try await self.ask { machine, now throws(SigningMachineError) in
             try machine.propose(
                 transaction, prevouts: prevouts, group: group, note: note, seconds: seconds, election: election,
-                id: SigningRequest.randomID(), replaces: replaces, now: now)
+                id: SigningRequest.randomID(), replaces: replaces, usesNonceCommitments: usesNonceCommitments, now: now)
         }
     }
 
@@ -70,6 +82,11 @@ extension SigningNode {
         try await self.ask { machine, now throws(SigningMachineError) in try machine.cancel(id, now: now) }
     }
 
+    /// The transaction of a request was seen on the network: nobody here is asked to send it any more.
+    public func noteBroadcast(_ id: Bytes32) async throws(SigningNodeError) {
+        try await self.update { $0.noteBroadcast(id, now: $1) }
+    }
+
     /// The requests of this process, by their ids: those that are not over, and those that were a while ago.
     public var requests: [RequestSummary] { get async throws(SigningNodeError) { try await self.update { $0.requests } } }
 
@@ -82,14 +99,20 @@ extension SigningNode {
 
     // MARK: The machine
 
-    private func update<Result: Sendable>(
+    func update<Result: Sendable>(
         _ body: @escaping @Sendable (inout SigningMachine) -> Result
     ) async throws(SigningNodeError) -> Result {
-        guard let machine = self.machine else { throw .notRunning }
-        return await self.network.update(machine) { machine, _ in body(&machine) }
+        try await self.update { machine, _ in body(&machine) }
     }
 
-    private func ask<Answer: Sendable>(
+    func update<Result: Sendable>(
+        _ body: @escaping @Sendable (inout SigningMachine, Duration) -> Result
+    ) async throws(SigningNodeError) -> Result {
+        guard let machine = self.machine else { throw .notRunning }
+        return await self.network.update(machine, body)
+    }
+
+    func ask<Answer: Sendable>(
         _ body: @escaping @Sendable (inout SigningMachine, Duration) throws(SigningMachineError) -> Answer
     ) async throws(SigningNodeError) -> Answer {
         guard let machine = self.machine else { throw .notRunning }

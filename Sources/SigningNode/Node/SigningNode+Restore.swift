@@ -9,7 +9,7 @@ internal import Signing
 extension SigningNode {
     private static let pageCount = 64
 
-    func restoreGroups(_ machine: inout SigningMachine) async throws(SigningNodeError) {
+    func restoreGroups(_ machine: inout SigningMachine, now: Duration) async throws(SigningNodeError) {
         var last: String?
         while true {
             let names: [(name: String, policyDigest: Bytes32)]
@@ -20,9 +20,17 @@ extension SigningNode {
                 do { group = try await self.database.groups.group(digest) } catch { throw .store(error) }
                 guard let group else { continue }
                 try await Self.add(group, to: &machine)
+                try await self.restoreApproval(of: digest, &machine, now: now)
             }
             last = end
         }
+    }
+
+    private func restoreApproval(of group: Bytes32, _ machine: inout SigningMachine, now: Duration) async throws(SigningNodeError) {
+        do throws(StoreError) {
+            guard let stored = try await self.database.approvals.approval(of: group) else { return }
+            machine.restoreApproval(stored, of: group, now: now)
+        } catch { throw .store(error) }
     }
 
     private static func add(_ group: StoredGroup, to machine: inout SigningMachine) async throws(SigningNodeError) {
@@ -60,38 +68,57 @@ extension SigningNode {
         do { proposal = try await requests.proposal(of: stored.id) } catch { throw .store(error) }
         do { records = try await self.database.journal.records(request: stored.id) } catch { throw .journal(error) }
         guard let proposal else { return }
-        let completion = try await self.completion(of: stored, requests)
+        let (completion, said) = try await self.history(of: stored, requests)
         // A request of a group that was removed stays where it is.
         do {
-            try machine.restore(stored, proposal: proposal, records: records, completion: completion, now: now)
+            try machine.restore(stored, proposal: proposal, records: records, completion: completion, said: said, now: now)
         } catch { self.log.append(.notStored(stored.id, reason: "\(error)")) }
     }
 
-    private func completion(of stored: StoredRequest, _ requests: SQLiteRequestStore) async throws(SigningNodeError) -> [UInt8]? {
+    /// Bytes of what was said about one request that a process starts with.
+    private static let saidByteCountMax = 4 << 20
+
+    /// How a request was completed, and the newest of what its machine has a use for.
+    private func history(
+        of stored: StoredRequest, _ requests: SQLiteRequestStore
+    ) async throws(SigningNodeError) -> (completion: [UInt8]?, said: [TranscriptEntry]) {
         var sequence: UInt32 = 0
+        var completion: [UInt8]?
+        var (said, byteCount): ([TranscriptEntry], Int) = ([], 0)
         while true {
             let page: [TranscriptEntry]
             do {
                 page = try await requests.transcript(of: stored.id, after: sequence, countMax: 256, byteCountMax: 8 << 20)
             } catch { throw .store(error) }
-            guard let end = page.last?.sequence else { return nil }
-            if let entry = page.first(where: { $0.kind == TranscriptLine.Kind.completion.rawValue }) { return entry.bytes }
+            guard let end = page.last?.sequence else { return (completion, said) }
+            if let entry = page.first(where: { $0.kind == TranscriptLine.Kind.completion.rawValue }) {
+                completion = completion ?? entry.bytes
+            }
+            for entry in page where SigningMachine.isWorthRecalling(entry) {
+                said.append(entry)
+                byteCount += entry.bytes.count
+                // An alarm is the newest thing that was written, or almost.
+                while byteCount > Self.saidByteCountMax, said.count > 1 { byteCount -= said.removeFirst().bytes.count }
+            }
             sequence = end
         }
     }
 
     /// Where contacts were last found.
     func restoreAddresses(_ machine: inout SigningMachine, now: Duration) async throws(SigningNodeError) {
-        var last: PublicKey?
+        var (last, found): (PublicKey?, [(identity: Ed25519.PublicKey, addresses: [String])]) = (nil, [])
         while true {
             let page: [Contact]
             do { page = try await self.database.contacts.contacts(after: last, countMax: Self.pageCount) } catch { throw .store(error) }
-            guard let end = page.last?.signer else { return }
-            for contact in page {
-                guard let identity = contact.enrolment?.identity else { continue }
-                machine.learn(contact.addresses.compactMap { try? Multiaddr(text: $0) }, of: PeerID(of: identity), now: now)
-            }
+            guard let end = page.last?.signer else { break }
+            for contact in page { if let identity = contact.enrolment?.identity { found.append((identity, contact.addresses)) } }
             last = end
+        }
+        // First who they are: what one says of another counts less than what that one says.
+        machine.setContacts(Set(found.map(\.identity)))
+        for (identity, addresses) in found {
+            self.heardOfIdentities.insert(identity)
+            machine.learn(addresses.compactMap { try? Multiaddr(text: $0) }, of: PeerID(of: identity), now: now)
         }
     }
 }

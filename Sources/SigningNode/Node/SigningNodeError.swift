@@ -13,6 +13,17 @@ public enum SigningNodeError: Error, Sendable, CustomStringConvertible {
     case record(StatementError)
     /// These members have such a group here already.
     case groupExists(name: String)
+    /// What the owner said of a group's policy could not be made durable, for this reason.
+    case policyNotStored(String)
+    /// Members that were required are not there, for these reasons. Nobody was asked for anything.
+    case notConnected(ConnectivityReport)
+    case network(NodeError)
+    /// What was to be advertised or announced cannot be said.
+    case offer(SignerOfferError)
+    /// The node takes no part in the gossip about signers: `DiscoveryConfiguration.isOn`.
+    case discoveryIsOff
+    /// Others would not listen yet: so many seconds are to be waited.
+    case tooSoon(seconds: Int)
     /// Not before `start`, and not after `stop`.
     case notRunning
 
@@ -25,6 +36,12 @@ public enum SigningNodeError: Error, Sendable, CustomStringConvertible {
         case .group(let error): "\(error)"
         case .record(let error): error.description
         case .groupExists(let name): "you and these members have this group already: it is called \(name)"
+        case .policyNotStored(let reason): "it could not be made durable, and nothing is approved automatically until it is: \(reason)"
+        case .notConnected(let report): "nobody is asked: \(report)"
+        case .network(let error): error.description
+        case .offer(let error): error.description
+        case .discoveryIsOff: "this node takes no part in finding signers: start it with discovery on (chorale node run --discover)"
+        case .tooSoon(let seconds): "others listen to one such word a minute: try again in \(seconds) s"
         case .notRunning: "the node is not running"
         }
     }

@@ -16,7 +16,7 @@ public enum CoordinationProtocol {
         case taken = 0
         /// It counts against the connection that brought it.
         case refused = 1
-        /// Nothing of this peer is listened to now.
+        /// Nothing of this peer is listened to now; or not to what it gives ahead, which it may give again later.
         case blocked = 2
         /// The request is not known here, and was lost perhaps: whoever knows it may propose it again.
         case unknown = 3

@@ -40,6 +40,10 @@ public final class SimulatedHost<Program: SimulatedProgram> {
     public internal(set) var part = 0
     /// Bytes that it sent, by all its pipes.
     public internal(set) var sentByteCount = 0
+    /// Bytes that it read, from all its pipes.
+    public internal(set) var receivedByteCount = 0
+    /// What its node and program computed, by ``SimulatedNetwork/processorClock``.
+    public internal(set) var processorTime: UInt64 = 0
     /// How fast it reads, in bytes a second; `nil`: at once.
     public internal(set) var readBytesPerSecond: Int?
 

@@ -175,6 +175,7 @@ extension SimulatedNetwork {
     private func read(_ bytes: inout [UInt8], _ pipe: SimulatedPipe, _ side: SimulatedPipe.Side, _ host: SimulatedHost<Program>) {
         let (index, id) = (side.rawValue, pipe.ends[side.rawValue].id)
         self.counters.byteCount += bytes.count
+        host.receivedByteCount += bytes.count
         self.counters.pieceCount += 1
         self.digest.note(8, UInt64(host.number), id.rawValue, UInt64(bitPattern: self.now.nanoseconds))
         self.digest.mix(bytes)

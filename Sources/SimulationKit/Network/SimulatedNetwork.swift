@@ -23,6 +23,8 @@ public final class SimulatedNetwork<Program: SimulatedProgram> {
     public private(set) var hosts: [SimulatedHost<Program>] = []
     public internal(set) var counters = NetworkCounters()
     public internal(set) var digest = EventDigest()
+    /// How long this thread has computed, in any unit. With one, each host's work is counted; nothing depends on it.
+    public var processorClock: (() -> UInt64)?
     /// Why something that was planned could not be done.
     public private(set) var failure: (any Error)?
 
@@ -150,6 +152,33 @@ extension SimulatedNetwork {
     }
 
     private func happen(_ happening: Happening) {
+        guard let number = self.host(of: happening) else { return self.carryOut(happening) }
+        self.count(of: self.hosts[number]) { self.carryOut(happening) }
+    }
+
+    /// Whose work it is.
+    private func host(of happening: Happening) -> Int? {
+        switch happening {
+        case .tick(let host): host
+        case .dialArrives(let dial): self.host(at: dial.raw.address)
+        case .dialEnds(let dial, _, _): dial.host
+        case .arrival(let pipe, let side): pipe.ends[side.rawValue].host
+        case .room(let pipe, let side): pipe.ends[side.other.rawValue].host
+        case .pipeBreaks, .pipeResets, .planned: nil
+        }
+    }
+
+    /// Counts what a host computes.
+    private func count<Result, Failure: Error>(
+        of host: SimulatedHost<Program>, _ body: () throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        guard let clock = self.processorClock else { return try body() }
+        let start = clock()
+        defer { host.processorTime += clock() - start }
+        return try body()
+    }
+
+    private func carryOut(_ happening: Happening) {
         switch happening {
         case .tick(let number): self.tick(self.hosts[number])
         case .dialArrives(let dial): self.arrive(dial)
@@ -214,8 +243,10 @@ extension SimulatedNetwork {
     ) throws(Failure) -> Result? {
         let host = self.hosts[number]
         guard host.isUp else { return nil }
-        defer { self.settle(host) }
-        return try body(&host.node, &host.program, self.now)
+        return try self.count(of: host) { () throws(Failure) -> Result in
+            defer { self.settle(host) }
+            return try body(&host.node, &host.program, self.now)
+        }
     }
 
     /// A host's process ends without a word. Its system ends the pipes, so that the others hear of it. If the machine itself goes,

@@ -8,31 +8,43 @@ internal import SigningNode
 /// One request among whole nodes, from its proposal until it is over for everybody.
 final class NodeSigningRun {
     let scenario: NodeSigningScenario
-    let network: SimulatedNetwork<SigningMember>
-    let people: [SigningMember.Person]
+    let network: SimulatedNetwork<NodeSigningProgram>
+    let people: [SigningPerson]
     let policy: any SpendingPolicy
+    private let fault: NodeSigningFault?
     private let transaction: Transaction
     private let coins: [TransactionOutput]
     private let proposer: Int
     private var random: SeededRandom
+    /// Everybody's enrolments, the newest ones.
+    private var roster: Roster
     private(set) var ledger = SigningLedger()
     private(set) var coverage: Set<String> = []
     private(set) var request: SigningRequest?
     private(set) var transactions: [Int: Transaction] = [:]
     private var stepCounts: [Int: Int] = [:]
+    private var writeCounts: [Int: Int] = [:]
+    private var sentCounts: [Int: Int] = [:]
     private var refusalCounts: [Int: Int] = [:]
+    private var firstNonces: [Int: BurnRecord] = [:]
+    private var states: [Int: String] = [:]
+    private let overheard = Overheard()
+
+    /// What strangers know of what members say to each other.
+    private final class Overheard {
+        var messages: [[UInt8]] = []
+    }
 
     init(_ scenario: NodeSigningScenario, fault: NodeSigningFault? = nil) throws {
         self.scenario = scenario
+        self.fault = fault
         var random = SeededRandom(seed: scenario.seed)
         let (seed, count) = (scenario.seed, scenario.memberCount)
         let identities = try (0..<count).map { try SimulatedKeys.identity(seed: seed, host: $0) }
-        let keys = try (0..<count).map { place in
-            let digest = SHA256.hash(Array("simulated signer \(seed) \(place)".utf8))
-            let key = try SecretKey(parsing: try SecretBytes(count: 32) { $0.copyBytes(from: digest.bytes) })
-            return try SignerKeys(key: key, identity: identities[place], network: .regtest)
+        let enrolments = try (0..<count).map {
+            try SigningPerson.keys(seed: seed, place: $0, identity: identities[$0], version: 1).enrolment
         }
-        let signers = keys.map(\.signer)
+        let signers = enrolments.map(\.signer)
         let policy: any SpendingPolicy =
             if scenario.threshold == count { try SignerGroup(signers) } else {
                 try DelegatedMultisig(internalKey: .unspendable, signers: signers, threshold: scenario.threshold)
@@ -45,44 +57,69 @@ final class NodeSigningRun {
             inputs: (0..<scenario.inputCount).map {
                 TransactionInput(previousOutput: OutPoint(txid: coin, index: UInt32($0)), sequence: 0xffff_fffd)
             }, outputs: [TransactionOutput(amount: 9_000, scriptPubKey: script)])
-        let addresses = identities.enumerated().map { (peer: $1.id, address: SimulatedNetwork<SigningMember>.address(of: $0)) }
-        let enrolments = keys.map(\.enrolment)
-        let people = keys.enumerated().map { place, keys in
-            SigningMember.Person(
-                place: place, keys: keys, policy: policy, enrolments: enrolments,
-                addresses: addresses.filter { $0.peer != keys.identity.id },
+        self.roster = Roster(members: policy.members, network: .regtest, enrolments: enrolments)
+        let addresses = identities.enumerated().map { (peer: $1.id, address: SimulatedNetwork<NodeSigningProgram>.address(of: $0)) }
+        let people = try identities.enumerated().map { place, identity in
+            try SigningPerson(
+                place: place, seed: seed, identity: identity, policy: policy, enrolments: enrolments,
+                addresses: addresses.filter { $0.peer != identity.id },
                 skew: Int.random(in: -scenario.clockSkewMax...scenario.clockSkewMax, using: &random),
-                approves: !scenario.refusers.contains(place), thoughtMax: scenario.thoughtMax, diskDelayMax: scenario.diskDelayMax,
-                seed: random.next())
+                mind: scenario.refusers.contains(place) ? .rejects : scenario.withdrawers.contains(place) ? .withdraws : .approves,
+                cheat: scenario.cheats[place], thoughtMax: scenario.thoughtMax, diskDelayMax: scenario.diskDelayMax, choices: random.next())
         }
         self.people = people
-        self.proposer = (0..<count).first { !scenario.refusers.contains($0) } ?? 0
+        let honest = (0..<count).filter { scenario.cheats[$0] == nil }
+        self.proposer = honest.first(where: scenario.isWilling) ?? honest.first ?? 0
+        let strangerSeed = random.next()
         self.random = random
-        self.network = try SimulatedNetwork(hostCount: count, seed: seed, faults: scenario.faults) { _, configuration in
+        let overheard = self.overheard
+        self.network = try SimulatedNetwork(
+            hostCount: count + scenario.strangerCount, seed: seed, faults: scenario.faults
+        ) { _, configuration in
             // What signing needs: no gossip, no hash table.
             let addresses = configuration.addresses
             configuration = .bare(agentVersion: configuration.agentVersion, addresses: addresses)
         } makeProgram: { place, previous in
-            SigningMember(people[place], after: previous)
+            guard place < count else {
+                return .stranger(StrangerNode(addresses, seed: strangerSeed ^ UInt64(place), overheard: { overheard.messages }))
+            }
+            if scenario.cheats[place] != nil { return .cheat(CheatingNode(people[place])) }
+            let member: SigningMember? = if case .member(let member)? = previous { member } else { nil }
+            return .member(SigningMember(people[place], after: member))
         }
         for person in people {
             person.watch = self
             person.fault = fault
+            person.noncePool = scenario.noncePool
         }
+        self.coverage.formUnion(scenario.cheats.values.map { "cheat \($0.rawValue)" })
+        if scenario.strangerCount > 0 { self.coverage.insert("strangers that flood") }
+        if scenario.usesNonceCommitments { self.coverage.insert(SigningReport.commitmentsName) }
     }
 
     private func draw(_ range: ClosedRange<Int64>) -> Int64 { Int64.random(in: range, using: &self.random) }
+
+    private var honest: [SigningPerson] { self.people.filter { $0.cheat == nil } }
 
     // MARK: The loop
 
     func run() throws {
         self.planFaults()
         self.network.run(for: .milliseconds(self.draw(0...2_000)))
+        // Until members have given each other nonces, as far as they reach each other.
+        if self.scenario.noncePool > 0 { self.network.run(for: .seconds(3)) }
         try self.propose()
-        self.network.run(until: max(self.network.now, self.scenario.healing))
-        try self.heal()
+        while self.network.now < self.scenario.healing {
+            self.network.run(until: min(self.scenario.healing, self.network.now + .seconds(1)))
+            self.lookAround()
+        }
+        self.heal()
         let end = Duration.seconds(self.scenario.life + 2 * self.scenario.clockSkewMax + 60)
-        self.network.run(until: { _ in self.isOver }, within: end, step: .seconds(1))
+        self.network.run(
+            until: { _ in
+                self.lookAround()
+                return self.isOver
+            }, within: end, step: .seconds(1))
         if let failure = self.network.failure { throw failure }
         self.close()
     }
@@ -90,26 +127,27 @@ final class NodeSigningRun {
     /// Whoever proposes says so again until its process has it on its disk.
     private func propose() throws {
         let (transaction, coins, digest) = (self.transaction, self.coins, self.policy.digest)
-        let (life, election) = (UInt64(self.scenario.life), CoordinatorElection(rawValue: self.scenario.election) ?? .hash)
+        let (life, isPooled) = (UInt64(self.scenario.life), self.scenario.noncePool > 0)
+        let election = isPooled ? nil : CoordinatorElection(rawValue: self.scenario.election) ?? .hash
         let id = SHA256.hash(Array("request \(self.scenario.seed)".utf8))
-        let roster = Roster(members: self.policy.members, network: .regtest, enrolments: self.people.map(\.keys.enrolment))
+        let usesNonceCommitments = self.scenario.usesNonceCommitments
+        let store = self.people[self.proposer].store
         while true {
-            if let row = self.people[self.proposer].store.rows.values.first {
-                self.request = try Coordination.proposal(in: row.proposal, roster: roster)?.request
+            if let row = store.rows.values.first {
+                self.request = try Coordination.proposal(in: row.proposal, roster: self.roster)?.request
                 return
             }
             if !self.network.hosts[self.proposer].isUp { try self.network.restart(self.proposer) }
             // A process that died with its write under way may have written it all the same.
-            guard self.people[self.proposer].store.rows.isEmpty else { continue }
-            try self.network.update(self.proposer) { node, program, now in
-                guard let machine = program.machine else { preconditionFailure("a host that is up has a machine") }
-                let result = node.swarm.update(machine, now: now) { machine in
-                    Result { () throws(SigningMachineError) in
-                        try machine.propose(
-                            transaction, prevouts: coins, group: digest, seconds: life, election: election, id: id, now: now)
-                    }
+            guard store.rows.isEmpty else { continue }
+            self.network.update(self.proposer) { node, program, now in
+                guard let machine = program.machine else { preconditionFailure("whoever proposes is honest") }
+                // What is on its way to the disk already is not asked for twice.
+                node.swarm.update(machine, now: now) { watched in
+                    _ = try? watched.machine.propose(
+                        transaction, prevouts: coins, group: digest, seconds: life, election: election, id: id,
+                        usesNonceCommitments: usesNonceCommitments, now: now)
                 }
-                _ = try result.get()
             }
             self.network.run(for: self.scenario.diskDelayMax + .milliseconds(1))
         }
@@ -117,16 +155,10 @@ final class NodeSigningRun {
 
     private func planFaults() {
         for crash in self.scenario.crashes {
-            self.network.plan(at: crash.at) { [unowned self] network in
-                guard network.hosts[crash.place].isUp else { return }
-                self.coverage.insert(crash.isSilent ? "crash without a word" : "crash")
-                network.crash(crash.place, silently: crash.isSilent)
-                // What nobody else has heard of is gone with the disk, and nothing more can come of it.
-                let isKnown = self.people.contains { $0.place != crash.place && !$0.store.rows.isEmpty }
-                guard crash.losesDisk, self.transactions[crash.place] == nil, isKnown else { return }
-                self.coverage.insert("crash that loses the disk")
-                self.people[crash.place].store.lose()
+            if case .isRolledBack(let time) = crash.disk {
+                self.network.plan(at: time) { [unowned self] _ in self.people[crash.place].store.keepCopy() }
             }
+            self.network.plan(at: crash.at) { [unowned self] network in try self.carryOut(crash, network) }
             self.network.plan(at: crash.back) { try $0.restart(crash.place) }
         }
         for cut in self.scenario.cuts {
@@ -136,59 +168,150 @@ final class NodeSigningRun {
             }
             self.network.plan(at: cut.to) { $0.split { _ in 0 } }
         }
+        for fault in self.scenario.diskFaults {
+            let store = self.people[fault.place].store
+            self.network.plan(at: fault.from) { [unowned self] _ in
+                self.coverage.insert(fault.isUnknown ? "write whose end nobody knows" : "full disk")
+                store.trouble = fault.isUnknown ? .unknown : .full
+            }
+            self.network.plan(at: fault.to) { network in
+                store.trouble = nil
+                // Its owner sees that nothing is written any more.
+                guard fault.isUnknown else { return }
+                network.crash(fault.place)
+                try network.restart(fault.place)
+            }
+        }
+        for change in self.scenario.clockChanges {
+            self.network.plan(at: change.at) { [unowned self] _ in
+                self.coverage.insert(change.skew < 0 ? "clock set back" : "clock set forth")
+                self.people[change.place].clock.set(skew: .seconds(change.skew))
+            }
+        }
+        if let time = self.scenario.cancelledAt { self.network.plan(at: time) { [unowned self] in self.cancel($0) } }
+    }
+
+    private func carryOut(_ crash: NodeSigningScenario.Crash, _ network: SimulatedNetwork<NodeSigningProgram>) throws {
+        guard network.hosts[crash.place].isUp else { return }
+        self.coverage.insert(crash.isSilent ? "crash without a word" : "crash")
+        network.crash(crash.place, silently: crash.isSilent)
+        let person = self.people[crash.place]
+        if crash.renewsEnrolment, person.cheat == nil {
+            self.coverage.insert("enrolment renewed")
+            try person.renewEnrolment(seed: self.scenario.seed)
+            _ = self.roster.learn(person.keys.enrolment)
+        }
+        // What nobody else has heard of is gone with the disk, and nothing more can come of it.
+        let isKnown = self.honest.contains { $0.place != crash.place && !$0.store.rows.isEmpty }
+        guard self.transactions[crash.place] == nil else { return }
+        switch crash.disk {
+        case .isKept: break
+        case .isLost:
+            guard isKnown else { return }
+            self.coverage.insert("crash that loses the disk")
+            person.store.lose()
+        case .isRolledBack:
+            guard isKnown || self.request.map({ person.store.copyKnows($0.digest) }) ?? false else { return }
+            self.coverage.insert("disk rolled back")
+            person.store.goBack()
+        }
+    }
+
+    private func cancel(_ network: SimulatedNetwork<NodeSigningProgram>) {
+        guard let request, self.transactions[self.proposer] == nil else { return }
+        self.coverage.insert("cancelled")
+        network.update(self.proposer) { node, program, now in
+            if case .member(let member) = program { member.cancel(request.digest, &node, now: now) }
+        }
     }
 
     /// From now on nothing breaks any more.
-    private func heal() throws {
+    private func heal() {
         var faults = NetworkFaults()
         faults.delay = self.scenario.faults.delay
         self.network.faults = faults
         self.network.split { _ in 0 }
+        for change in self.scenario.clockChanges { self.people[change.place].clock.set(skew: .zero) }
         self.coverage.insert("healed")
     }
 
     private var isOver: Bool {
-        self.people.allSatisfy { self.transactions[$0.place] != nil || !$0.approves }
-            && self.network.hosts.allSatisfy(\.isUp) && self.network.now >= self.scenario.healing
+        guard self.network.hosts.allSatisfy(\.isUp), self.network.now >= self.scenario.healing else { return false }
+        // A process that died before the end was on its disk has told of it, and has to hear of it again.
+        return self.honest.allSatisfy { self.isOver(for: $0) ?? (self.transactions[$0.place] != nil) }
+    }
+
+    /// Whether a member's machine holds it open no more; `nil` if it has not heard of it.
+    private func isOver(for person: SigningPerson) -> Bool? {
+        let host = self.network.hosts[person.place]
+        guard host.isUp, let machine = host.program.machine, let request else { return false }
+        return host.node.swarm.read(machine) { $0.machine.request(request.digest)?.state.isOver }
+    }
+
+    // MARK: What must hold
+
+    /// Looks at everybody's state and bounds, now and then.
+    private func lookAround() {
+        for person in self.honest {
+            let host = self.network.hosts[person.place]
+            guard host.isUp, let machine = host.program.machine else { continue }
+            let (held, state) = host.node.swarm.read(machine) { watched in
+                (watched.heldByteCount, self.request.flatMap { watched.machine.request($0.digest) }.map { SigningRun.name(of: $0.state) })
+            }
+            self.check("bytes held", held, Self.heldByteCountMax, person)
+            guard let state, state != self.states[person.place] else { continue }
+            self.coverage.insert("\(self.states[person.place] ?? "new") → \(state)")
+            self.states[person.place] = state
+        }
+    }
+
+    private func check(_ what: String, _ actual: Int, _ limit: Int, _ person: SigningPerson) {
+        if actual > limit { self.ledger.note(.bound(what, member: person.place, actual: actual, limit: limit)) }
     }
 
     private func close() {
-        for person in self.people {
+        self.lookAround()
+        let seconds = Int(self.network.now.components.seconds)
+        let fromOthers = self.network.hosts.filter { $0.number >= self.people.count || self.scenario.cheats[$0.number] != nil }
+        let byteCountFromOthers = fromOthers.reduce(0) { $0 + $1.sentByteCount }
+        for person in self.honest {
             let host = self.network.hosts[person.place]
-            if host.sentByteCount > Self.sentByteCountMax {
-                self.ledger.note(
-                    .bound("bytes sent", member: person.place, actual: host.sentByteCount, limit: Self.sentByteCountMax))
-            }
-            let decisions = person.store.journal.count
-            if decisions > Self.decisionCountMax {
-                self.ledger.note(
-                    .bound("decisions to sign", member: person.place, actual: decisions, limit: Self.decisionCountMax))
-            }
-            if let machine = host.program.machine {
-                let held = host.node.swarm.read(machine) { $0.heldByteCount }
-                if held > Self.heldByteCountMax {
-                    self.ledger.note(.bound("bytes held", member: person.place, actual: held, limit: Self.heldByteCountMax))
-                }
-            }
-            if self.scenario.mustComplete, person.approves, self.transactions[person.place] == nil {
+            self.check("bytes sent", host.sentByteCount, Self.sentByteCountMax + 4 * byteCountFromOthers, person)
+            let heard = byteCountFromOthers / Self.messageByteCountMin
+            self.check(
+                "messages", self.sentCounts[person.place] ?? 0, SigningLedger.messageCountMax * (self.people.count - 1) + heard, person)
+            let decisionCountMax = Self.decisionCountMax + self.scenario.cheats.count * max(64, seconds)
+            self.check("decisions to sign", person.store.journal.count, decisionCountMax, person)
+            self.check("bytes on the disk", person.store.byteCount, Self.diskByteCountMax * (1 + self.scenario.cheats.count), person)
+            self.check("writes", self.writeCounts[person.place] ?? 0, Self.writeCountMax + heard, person)
+            self.check("refusals told", self.refusalCounts[person.place] ?? 0, person.life * Self.refusalBurst + 2 * seconds, person)
+            if self.scenario.mustComplete, self.scenario.isWilling(person.place), self.transactions[person.place] == nil {
                 self.ledger.note(.notCompleted(member: person.place))
             }
+            if self.isOver(for: person) == false { self.ledger.note(.notOver(member: person.place)) }
         }
     }
 
-    /// Most bytes that a member sends for one request, and that its machine holds: many times what any seed has needed.
+    // Many times what any seed has needed.
+
+    /// Most bytes that a member sends for one request, and that its machine holds and its disk keeps.
     private static let sentByteCountMax = 16 << 20
     private static let heldByteCountMax = 4 << 20
-    /// Most attempts that a member signs: one each time that somebody's process dies, and a few.
+    private static let diskByteCountMax = 4 << 20
+    private static let writeCountMax = 20_000
+    /// Most attempts that a member signs: one each time that somebody's process dies or disk fails, and a few; and one a second of each that
+    /// cheats.
     private static let decisionCountMax = 24
+    /// Least bytes of what makes a member say something.
+    private static let messageByteCountMin = 100
+    /// Refusals that a life may tell at once, of strangers and of members.
+    private static let refusalBurst = 128
 }
 
-extension NodeSigningRun: SigningMember.Watch {
-    func writes(_ write: SigningWrite, of member: SigningMember.Person, from now: Duration, due: Duration) {
-        if case .burn(let record) = write {
-            let decision = member.store.rows[record.request]?.decision
-            self.ledger.decided(record, by: member.place, hasApproved: decision == .approved)
-        }
+extension NodeSigningRun: SigningWatch {
+    func writes(_ write: SigningWrite, of member: SigningPerson, from now: Duration, due: Duration) {
+        self.writeCounts[member.place, default: 0] += 1
+        if case .burn(let record) = write { self.decided(record, by: member) }
         self.stepCounts[member.place, default: 0] += 1
         guard self.stepCounts[member.place] == self.scenario.stepCrashes[member.place], now < self.scenario.healing else { return }
         // Before, while or right after it is durable.
@@ -203,33 +326,70 @@ extension NodeSigningRun: SigningMember.Watch {
         self.network.plan(at: back) { try $0.restart(member.place) }
     }
 
-    func happened(_ event: CoordinationEvent, at member: SigningMember.Person) {
-        let name = Mirror(reflecting: event).children.first?.label ?? "\(event)"
-        self.coverage.insert("event \(name)")
+    private func decided(_ record: BurnRecord, by member: SigningPerson) {
+        var record = record
+        if self.fault == .keepsNonces {
+            let first = self.firstNonces[member.place] ?? record
+            self.firstNonces[member.place] = first
+            record = BurnRecord(
+                request: record.request, attempt: record.attempt, signer: record.signer, transcript: record.transcript,
+                contributions: Array(zip(first.nonces, record.partialSignatures)))
+        }
+        let isDurable = member.store.rows[record.request]?.decision == .approved
+        self.ledger.decided(record, by: member.place, hasApproved: isDurable && self.isAllowed(member))
+    }
+
+    /// Whether its person ever agrees; whoever proposes has.
+    private func isAllowed(_ member: SigningPerson) -> Bool { member.mind != .rejects || member.place == self.proposer }
+
+    func sent(_ message: [UInt8], by member: SigningPerson) {
+        self.sentCounts[member.place, default: 0] += 1
+        self.ledger.sent(message, by: member.place, journal: member.store.journal, self.roster)
+        if self.scenario.strangerCount > 0, self.overheard.messages.count < 64 { self.overheard.messages.append(message) }
+    }
+
+    func happened(_ event: CoordinationEvent, at member: SigningPerson) {
+        self.coverage.insert("event \(SigningRun.name(of: event))")
         switch event {
-        case .fault(let signer, _, _):
-            // All are honest here.
-            let blamed = self.people.first { $0.keys.signer == signer }?.place ?? -1
-            self.ledger.note(.honestBlamed(member: blamed, by: member.place))
+        case .fault(let signer, let fault, _):
+            self.coverage.insert("fault \(SigningRun.kind(of: fault))")
+            self.blamed(signer, by: member)
+        case .cloneAlarm(let alarm, _):
+            guard let other = self.people.first(where: { $0.keys.signer == alarm.signer }) else { return }
+            self.ledger.alarmed(about: alarm.signer, by: member.place, isClone: other.cheat == .clones, member: other.place)
         case .complete(let transaction, _):
             self.transactions[member.place] = transaction
             guard let request = self.request else { return }
-            let seen = member.fault == .believesTooEarly ? self.transaction : transaction
+            let seen = self.fault == .believesTooEarly ? self.transaction : transaction
             self.ledger.completed(seen, of: request, by: member.place, policy: self.policy)
+        case .joined(let signer) where self.fault == .blamesWithoutProof: self.blamed(signer, by: member)
         default: break
         }
     }
 
-    func refused(_ refusal: SigningRefusal, from peer: PeerID, at member: SigningMember.Person) {
+    private func blamed(_ signer: PublicKey, by member: SigningPerson) {
+        guard let blamed = self.people.first(where: { $0.keys.signer == signer }), blamed.cheat == nil else { return }
+        self.ledger.note(.honestBlamed(member: blamed.place, by: member.place))
+    }
+
+    func refused(_ refusal: SigningRefusal, from peer: PeerID, at member: SigningPerson) {
         let kind: String =
             switch refusal {
             case .stranger: "stranger"
-            case .coordination(let refusal): "\(refusal)"
+            case .coordination(let refusal): SigningRun.kind(of: refusal)
             case .proposal: "proposal"
             case .transport: "transport"
             }
-        self.coverage.insert("refused \(kind.prefix(60))")
+        self.coverage.insert("refused \(kind)")
         self.refusalCounts[member.place, default: 0] += 1
+    }
+
+    func blocked(_ peer: PeerID, at member: SigningPerson) {
+        guard let blocked = self.honest.first(where: { $0.identity.id == peer }) else {
+            self.coverage.insert("blocked")
+            return
+        }
+        self.ledger.note(.honestBlocked(member: blocked.place, by: member.place))
     }
 }
 
@@ -240,11 +400,14 @@ extension SigningReport {
     public static func run(_ scenario: NodeSigningScenario, fault: NodeSigningFault? = nil) throws -> SigningReport {
         let run = try NodeSigningRun(scenario, fault: fault)
         try run.run()
-        let completed = run.people.allSatisfy { run.transactions[$0.place] != nil || !$0.approves }
+        let honest = run.people.filter { $0.cheat == nil }
+        let completed = honest.allSatisfy { run.transactions[$0.place] != nil || !scenario.isWilling($0.place) }
+        let isByWord = !scenario.refusers.isEmpty || !scenario.withdrawers.isEmpty || scenario.cancelledAt != nil
+        let hasFault = run.coverage.contains { $0.hasPrefix("fault ") }
         return SigningReport(
             violations: run.ledger.violations.map { (scenario.seed, $0) }.sorted { $0.1.description < $1.1.description },
-            outcome: completed ? .completed : scenario.refusers.isEmpty ? .expired : .aborted,
+            outcome: completed ? .completed : isByWord || hasFault ? .aborted : .expired,
             virtualSeconds: Double(run.network.now.components.seconds), messageCount: run.network.counters.pieceCount,
-            coverage: run.coverage)
+            memberCount: scenario.memberCount, coverage: run.coverage)
     }
 }

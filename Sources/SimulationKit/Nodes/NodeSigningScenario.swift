@@ -1,26 +1,46 @@
 internal import LibP2P
 
-/// What one seed makes of a signing among whole nodes: real connections, real handshakes, and disks.
+/// What one seed makes of a signing among whole nodes: real connections, real handshakes, disks, clocks, people, and those who cheat.
 public struct NodeSigningScenario: Sendable {
     public let seed: UInt64
     public let memberCount: Int
     public let threshold: Int
     public let inputCount: Int
     public let election: UInt8
+    /// Whether nonces are committed to before they are shown.
+    public let usesNonceCommitments: Bool
     /// From proposal to expiry, in seconds.
     public let life: Int
-    /// When faults end.
+    /// When faults end. Who cheats goes on.
     public let healing: Duration
     public let faults: NetworkFaults
     public let clockSkewMax: Int
     public let diskDelayMax: Duration
     public let thoughtMax: Duration
+    /// Who cheats, by place, and how. Never all of them.
+    public let cheats: [Int: SigningCheat]
+    /// Nodes of nobody's group that flood.
+    public let strangerCount: Int
     /// Who refuses, by place.
     public let refusers: Set<Int>
+    /// Who takes an agreement back.
+    public let withdrawers: Set<Int>
+    /// When the proposer takes the request back.
+    public let cancelledAt: Duration?
     public let crashes: [Crash]
     /// Members that crash in the middle of a durable step, by place: which of its steps it is, the first being 1.
     public let stepCrashes: [Int: Int]
     public let cuts: [Cut]
+    public let diskFaults: [DiskFault]
+    public let clockChanges: [ClockChange]
+
+    /// What becomes of a disk while its process is down.
+    public enum DiskFate: Sendable {
+        case isKept
+        case isLost
+        /// It is put back as it was then.
+        case isRolledBack(to: Duration)
+    }
 
     public struct Crash: Sendable {
         public let place: Int
@@ -28,7 +48,9 @@ public struct NodeSigningScenario: Sendable {
         public let back: Duration
         /// Whether others are not even told that its connections are gone.
         public let isSilent: Bool
-        public let losesDisk: Bool
+        public let disk: DiskFate
+        /// Whether it comes back under a newer enrolment.
+        public let renewsEnrolment: Bool
     }
 
     public struct Cut: Sendable {
@@ -38,7 +60,31 @@ public struct NodeSigningScenario: Sendable {
         public let breaksPipes: Bool
     }
 
-    public init(seed: UInt64, memberCounts: ClosedRange<Int> = 2...7) {
+    /// A disk that takes nothing for a while.
+    public struct DiskFault: Sendable {
+        public let place: Int
+        public let from: Duration
+        public let to: Duration
+        /// Whether it is not even known what became of the first write; then the process is started anew at the end.
+        public let isUnknown: Bool
+    }
+
+    /// Somebody sets a clock, and sets it right when faults end.
+    public struct ClockChange: Sendable {
+        public let place: Int
+        public let at: Duration
+        /// By which it is then wrong, in seconds.
+        public let skew: Int
+    }
+
+    /// Entries of nonces that each member gives each other one ahead.
+    public var noncePool = 0
+
+    /// - Parameters:
+    ///   - memberCounts: how many members there may be.
+    ///   - only: a way of cheating of which there is then exactly one member, and no other cheats.
+    ///   - commitments: whether nonces are committed to; drawn, if it is left out.
+    public init(seed: UInt64, memberCounts: ClosedRange<Int> = 2...7, only: SigningCheat? = nil, commitments: Bool? = nil) {
         var random = SeededRandom(seed: seed ^ 0x6e6f_6465_7369_676e)
         let memberCount = Int.random(in: memberCounts, using: &random)
         let threshold = Bool.random(using: &random) ? memberCount : Int.random(in: 1...memberCount, using: &random)
@@ -49,7 +95,6 @@ public struct NodeSigningScenario: Sendable {
         self.threshold = threshold
         self.inputCount = Int.random(in: 1...3, using: &random)
         self.election = UInt8.random(in: 1...4, using: &random)
-        self.life = Int.random(in: 900...3_600, using: &random)
         self.healing = healing
         var faults = NetworkFaults()
         let least = Int.random(in: 1...60, using: &random)
@@ -65,51 +110,125 @@ public struct NodeSigningScenario: Sendable {
         self.faults = faults
         self.clockSkewMax = Int.random(in: 0...60, using: &random)
         self.diskDelayMax = .milliseconds(Int.random(in: 1...40, using: &random))
-        self.thoughtMax = .milliseconds(Int.random(in: 1...5_000, using: &random))
-        var refusers: Set<Int> = []
-        if Int.random(in: 0..<8, using: &random) == 0 { refusers.insert(Int.random(in: 0..<memberCount, using: &random)) }
+        // Most answer at once, some after minutes.
+        let slowest = Int.random(in: 0..<6, using: &random) == 0 ? 240_000 : 5_000
+        self.thoughtMax = .milliseconds(Int.random(in: 1...slowest, using: &random))
+
+        var cheats: [Int: SigningCheat] = [:]
+        if !isCalm, Int.random(in: 0..<2, using: &random) == 0 {
+            let most = Int.random(in: 0..<4, using: &random) == 0 ? memberCount - 1 : memberCount - threshold
+            for place in (0..<memberCount).shuffled(using: &random).prefix(Int.random(in: 0...max(0, most), using: &random)) {
+                cheats[place] = SigningCheat.drawn.randomElement(using: &random)
+            }
+        }
+        if let only { cheats = [Int.random(in: 0..<memberCount, using: &random): only] }
+        self.usesNonceCommitments = NonceCommitmentDraw.decide(seed: seed, wanted: commitments, cheats: &cheats, only: only)
+        if only == nil, !self.usesNonceCommitments, let place = cheats.keys.min(), seed % 8 == 5 { cheats[place] = .clones }
+        self.cheats = cheats
+        self.strangerCount = !isCalm && Int.random(in: 0..<4, using: &random) == 0 ? Int.random(in: 1...2, using: &random) : 0
+        let honest = (0..<memberCount).filter { cheats[$0] == nil }
+        func somebody(onceIn count: Int) -> Set<Int> {
+            guard Int.random(in: 0..<count, using: &random) == 0, let place = honest.randomElement(using: &random) else { return [] }
+            return [place]
+        }
+        let (refusers, withdrawers) = (somebody(onceIn: 10), somebody(onceIn: 10))
+        self.refusers = refusers
+        self.withdrawers = withdrawers
+        let latest = Int(healing / .milliseconds(1))
+        func moment() -> Duration { .milliseconds(Int.random(in: 0...latest, using: &random)) }
+        self.cancelledAt = Int.random(in: 0..<20, using: &random) == 0 ? moment() : nil
+
         var crashes: [Crash] = []
         var stepCrashes: [Int: Int] = [:]
         var cuts: [Cut] = []
+        var diskFaults: [DiskFault] = []
+        var clockChanges: [ClockChange] = []
         if !isCalm {
-            let latest = Int(healing / .milliseconds(1))
             for _ in 0..<Int.random(in: 0...4, using: &random) {
-                let at = Duration.milliseconds(Int.random(in: 0...latest, using: &random))
+                let at = moment()
+                let disk: DiskFate =
+                    switch Int.random(in: 0..<6, using: &random) {
+                    case 0: .isLost
+                    case 1: .isRolledBack(to: .milliseconds(Int.random(in: 0...max(0, Int(at / .milliseconds(1))), using: &random)))
+                    default: .isKept
+                    }
                 crashes.append(
                     Crash(
                         place: Int.random(in: 0..<memberCount, using: &random), at: at,
                         back: at + .milliseconds(Int.random(in: 10...8_000, using: &random)), isSilent: Bool.random(using: &random),
-                        losesDisk: Int.random(in: 0..<6, using: &random) == 0))
+                        disk: disk, renewsEnrolment: Int.random(in: 0..<6, using: &random) == 0))
             }
             for place in 0..<memberCount where Int.random(in: 0..<2, using: &random) == 0 {
                 stepCrashes[place] = Int.random(in: 1...10, using: &random)
             }
             for _ in 0..<Int.random(in: 0...2, using: &random) {
-                let from = Duration.milliseconds(Int.random(in: 0...latest, using: &random))
+                let from = moment()
                 cuts.append(
                     Cut(
                         from: from, to: min(healing, from + .milliseconds(Int.random(in: 500...20_000, using: &random))),
-                        sides: (0..<memberCount).map { _ in Bool.random(using: &random) }, breaksPipes: Bool.random(using: &random)))
+                        sides: (0..<memberCount + 2).map { _ in Bool.random(using: &random) }, breaksPipes: Bool.random(using: &random)))
+            }
+            for _ in 0..<Int.random(in: 0...2, using: &random) {
+                let from = moment()
+                diskFaults.append(
+                    DiskFault(
+                        place: Int.random(in: 0..<memberCount, using: &random), from: from,
+                        to: min(healing, from + .milliseconds(Int.random(in: 100...10_000, using: &random))),
+                        isUnknown: Bool.random(using: &random)))
+            }
+            for _ in 0..<Int.random(in: 0...2, using: &random) {
+                clockChanges.append(
+                    ClockChange(
+                        place: Int.random(in: 0..<memberCount, using: &random), at: moment(),
+                        skew: Int.random(in: -240...240, using: &random)))
             }
         }
-        self.refusers = refusers
         self.crashes = crashes
         self.stepCrashes = stepCrashes
         self.cuts = cuts
+        self.diskFaults = diskFaults
+        self.clockChanges = clockChanges
+        // Where too few are willing all of it passes, and nothing new comes of more.
+        let willing = honest.count { !refusers.contains($0) && !withdrawers.contains($0) }
+        let isHopeless = willing < threshold || self.cancelledAt != nil
+        self.life = isHopeless ? Int.random(in: 400...600, using: &random) : Int.random(in: 900...3_600, using: &random)
+    }
+
+    /// Whether a member is honest, and wants the request signed to its end.
+    public func isWilling(_ place: Int) -> Bool {
+        self.cheats[place] == nil && !self.refusers.contains(place) && !self.withdrawers.contains(place)
     }
 
     /// Whether enough members agree for the request to have to complete.
-    public var mustComplete: Bool { self.memberCount - self.refusers.count >= self.threshold }
+    public var mustComplete: Bool {
+        self.cancelledAt == nil && (0..<self.memberCount).count(where: self.isWilling) >= self.threshold
+    }
 }
 
-/// What can be made wrong with every node on purpose: each must be found, or the checks are worth nothing.
+/// What can be made wrong with every honest node on purpose: each must be found, or the checks are worth nothing.
 public enum NodeSigningFault: String, CaseIterable, Sendable {
     /// The disk says that a decision of its person is durable, and forgets it.
     case losesDecisions
     /// Of decisions to sign nobody hears that they are durable.
     case losesAnswers
+    /// Of decisions to sign it is said that they are durable before they are.
+    case releasesBeforeDurable
     /// Every life of a process calls itself the same.
     case reusesIncarnations
+    /// Signs with the nonces of its first decision once more, as one would that kept them.
+    case keepsNonces
+    /// Whoever refuses signs all the same.
+    case signsUnapproved
     /// Takes a transaction for complete that is not.
     case believesTooEarly
+    /// Calls a member faulty that is not.
+    case blamesWithoutProof
+    /// Time never makes its machine do anything.
+    case forgetsTimers
+    /// Says everything so many times.
+    case repeatsItself
+    /// Writes down everything so many times.
+    case writesWithoutEnd
+    /// What it sent it holds for ever.
+    case letsNothingGo
 }

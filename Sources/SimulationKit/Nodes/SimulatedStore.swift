@@ -2,7 +2,7 @@ internal import CryptoPrimitives
 internal import Signing
 internal import SigningNode
 
-/// What a member's disk holds: it outlives the process, and may be lost.
+/// What a member's disk holds: it outlives the process, and may be full, lost, or put back as it was.
 ///
 /// It keeps what `SessionDatabase` keeps, by the same rules, as far as a signing machine sees them.
 final class SimulatedStore {
@@ -14,14 +14,37 @@ final class SimulatedStore {
         var state = StoredRequest.State.proposed
         var reason = ""
         var completion: [UInt8]?
+        /// The newest of what a machine that starts has a use for.
+        var said: [TranscriptEntry] = []
         var transcript: TranscriptHead
         var updated: UInt64
     }
 
-    private(set) var rows: [Bytes32: Row] = [:]
-    private(set) var journal: [BurnRecord] = []
-    /// Writes that came to their end, in all lives of the process.
-    private(set) var writeCount = 0
+    /// What stands in the way of writing.
+    enum Trouble {
+        /// Nothing more fits, for now.
+        case full
+        /// Of a write nobody knows whether it got there; then no more are taken until the process is started anew.
+        case unknown
+    }
+
+    private struct Content {
+        var rows: [Bytes32: Row] = [:]
+        var journal: [BurnRecord] = []
+        var byteCount = 0
+        var approvals: [Bytes32: StoredApproval] = [:]
+    }
+
+    private var content = Content()
+    private var copy = Content()
+    private var isShut = false
+    var trouble: Trouble?
+
+    var rows: [Bytes32: Row] { self.content.rows }
+    var journal: [BurnRecord] { self.content.journal }
+    var approvals: [Bytes32: StoredApproval] { self.content.approvals }
+    /// Bytes of proposals, transcripts and decisions, about.
+    var byteCount: Int { self.content.byteCount }
 
     func stored(_ id: Bytes32) -> StoredRequest? {
         self.rows[id].map { row in
@@ -31,23 +54,38 @@ final class SimulatedStore {
         }
     }
 
-    /// Makes a write durable.
+    /// Makes a write durable, or does not.
+    ///
+    /// - Parameter getsThere: whether a write of which nobody learns what became of it is on the disk.
+    func write(_ write: SigningWrite, of id: Bytes32, at time: UInt64, getsThere: Bool) -> SigningWriteResult {
+        if self.isShut { return .failed("a write before it failed: it has to be opened again") }
+        switch self.trouble {
+        case nil: return self.perform(write, of: id, at: time)
+        case .full: return .failed("the disk is full")
+        case .unknown:
+            if getsThere { _ = self.perform(write, of: id, at: time) }
+            self.isShut = true
+            return .failed("nobody knows what became of it")
+        }
+    }
+
+    /// A process opens it anew.
+    func open() { self.isShut = false }
+
+    /// What was written gets there.
     func perform(_ write: SigningWrite, of id: Bytes32, at time: UInt64) -> SigningWriteResult {
-        self.writeCount += 1
         switch write {
         case .request(let new):
-            if let standing = self.rows[id], standing.proposal != new.proposal, standing.new.expiry != new.expiry {
-                return .failed("another one stands under this name")
-            }
             if self.rows[id] == nil {
-                self.rows[id] = Row(proposal: new.proposal, new: new, transcript: TranscriptHead(request: id), updated: time)
+                self.content.rows[id] = Row(proposal: new.proposal, new: new, transcript: TranscriptHead(request: id), updated: time)
+                self.content.byteCount += new.proposal.count
             }
             return .done(self.stored(id))
         case .decision(let decision, let serial):
             guard let row = self.rows[id] else { return .failed("it is not there") }
             guard serial > row.serial || (serial == row.serial && decision == row.decision) else { return .failed("it is not newer") }
-            self.rows[id]?.decision = decision
-            self.rows[id]?.serial = serial
+            self.content.rows[id]?.decision = decision
+            self.content.rows[id]?.serial = serial
         case .burn(let record):
             for other in self.journal where other != record {
                 if other.attempt == record.attempt, other.request == record.request { return .failed("it was decided otherwise") }
@@ -55,30 +93,55 @@ final class SimulatedStore {
                     return .failed("a nonce was used before")
                 }
             }
-            if !self.journal.contains(record) { self.journal.append(record) }
+            if !self.journal.contains(record) {
+                self.content.journal.append(record)
+                self.content.byteCount += record.nonces.count * 98
+            }
         case .state(let state, let reason):
-            self.rows[id]?.state = state
-            self.rows[id]?.reason = reason
+            self.content.rows[id]?.state = state
+            self.content.rows[id]?.reason = reason
         case .completion(let line): return self.append([line], to: id)
+        case .cloneAlarm(let line, let halts):
+            for halt in halts { self.content.approvals[halt.group] = halt.approval }
+            return self.append([line], to: id)
         case .transcript(let lines): return self.append(lines, to: id)
         }
-        self.rows[id]?.updated = time
+        self.content.rows[id]?.updated = time
         return .done()
     }
 
     private func append(_ lines: [TranscriptLine], to id: Bytes32) -> SigningWriteResult {
         guard var head = self.rows[id]?.transcript else { return .failed("it is not there") }
         for line in lines {
-            guard (try? head.append(kind: line.kind.rawValue, line.bytes)) != nil else { return .failed("the transcript is full") }
-            if line.kind == .completion { self.rows[id]?.completion = line.bytes }
+            let concludes = line.kind == .completion || line.kind == .cloneAlarm
+            guard let entry = try? head.append(kind: line.kind.rawValue, line.bytes, concludes: concludes) else {
+                return .failed("the transcript is full")
+            }
+            if line.kind == .completion { self.content.rows[id]?.completion = line.bytes }
+            if SigningMachine.isWorthRecalling(entry) {
+                self.content.rows[id]?.said.append(entry)
+                if self.rows[id]?.said.count ?? 0 > Self.saidCountMax { self.content.rows[id]?.said.removeFirst() }
+            }
+            self.content.byteCount += line.bytes.count
         }
-        self.rows[id]?.transcript = head
+        self.content.rows[id]?.transcript = head
         return .done()
     }
 
-    /// The disk is gone, or as it was long ago.
-    func lose() {
-        self.rows = [:]
-        self.journal = []
-    }
+    private static let saidCountMax = 256
+
+    func keep(_ approval: StoredApproval, of group: Bytes32) { self.content.approvals[group] = approval }
+
+    // MARK: What becomes of disks
+
+    func keepCopy() { self.copy = self.content }
+
+    /// Whether a copy was kept that knows the request.
+    func copyKnows(_ id: Bytes32) -> Bool { self.copy.rows[id] != nil }
+
+    /// It is as it was when the copy was kept: at the start, if none was.
+    func goBack() { self.content = self.copy }
+
+    /// All is gone.
+    func lose() { self.content = Content() }
 }

@@ -28,6 +28,8 @@ final class SigningHost {
     var request: (request: SigningRequest, proposal: Statement)?
     var decision: (serial: UInt32, approves: Bool)?
     var journal: [BurnRecord] = []
+    /// What was said and heard of attempts, for the next life.
+    var said: [[UInt8]] = []
     /// Durable steps so far, in all lives.
     var stepCount = 0
     /// Writes that have not returned yet.
@@ -50,8 +52,8 @@ final class SigningHost {
         }
     }
 
-    /// What a cheat keeps to say again.
-    var heard: [[UInt8]] = []
+    /// How it speaks, if it cheats.
+    var speaker: CheatingSpeaker?
 
     init(place: Int, seed: UInt64, network: Network, cheat: SigningCheat?, skew: Int) throws {
         self.place = place
@@ -67,6 +69,13 @@ final class SigningHost {
     private static func secret(_ what: String, _ seed: UInt64, _ place: Int) throws -> SecretBytes {
         let digest = SHA256.hash(Array("simulated \(what) \(seed) \(place)".utf8))
         return try SecretBytes(count: 32) { $0.copyBytes(from: digest.bytes) }
+    }
+
+    /// Its transcript, as far as the next life has a use for it.
+    func transcribe(_ message: [UInt8]) {
+        guard Coordination.isWorthRecalling(message) else { return }
+        self.said.append(message)
+        if self.said.count > 256 { self.said.removeFirst() }
     }
 
     /// The incarnation of the current life: different for each.

@@ -12,6 +12,14 @@ public enum SigningViolation: Hashable, Sendable, CustomStringConvertible {
     case releasedBeforeDurable(member: Int)
     /// Somebody honest was said to be at fault.
     case honestBlamed(member: Int, by: Int)
+    /// An honest member's machine was said to run twice.
+    case falseAlarm(member: Int, by: Int)
+    /// One nonce served two transcripts before this member's eyes, and nobody said so.
+    case cloneUnnoticed(by: Int)
+    /// Somebody honest is not heard any more.
+    case honestBlocked(member: Int, by: Int)
+    /// Nonces were shown before everybody's commitments had come.
+    case shownEarly(member: Int)
     /// What a member holds complete does not verify.
     case doesNotVerify(member: Int)
     /// Two members hold different transactions complete.
@@ -20,6 +28,10 @@ public enum SigningViolation: Hashable, Sendable, CustomStringConvertible {
     case notCompleted(member: Int)
     /// A member signed that had not agreed.
     case signedUnapproved(member: Int)
+    /// A member signed by itself what its owner's policy does not let out.
+    case signedBeyondPolicy(member: Int, String)
+    /// Long after the request's time a member still holds it open.
+    case notOver(member: Int)
     /// It does not come to an end: something is due again and again.
     case endless(atSecond: Int)
     /// More than its bound.
@@ -30,10 +42,16 @@ public enum SigningViolation: Hashable, Sendable, CustomStringConvertible {
         case .nonceReused(let member): "member \(member) used one nonce for two transcripts"
         case .releasedBeforeDurable(let member): "member \(member) released a partial signature before its decision was durable"
         case .honestBlamed(let member, let by): "member \(by) blamed member \(member), which is honest"
+        case .falseAlarm(let member, let by): "member \(by) said that member \(member) runs twice, which it does not"
+        case .cloneUnnoticed(let by): "member \(by) saw one nonce under two transcripts, and nobody heard of it"
+        case .honestBlocked(let member, let by): "member \(by) does not hear member \(member) any more, which is honest"
+        case .shownEarly(let member): "member \(member) showed its nonces before it had heard what all others committed to"
         case .doesNotVerify(let member): "what member \(member) holds complete does not verify"
         case .differentTransactions: "members hold different transactions complete"
         case .notCompleted(let member): "member \(member) did not complete, though enough honest members agreed"
         case .signedUnapproved(let member): "member \(member) signed without having agreed"
+        case .signedBeyondPolicy(let member, let what): "member \(member) signed by itself, and its policy does not allow that: \(what)"
+        case .notOver(let member): "member \(member) holds the request open after its time"
         case .endless(let second): "at second \(second) something is due again and again"
         case .bound(let what, let member, let actual, let limit): "member \(member): \(actual) \(what), and the limit is \(limit)"
         }
@@ -48,6 +66,11 @@ struct SigningLedger {
     private(set) var violations: Set<SigningViolation> = []
     private var transcripts: [PublicNonce: Bytes32] = [:]
     private var completed: Transaction?
+    /// Transcripts under which each honest member heard a cloned member sign.
+    private var clonesHeard: [Int: Set<Bytes32>] = [:]
+    private(set) var isAlarmed = false
+    /// What each member heard that all of a set committed to: by its own commitment.
+    private var shown: [Int: [NonceName: [Statement]]] = [:]
 
     /// Most messages that an honest member sends in a request, for each other member, beside one for each that a cheat sends it: nobody is
     /// made to say more than was said to it.
@@ -61,18 +84,56 @@ struct SigningLedger {
         if !hasApproved { self.violations.insert(.signedUnapproved(member: place)) }
     }
 
-    /// What an honest member sends is looked at as any stranger could.
-    mutating func sent(_ message: [UInt8], by host: SigningHost, _ roster: Roster) {
-        guard let head = try? CoordinationMessage.Head(parsing: message), let content = try? head.content(roster),
-            case .partialSignatures(let statement) = content, case .partialSignatures(let transcript, _) = statement.body
+    /// Commitments that a member is shown.
+    mutating func heard(_ message: [UInt8], by place: Int, _ roster: Roster) {
+        guard let head = try? CoordinationMessage.Head(parsing: message), head.holdsCommitments,
+            case .commitments(_, let statements)? = try? head.content(roster)
         else { return }
-        guard !host.journal.contains(where: { $0.attempt == statement.attempt && $0.transcript == transcript }) else { return }
-        self.violations.insert(.releasedBeforeDurable(member: host.place))
+        for case .commitment(_, let name, _) in statements.map(\.body) where self.shown[place]?[name] == nil {
+            self.shown[place, default: [:]][name] = statements
+        }
+    }
+
+    /// Nonces leave a member for themselves: what all of a set committed to, itself among them, was there before.
+    mutating func showed(_ message: [UInt8], by place: Int, _ roster: Roster) {
+        guard let head = try? CoordinationMessage.Head(parsing: message), head.holdsNoncesAlone,
+            case .opening(_, let statement)? = try? head.content(roster)
+        else { return }
+        if let name = statement.namedNonces?.name, let set = self.shown[place]?[name],
+            set.contains(where: { $0.sender == statement.sender }),
+            set.allSatisfy({ if case .commitment = $0.body { true } else { false } })
+        {
+            return
+        }
+        self.violations.insert(.shownEarly(member: place))
+    }
+
+    /// What an honest member sends is looked at as any stranger could.
+    mutating func sent(_ message: [UInt8], by place: Int, journal: [BurnRecord], _ roster: Roster) {
+        guard let head = try? CoordinationMessage.Head(parsing: message), head.holdsPartialSignatures,
+            case .partialSignatures(let statement)? = try? head.content(roster),
+            case .partialSignatures(let transcript, _) = statement.body
+        else { return }
+        guard !journal.contains(where: { $0.attempt == statement.attempt && $0.transcript == transcript }) else { return }
+        self.violations.insert(.releasedBeforeDurable(member: place))
     }
 
     mutating func blamed(_ signer: PublicKey, by host: SigningHost, among hosts: [SigningHost]) {
         guard let blamed = hosts.first(where: { $0.signer == signer }), blamed.cheat == nil else { return }
         self.violations.insert(.honestBlamed(member: blamed.place, by: host.place))
+    }
+
+    /// Partial signatures of a member that runs twice arrive at an honest one.
+    mutating func heardClone(_ message: [UInt8], by host: SigningHost, _ roster: Roster) {
+        guard let head = try? CoordinationMessage.Head(parsing: message), head.holdsPartialSignatures,
+            case .partialSignatures(let statement)? = try? head.content(roster),
+            case .partialSignatures(let transcript, _) = statement.body
+        else { return }
+        self.clonesHeard[host.place, default: []].insert(transcript)
+    }
+
+    mutating func alarmed(about signer: PublicKey, by place: Int, isClone: Bool, member: Int) {
+        if isClone { self.isAlarmed = true } else { self.violations.insert(.falseAlarm(member: member, by: place)) }
     }
 
     mutating func completed(_ transaction: Transaction, of request: SigningRequest, by place: Int, policy: any SpendingPolicy) {
@@ -118,6 +179,9 @@ struct SigningLedger {
 
     /// When all is over.
     mutating func close(_ hosts: [SigningHost], scenario: SigningScenario) {
+        for (place, transcripts) in self.clonesHeard where transcripts.count > 1 && !self.isAlarmed {
+            self.violations.insert(.cloneUnnoticed(by: place))
+        }
         for host in hosts where host.cheat == nil {
             let limit = Self.messageCountMax * (hosts.count - 1) + host.heardFromCheats
             if host.sentCount > limit {

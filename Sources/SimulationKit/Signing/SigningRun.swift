@@ -19,8 +19,6 @@ struct SigningRun {
     var now: Duration = .zero
     var ledger = SigningLedger()
     var coverage: Set<String> = []
-    /// Nonce sets that cheats made up.
-    var inventedCount: UInt32 = 0
 
     enum Event {
         case step(Int, Duration)
@@ -62,12 +60,17 @@ struct SigningRun {
         self.request = try SigningRequest(
             transaction: Transaction(inputs: inputs, outputs: [TransactionOutput(amount: 9_000, scriptPubKey: script)]), prevouts: coins,
             policyDigest: self.policy.digest, proposer: proposer.signer,
-            expiry: Self.start + UInt64(scenario.life.components.seconds), id: SHA256.hash(Array("request \(scenario.seed)".utf8)))
+            expiry: Self.start + UInt64(scenario.life.components.seconds), id: SHA256.hash(Array("request \(scenario.seed)".utf8)),
+            usesNonceCommitments: scenario.usesNonceCommitments)
         let terms = RequestTerms(election: CoordinatorElection(rawValue: scenario.election) ?? .hash, createdAt: Self.start)
         guard let terms else { preconditionFailure("no note is not too long") }
         self.proposal = Coordination.propose(self.request, terms: terms, enrolment: proposer.enrolment, identity: proposer.identity)
         self.roster = Roster(members: self.policy.members, network: .regtest, enrolments: hosts.map(\.enrolment))
         self.hosts = hosts
+        for host in hosts {
+            guard let cheat = host.cheat else { continue }
+            host.speaker = CheatingSpeaker(cheat, self.request, self.policy, self.roster, host.enrolment)
+        }
         self.open(proposer, resumes: false)
         for crash in scenario.crashes {
             self.queue.add(.crash(crash.place, losesDisk: crash.losesDisk), at: crash.at)
@@ -154,6 +157,7 @@ struct SigningRun {
                 request: known.request, proposal: known.proposal, policy: self.policy, roster: self.roster, enrolment: host.enrolment,
                 incarnation: host.incarnation(seed: self.scenario.seed), records: host.journal, resumes: resumes)
         } catch { preconditionFailure("an honest request is refused: \(error)") }
+        for message in host.said { host.coordination?.recall(message, now: self.moment(of: host)) }
         if let decision = host.decision {
             self.tell(host, decision.approves, serial: decision.serial)
         } else {
@@ -194,6 +198,7 @@ struct SigningRun {
         host.pending = []
         if losesDisk, host.transaction == nil {
             host.journal = []
+            host.said = []
             host.decision = nil
         }
     }
@@ -236,9 +241,16 @@ struct SigningRun {
         switch action {
         case .send(let message, let receiver):
             guard let to = self.hosts.firstIndex(where: { $0.signer == receiver }) else { return }
-            if host.cheat == nil { self.ledger.sent(message, by: host, self.roster) }
+            if host.cheat == nil {
+                self.ledger.sent(message, by: host.place, journal: host.journal, self.roster)
+                if self.request.usesNonceCommitments {
+                    self.ledger.showed(message, by: host.place, self.roster)
+                    if self.fault == .showsNoncesEarly { self.showNonces(with: message, of: host) }
+                }
+            }
+            host.transcribe(message)
             let copies = self.fault == .repeatsItself && host.cheat == nil ? SigningLedger.messageCountMax : 1
-            for said in self.said(message, by: host, to: self.hosts[to]) {
+            for said in self.said(message, by: host, to: to) {
                 for _ in 0..<copies { self.transmit(said, from: host, to: to) }
             }
         case .record(let record):
@@ -252,6 +264,8 @@ struct SigningRun {
             let delay = Duration.microseconds(
                 Int.random(in: 0...max(1, Int(self.scenario.journalDelayMax / .microseconds(1))), using: &self.random))
             self.queue.add(.written(host.place, life: host.life, record), at: self.now + delay)
+        // One request is all that there is: its machine compares.
+        case .sighted, .takePooled: break
         case .tell(let event): self.note(event, of: host)
         }
     }
@@ -263,6 +277,9 @@ struct SigningRun {
         case .fault(let signer, let fault, _):
             self.coverage.insert("fault \(Self.kind(of: fault))")
             self.ledger.blamed(signer, by: host, among: self.hosts)
+        case .cloneAlarm(let alarm, _):
+            guard let member = self.hosts.first(where: { $0.signer == alarm.signer }) else { return }
+            self.ledger.alarmed(about: alarm.signer, by: host.place, isClone: member.cheat == .clones, member: member.place)
         case .complete(let transaction, _):
             host.transaction = transaction
             self.ledger.completed(transaction, of: self.request, by: host.place, policy: self.policy)
@@ -272,13 +289,37 @@ struct SigningRun {
         case .partialSignaturesReceived(_, let signer) where self.fault == .blamesWithoutProof:
             self.ledger.blamed(signer, by: host, among: self.hosts)
         case .shouldBroadcast: host.broadcasts += 1
-        case .coordinatorElected, .coordinatorFailed, .failoverExhausted, .joined, .refused, .attemptBegan, .partialSignaturesReceived,
-            .signed, .restarted, .ended:
+        case .coordinatorElected, .coordinatorFailed, .failoverExhausted, .joined, .refused, .commitmentsComplete, .attemptBegan,
+            .partialSignaturesReceived, .signed, .restarted, .ended:
             break
         }
     }
 
     // MARK: The network
+
+    /// On purpose: what it commits to it shows at once.
+    private mutating func showNonces(with message: [UInt8], of host: SigningHost) {
+        guard let head = try? CoordinationMessage.Head(parsing: message),
+            case .approval(_, _, let statement)? = try? head.content(self.roster),
+            case .commitment(let serial, let name, _) = statement.body
+        else { return }
+        let nonces = Statement(
+            .approval(serial: serial, name, [[0]]), request: statement.request, attempt: 0, enrolment: host.enrolment,
+            identity: host.identity)
+        let early = CoordinationMessage(
+            request: head.request, series: head.series, sequence: 0, acknowledged: nil, content: .opening(attempt: 1, nonces))
+        self.ledger.showed(early.serialized(self.roster), by: host.place, self.roster)
+    }
+
+    /// What a member sends in place of a message.
+    private mutating func said(_ message: [UInt8], by host: SigningHost, to: Int) -> [[UInt8]] {
+        guard var speaker = host.speaker else { return [message] }
+        defer { host.speaker = speaker }
+        (speaker.incarnation, speaker.serial) = (host.incarnation(seed: self.scenario.seed), host.decision?.serial)
+        speaker.sentCount = host.sentCount
+        speaker.receiver = self.hosts[to].signer
+        return speaker.said(message, to: to, now: self.now, key: host.key, identity: host.identity, random: &self.random)
+    }
 
     mutating func transmit(_ message: [UInt8], from host: SigningHost, to: Int) {
         host.sentCount += 1
@@ -303,7 +344,8 @@ struct SigningRun {
     private mutating func deliver(_ message: [UInt8], from: Int, to host: SigningHost) {
         guard host.isUp else { return }
         if self.hosts[from].cheat != nil { host.heardFromCheats += 1 }
-        if host.cheat == .replays, host.heard.count < 64 { host.heard.append(message) }
+        host.speaker?.hear(message)
+        if self.request.usesNonceCommitments, host.cheat == nil { self.ledger.heard(message, by: host.place, self.roster) }
         if host.coordination == nil {
             // A request that is new to it: known durably before anything is said about it.
             guard let proposed = try? Coordination.proposal(in: message, roster: self.roster),
@@ -314,6 +356,10 @@ struct SigningRun {
             self.open(host, resumes: host.life > 0)
         }
         let outcome = host.coordination?.receive(message, from: self.hosts[from].identityKey, now: self.moment(of: host))
+        if outcome == .accepted { host.transcribe(message) }
+        if outcome == .accepted || outcome == .ignored, self.hosts[from].cheat == .clones, host.cheat == nil {
+            self.ledger.heardClone(message, by: host, self.roster)
+        }
         if case .refused(let refusal) = outcome {
             host.refusedCount += 1
             self.coverage.insert("refused \(Self.kind(of: refusal))")
@@ -321,17 +367,19 @@ struct SigningRun {
         self.step(host)
     }
 
-    private static func kind(of fault: Evidence.Fault) -> String {
+    static func kind(of fault: Evidence.Fault) -> String {
         switch fault {
         case .conflictingNonces: "conflictingNonces"
         case .malformedNonces: "malformedNonces"
         case .malformedPartialSignatures: "malformedPartialSignatures"
         case .invalidPartialSignature: "invalidPartialSignature"
         case .conflictingBegins: "conflictingBegins"
+        case .conflictingCommitments: "conflictingCommitments"
+        case .wrongOpening: "wrongOpening"
         }
     }
 
-    private static func kind(of refusal: CoordinationRefusal) -> String {
+    static func kind(of refusal: CoordinationRefusal) -> String {
         switch refusal {
         case .stranger: "stranger"
         case .anotherRequest: "anotherRequest"
@@ -343,7 +391,7 @@ struct SigningRun {
     }
 
     /// The case of a value, without what it holds.
-    private static func name(of value: some Any) -> String {
+    static func name(of value: some Any) -> String {
         let text = "\(Mirror(reflecting: value).children.first?.label ?? "")"
         return text.isEmpty ? "\(value)" : text
     }

@@ -10,6 +10,8 @@ public struct SigningScenario: Sendable {
     public let threshold: Int
     public let inputCount: Int
     public let election: UInt8
+    /// Whether nonces are committed to before they are shown.
+    public let usesNonceCommitments: Bool
     /// From proposal to expiry.
     public let life: Duration
     /// When faults end: from then on the network loses little and nobody crashes.
@@ -50,11 +52,12 @@ public struct SigningScenario: Sendable {
     /// - Parameters:
     ///   - memberCounts: how many members there may be.
     ///   - only: a way of cheating of which there is then exactly one member, and no other cheats.
-    public init(seed: UInt64, memberCounts: ClosedRange<Int> = 2...15, only: SigningCheat? = nil) {
+    ///   - commitments: whether nonces are committed to; drawn, if it is left out.
+    public init(seed: UInt64, memberCounts: ClosedRange<Int> = 2...15, only: SigningCheat? = nil, commitments: Bool? = nil) {
         var random = SeededRandom(seed: seed ^ 0x5167_6e69_6e67)
         // Small groups are common, and cheap to try in many ways.
-        let count = Bool.random(using: &random) ? min(5, memberCounts.upperBound) : memberCounts.upperBound
-        let memberCount = Int.random(in: min(memberCounts.lowerBound, count)...count, using: &random)
+        let (least, most) = (memberCounts.lowerBound, memberCounts.upperBound)
+        let memberCount = Int.random(in: least...(Bool.random(using: &random) ? min(max(5, least), most) : most), using: &random)
         let takesAll = Int.random(in: 0..<5, using: &random) < 2
         var threshold = takesAll ? memberCount : Int.random(in: 1...memberCount, using: &random)
         // A tree of thousands of leaves would take all the time.
@@ -67,10 +70,11 @@ public struct SigningScenario: Sendable {
         if !isCalm, Int.random(in: 0..<3, using: &random) > 0 {
             let most = Int.random(in: 0..<4, using: &random) == 0 ? memberCount - 1 : memberCount - threshold
             for place in (0..<memberCount).shuffled(using: &random).prefix(Int.random(in: 0...max(0, most), using: &random)) {
-                cheats[place] = SigningCheat.allCases.randomElement(using: &random)
+                cheats[place] = SigningCheat.drawn.randomElement(using: &random)
             }
         }
         if let only { cheats = [Int.random(in: 0..<memberCount, using: &random): only] }
+        self.usesNonceCommitments = NonceCommitmentDraw.decide(seed: seed, wanted: commitments, cheats: &cheats, only: only)
         let honest = (0..<memberCount).filter { cheats[$0] == nil }
         var refusers: Set<Int> = []
         if Int.random(in: 0..<6, using: &random) == 0, let place = honest.randomElement(using: &random) { refusers.insert(place) }
@@ -98,6 +102,7 @@ public struct SigningScenario: Sendable {
                         sides: (0..<memberCount).map { _ in Bool.random(using: &random) }))
             }
         }
+        if only == nil, !self.usesNonceCommitments, let place = cheats.keys.min(), seed % 8 == 5 { cheats[place] = .clones }
         self.seed = seed
         self.memberCount = memberCount
         self.threshold = threshold
@@ -107,8 +112,8 @@ public struct SigningScenario: Sendable {
         let isHopeless = memberCount - cheats.count - refusers.count < threshold
         self.life = .seconds(isHopeless ? Int.random(in: 120...600, using: &random) : Int.random(in: 600...3_600, using: &random))
         self.healing = isCalm ? .zero : healing
-        let least = Int.random(in: 1...40, using: &random)
-        self.delay = .milliseconds(least) ... .milliseconds(least * Int.random(in: 1...8, using: &random))
+        let shortest = Int.random(in: 1...40, using: &random)
+        self.delay = .milliseconds(shortest) ... .milliseconds(shortest * Int.random(in: 1...8, using: &random))
         self.lossPerMille = isCalm ? 0 : Int.random(in: 0...250, using: &random)
         self.duplicationPerMille = isCalm ? 0 : Int.random(in: 0...100, using: &random)
         self.clockSkewMax = Int.random(in: 0...60, using: &random)
@@ -174,6 +179,33 @@ public enum SigningCheat: String, CaseIterable, Sendable {
     case frames
     /// Says that the request is cancelled, refused and complete.
     case lies
+    /// Runs twice, as a copied memory does: one nonce signs under two transcripts.
+    case clones
+    /// Shows other nonces than it committed to.
+    case opensOther
+
+    /// Those that come by chance in any request: what a seed makes of them stays what it was. In one of eight seeds the first one runs twice
+    /// in place of it, and where nonces are committed to some show others.
+    static let drawn: [SigningCheat] = Self.allCases.filter { $0 != .clones && $0 != .opensOther }
+}
+
+/// Which requests have their nonces committed to, and who cheats then.
+///
+/// Drawn by a generator of its own, so that all else that a seed makes is the same in either case.
+enum NonceCommitmentDraw {
+    /// One request in so many.
+    private static let share = 4
+    /// One cheat in so many of such a request cheats by its nonces.
+    private static let cheatShare = 4
+
+    static func decide(seed: UInt64, wanted: Bool?, cheats: inout [Int: SigningCheat], only: SigningCheat?) -> Bool {
+        var random = SeededRandom(seed: seed ^ 0x636f_6d6d_6974)
+        let isDrawn = Int.random(in: 0..<Self.share, using: &random) == 0
+        guard wanted ?? (isDrawn || only == .opensOther) else { return false }
+        guard only == nil else { return true }
+        for place in cheats.keys.sorted() where Int.random(in: 0..<Self.cheatShare, using: &random) == 0 { cheats[place] = .opensOther }
+        return true
+    }
 }
 
 /// What can be made wrong with every honest member on purpose: each must be found, or the checks are worth nothing.
@@ -190,4 +222,6 @@ public enum SigningFault: String, CaseIterable, Sendable {
     case believesTooEarly
     /// Calls a member faulty that is not.
     case blamesWithoutProof
+    /// Shows nonces with its commitment to them.
+    case showsNoncesEarly
 }

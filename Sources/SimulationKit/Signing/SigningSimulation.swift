@@ -10,19 +10,34 @@ public struct SigningReport: Sendable {
     public private(set) var violations: [(seed: UInt64, violation: SigningViolation)] = []
     public private(set) var virtualSeconds = 0.0
     public private(set) var messageCount = 0
+    /// Signings in which nonces were committed to.
+    public private(set) var committedCount = 0
+    /// How many members the groups had; `nil` of none.
+    public private(set) var memberCounts: ClosedRange<Int>?
     /// States, events and refusals that were reached.
     public private(set) var coverage: Set<String> = []
 
+    private static let arrow = " → "
+    private var transitions: [[Substring]] { self.coverage.map { $0.split(separator: Self.arrow) }.filter { $0.count == 2 } }
+
+    /// States of a member's machine that were reached, and ways from one to another.
+    public var stateCount: Int { Set(self.transitions.compactMap(\.last)).count }
+    public var transitionCount: Int { self.transitions.count }
+
     public init() {}
+
+    /// Under which it stands in the coverage.
+    static let commitmentsName = "nonce commitments"
 
     enum Outcome { case completed, aborted, expired }
 
     /// Of one signing.
     init(
         violations: [(seed: UInt64, violation: SigningViolation)], outcome: Outcome, virtualSeconds: Double, messageCount: Int,
-        coverage: Set<String>
+        memberCount: Int, coverage: Set<String>
     ) {
         self.seeds = 1
+        self.memberCounts = memberCount...memberCount
         self.violations = violations
         switch outcome {
         case .completed: self.completed = 1
@@ -32,6 +47,7 @@ public struct SigningReport: Sendable {
         self.virtualSeconds = virtualSeconds
         self.messageCount = messageCount
         self.coverage = coverage
+        self.committedCount = coverage.contains(Self.commitmentsName) ? 1 : 0
     }
 
     public mutating func add(_ other: SigningReport) {
@@ -42,6 +58,11 @@ public struct SigningReport: Sendable {
         self.violations += other.violations
         self.virtualSeconds += other.virtualSeconds
         self.messageCount += other.messageCount
+        self.committedCount += other.committedCount
+        if let added = other.memberCounts {
+            let own = self.memberCounts ?? added
+            self.memberCounts = min(own.lowerBound, added.lowerBound)...max(own.upperBound, added.upperBound)
+        }
         self.coverage.formUnion(other.coverage)
     }
 
@@ -60,7 +81,8 @@ public struct SigningReport: Sendable {
         return SigningReport(
             violations: run.ledger.violations.map { (scenario.seed, $0) }.sorted { $0.1.description < $1.1.description },
             outcome: outcome, virtualSeconds: Double(run.now.components.seconds),
-            messageCount: run.hosts.reduce(0) { $0 + $1.sentCount },
-            coverage: run.coverage.union(scenario.cheats.values.map { "cheat \($0.rawValue)" }))
+            messageCount: run.hosts.reduce(0) { $0 + $1.sentCount }, memberCount: scenario.memberCount,
+            coverage: run.coverage.union(scenario.cheats.values.map { "cheat \($0.rawValue)" })
+                .union(scenario.usesNonceCommitments ? [Self.commitmentsName] : []))
     }
 }

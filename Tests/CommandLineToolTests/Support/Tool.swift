@@ -95,7 +95,8 @@ struct Tool {
         return Transcript(output: try folder.text("output"), errors: try folder.text("errors"), exitCode: exitCode)
     }
 
-    /// Starts a process, in a session of its own: it has no terminal but the one that the actions open.
+    /// Starts a process, in a session of its own: it has no terminal but the one that the actions open. And it hears SIGINT, whatever a
+    /// shell did that runs the tests in its background.
     static func spawn(_ words: [String], _ environment: [String: String], _ actions: inout FileActions) throws -> pid_t {
         #if canImport(Glibc)
         var attributes = posix_spawnattr_t()
@@ -106,7 +107,11 @@ struct Tool {
         #endif
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
-        posix_spawnattr_setflags(&attributes, newSession)
+        var heard = sigset_t()
+        sigemptyset(&heard)
+        sigaddset(&heard, SIGINT)
+        posix_spawnattr_setsigdefault(&attributes, &heard)
+        posix_spawnattr_setflags(&attributes, newSession | Int16(POSIX_SPAWN_SETSIGDEF))
         var arguments = words.map { strdup($0) } + [nil]
         var variables = environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
         defer { (arguments + variables).forEach { free($0) } }

@@ -1,0 +1,126 @@
+import CryptoPrimitives
+import LibP2P
+import Secp256k1
+import Testing
+
+@testable import CommandLineTool
+@testable import Signing
+@testable import SigningNode
+
+/// What people are told of a request.
+@Suite struct ExplanationTextTests {
+    private let members = Samples.keys(3).sorted()
+    private var names: SignerNames {
+        SignerNames(own: self.members[0], label: "Ada", contacts: [self.members[1]: "Bob", self.members[2]: "Cleo"])
+    }
+
+    private func lines(
+        _ state: CoordinationState, decision: StoredRequest.Decision = .undecided, coordinator: Int = 2, approved: [Int] = [],
+        refused: [Int] = [], awaited: [Int] = [], signed: [UInt32] = [], _ connectivity: [MemberConnectivity] = [],
+        now: UInt64 = 1_800_000_000
+    ) throws -> [String] {
+        let group = try SignerGroup(self.members)
+        let (transaction, coin) = CosignGroup.transaction(spending: group.scriptPubKey)
+        let request = try SigningRequest(
+            transaction: transaction, prevouts: [coin], policyDigest: group.digest, proposer: self.members[1], expiry: 1_800_086_400)
+        let terms = try #require(RequestTerms(createdAt: 1_800_000_000))
+        let progress = CoordinationProgress(
+            state: state, turn: 4, coordinator: self.members[coordinator], approved: approved.map { self.members[$0] },
+            refused: refused.map { self.members[$0] }, awaited: awaited.map { self.members[$0] }, signedAttempts: signed)
+        let summary = RequestSummary(
+            id: request.digest, groupName: "family", group: group.digest, request: request, proposer: self.members[1], terms: terms,
+            decision: decision, progress: progress, members: self.members, threshold: 3, transaction: nil, changeScript: group.scriptPubKey)
+        let explanation = RequestExplanation(summary, connectivity, signer: self.members[0])
+        return ExplanationText(explanation: explanation, names: self.names, now: now).lines
+    }
+
+    private func link(
+        _ member: Int, _ method: ConnectionMethod?, error: ConnectivityError? = nil, addresses: [String] = []
+    ) throws -> MemberConnectivity {
+        MemberConnectivity(
+            signer: self.members[member], peer: PeerID(of: try Ed25519.SecretKey.generate().publicKey), method: method,
+            connectedSince: method.map { _ in .seconds(1) }, roundTrip: method.map { _ in .microseconds(7_300) },
+            failures: method == nil ? 3 : 0, lastError: error, addresses: try addresses.map { try Multiaddr(text: $0) })
+    }
+
+    @Test func `whoever has to decide is named, with how the machine is reached, and who knows more`() throws {
+        let addresses = ["/ip4/192.0.2.1/tcp/1"]
+        let text = try self.lines(.proposed, [self.link(2, nil, error: .timeout, addresses: addresses)]).joined(separator: "\n")
+        #expect(text.contains("1 of 3 members have approved, as far as this node knows, and it takes 3: it waits for 2 more, of these:"))
+        #expect(text.contains("Ada") && text.contains("that is you: chorale request approve"))
+        #expect(text.contains("Cleo") && text.contains("not connected, after 3 dials that led to nothing (no answer in time); it is tried"))
+        #expect(text.contains("More may have approved: Cleo") && text.contains("who coordinates, knows of all."))
+        #expect(text.contains("Coordinator in turn 4: Cleo") && text.contains("It expires at 2027-01-16 08:00:00 UTC, in 24 hours."))
+        #expect(text.contains("Can end it: Bob") && text.contains("any member that says no, for all are needed."))
+        #expect(text.contains("Nobody is proved to be at fault"))
+        #expect(try self.lines(.proposed, [self.link(2, nil)]).joined().contains("no address is known"))
+        #expect(try self.lines(.proposed).joined().contains("no machine is known that speaks for it"))
+        #expect(try self.lines(.proposed, [self.link(2, .relay)]).joined().contains("connected through a relay (7.3 ms); the person"))
+        #expect(try self.lines(.proposed, now: 1_900_000_000).contains("Its time is over."))
+    }
+
+    @Test func `while it is signed, all who approved must stay, and those whose signatures are missing are named`() throws {
+        let text = try self.lines(
+            .signing, decision: .approved, coordinator: 0, approved: [0, 1, 2], awaited: [2], signed: [1], [self.link(2, .direct)]
+        ).joined(separator: "\n")
+        #expect(text.contains("3 of 3 members have approved, and it takes 3: it waits for the partial signatures of:\n  Cleo"))
+        #expect(text.contains("connected (7.3 ms); its machine is on it") && text.contains("others may complete it all the same."))
+        #expect(text.contains("Must stay running until it is signed, connected or not: you, Bob"))
+        #expect(!text.contains("one visit"))
+        let elsewhere = try self.lines(.signing, decision: .approved, approved: [0, 1, 2]).joined(separator: "\n")
+        #expect(elsewhere.contains("it waits for its coordinator, who brings the signatures together:\n  Cleo"))
+        #expect(!elsewhere.contains("as far as this node knows") && !elsewhere.contains("one visit"))
+        #expect(
+            try self.lines(.approved, decision: .approved, coordinator: 0, approved: [0, 1, 2]).joined().contains("begins by itself"))
+        let last = try self.lines(.approved, decision: .approved, coordinator: 0, approved: [0])
+        #expect(last.contains { $0.hasPrefix("The next one to approve needs one visit only") })
+    }
+
+    @Test func `an end is told with its reason, and only what is proved names anybody`() throws {
+        let fault = try self.lines(.aborted(.fault([self.members[2]])))
+        #expect(fault.last?.hasPrefix("Proved to be at fault, by their own signed messages: Cleo") == true)
+        let refused = try self.lines(.aborted(.refused([self.members[1]])), refused: [1])
+        #expect(refused.first?.contains("without Bob") == true && refused.last?.hasPrefix("Nobody is proved") == true)
+        let open = try self.lines(.endedMayStillComplete(.withdrawn)).joined()
+        #expect(open.contains("others may still complete it") && open.contains("Its coins stay reserved"))
+        #expect(try self.lines(.complete).contains { $0.hasPrefix("Nobody has to stay running") })
+        #expect(try self.lines(.expired).joined().contains("chorale request new"))
+        // Its proposer took its own agreement back.
+        #expect(try !self.lines(.proposed, refused: [1]).joined().contains("Must stay running"))
+    }
+
+    @Test func `connections and health have words for people`() throws {
+        func words(_ member: MemberConnectivity) -> String { LinkText.words(.object(LinkText.json(member, now: .seconds(181)))) }
+        #expect(try words(self.link(1, .direct)) == "connected for 3 minutes, round trip 7.3 ms")
+        #expect(try words(self.link(1, .relay)) == "connected through a relay for 3 minutes, round trip 7.3 ms")
+        #expect(try words(self.link(1, nil)) == "not connected, 3 dials led to nothing")
+        #expect(
+            try words(self.link(1, nil, error: .rejected("\u{1b}[2J")))
+                == "not connected, 3 dials led to nothing: it turned the connection away: \\u{1b}[2J")
+        #expect(LinkText.milliseconds(.microseconds(12_345)) == "12 ms" && LinkText.milliseconds(.microseconds(90)) == "0.0 ms")
+        let peer = PeerID(of: try Ed25519.SecretKey.generate().publicKey)
+        var store = SigningNodeHealth.Store()
+        func health() -> SigningNodeHealth {
+            SigningNodeHealth(
+                startedAt: 1_800_000_000, uptime: .seconds(7_200), time: .seconds(7_300), connectionCount: 3, memberCount: 2,
+                connectedMemberCount: 1, requestCounts: [.approved: 2, .complete: 1], secretNonceCount: 4,
+                arena: .init(usedSlotCount: 6, slotCount: 30_840), store: store,
+                blocked: [.init(peer: peer, until: .seconds(7_360))], heldByteCount: 12_345,
+                clockJumpCount: 1, lastClockJumpAt: 1_800_000_100)
+        }
+        let json = HealthText.json(health())
+        #expect(json["open_requests"]?.asInteger == 2 && json["requests"]?["approved"]?.asInteger == 2)
+        var lines = Dictionary(uniqueKeysWithValues: HealthText.lines(json).map { ($0.name, $0.words) })
+        #expect(lines["running"] == "since 2027-01-15 08:00:00 UTC, for 2 hours")
+        #expect(lines["network"] == "3 connections, 1 of 2 members connected, 12,345 bytes held")
+        #expect(lines["requests"] == "2 approved, 1 complete" && lines["disk"] == "all writes succeeded")
+        #expect(lines["nonces"] == "4 secret nonces; 6 of 30,840 places for secrets are taken")
+        #expect(lines["blocked"]?.hasSuffix("for 60 seconds") == true && lines["clocks"]?.contains("went apart 1 time, last at") == true)
+        store.failureCount = 2
+        store.lastFailure = .init(time: 1_800_000_200, reason: "the disk is full")
+        #expect(HealthText.lines(HealthText.json(health())).contains { $0.words.hasPrefix("writes again; 2 writes failed, the last at") })
+        store.isWritable = false
+        lines = Dictionary(uniqueKeysWithValues: HealthText.lines(HealthText.json(health())).map { ($0.name, $0.words) })
+        #expect(lines["disk"] == "takes no writes, and nothing is signed. Last failure at 2027-01-15 08:03:20 UTC: the disk is full")
+    }
+}
