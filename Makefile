@@ -28,8 +28,11 @@ setup:  ## bring libsodium, SQLite, pkg-config and libsecp256k1 (silent when not
 build: setup  ## build the release executable, .build/release/chorale
 	swift build $(RELEASE) --product chorale
 
+# What happened as a picture, where nodes say something and nobody asked for another file.
+DEMO_PICTURE := $(if $(filter --transport --diagram --json,$(ARGS)),,--diagram .build/demo.svg --force)
+
 demo: build  ## several processes, one signature: the main job, end to end (ARGS="--signers 5 --threshold 3")
-	$(CHORALE) demo $(ARGS)
+	$(CHORALE) demo $(DEMO_PICTURE) $(ARGS)
 
 test:  ## set everything up, build, and run every test (ARGS="--only consensus" for one stage)
 	@scripts/setup --tests
@@ -37,11 +40,15 @@ test:  ## set everything up, build, and run every test (ARGS="--only consensus" 
 
 # The comparison with the plain-Swift reference is one thread's arithmetic, fifty times slower when watched: a part of its cases.
 test-sanitized: export CHORALE_CASES ?= 160
+# Machines without a thread in them, and whole networks of them: nothing that a thread sanitizer could see, and most of its time.
+THREADLESS := LibP2P(Kad|Muxer|PubSub|Services|Swarm|WebSocket)?Tests
 test-sanitized: setup  ## run the unit tests under the thread sanitizer, then the address sanitizer
-	TSAN_OPTIONS=suppressions=$(CURDIR)/scripts/thread-sanitizer-suppressions \
-		swift test --disable-xctest --sanitize=thread --scratch-path .build/sanitized-thread
+	swift build --build-tests --sanitize=thread --scratch-path .build/sanitized-thread
+	TSAN_OPTIONS=suppressions=$(CURDIR)/scripts/thread-sanitizer-suppressions scripts/unit-tests thread-sanitizer \
+		--sanitize=thread --scratch-path .build/sanitized-thread --skip '$(THREADLESS)'
+	swift build --build-tests --sanitize=address --scratch-path .build/sanitized-address
 	# The leak checker counts what the test runner itself leaves at its end.
-	ASAN_OPTIONS=detect_leaks=0 swift test --disable-xctest --sanitize=address --scratch-path .build/sanitized-address
+	ASAN_OPTIONS=detect_leaks=0 scripts/unit-tests address-sanitizer --sanitize=address --scratch-path .build/sanitized-address
 
 load: setup  ## put a node under load: thousands of connections, streams whose readers stand still (ARGS="--quick")
 	swift build $(RELEASE) --product LoadPeer
