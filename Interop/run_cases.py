@@ -75,9 +75,10 @@ def combinations(case, among):
 
 def wanted(case, parts):
     """The peers of a case: implementation, name, options and whom they serve alone."""
+    implementations = dict(zip(case.parts, parts))
     return [
-        (implementation, part, tuple(case.options(part)), f"{case.title} {parts}" if case.is_fresh(part, implementation) else "")
-        for part, implementation in zip(case.parts, parts)
+        (implementation, part, tuple(case.options(part)), f"{case.title} {parts}" if case.is_fresh(part, implementations) else "")
+        for part, implementation in implementations.items()
     ]
 
 
