@@ -41,9 +41,11 @@ class Context:
     def count(self, what, number=1):
         self.counts[what] = self.counts.get(what, 0) + number
 
-    def collect(self, scene, transaction=None):
-        """Gives a finished transaction to the independent consensus check at the end."""
-        self.spends.append(scene.spend(transaction))
+    def collect(self, scene, transaction=None, path=None):
+        """Gives a finished transaction to the independent consensus check at the end. With a path, which it must have taken, it is also
+        altered in every way that check-consensus knows, and must be refused each time."""
+        spend = scene.spend(transaction)
+        self.spends.append(spend | {"path": path, "inputs": len(spend["prevouts"])})
 
     def clean(self):
         shutil.rmtree(self.folder, ignore_errors=True)

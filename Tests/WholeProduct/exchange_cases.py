@@ -11,7 +11,7 @@ import subprocess
 import time
 
 from cases import Skipped, case
-from scenes import as_owner_of
+from scenes import ALL_SIGNERS, as_owner_of
 from tool import wait_until
 
 # --- Files that no signer wrote ----------------------------------------------------------------------------------------
@@ -111,6 +111,7 @@ def other_files(context):
     running = [scene.cosign(signer) for signer in range(2)]
     for process in running:
         process.expect(0)
+    scene.released(is_whole=False).check()
     context.collect(scene)
 
 
@@ -513,12 +514,27 @@ def owner(context):
     done = scene.cosign(0, key=context.keys.files[5], preload=False).expect(0)
     waiting.expect(0)
     assert waiting.out.strip() == done.out.strip()
-    context.collect(scene)
+    context.collect(scene, path="key")
     # And without the owner any two of them.
     group = context.scene(signers=3, threshold=2, owner=owner_key)
     for process in [group.cosign(signer) for signer in (1, 2)]:
         process.expect(0)
-    context.collect(group)
+    context.collect(group, path="script")
+
+
+@case("exchange", "where all together are the owner, all spend by the key path, and any two by theirs")
+def owner_aggregate(context):
+    scene = context.scene(signers=3, threshold=2, owner=ALL_SIGNERS, inputs=3)
+    everybody = ",".join(scene.public)
+    for process in [scene.cosign(signer, "--set", everybody) for signer in range(3)]:
+        process.expect(0)
+    scene.released().check()
+    context.collect(scene, path="key")
+    group = context.scene(signers=3, threshold=2, owner=ALL_SIGNERS)
+    for process in [group.cosign(signer) for signer in (0, 2)]:
+        process.expect(0)
+    group.released().check()
+    context.collect(group, path="script")
 
 
 @case("exchange", "a signer who comes after the end gets the transaction; --out writes it, and never over a file unasked")
@@ -557,7 +573,7 @@ def emptied_folder(context):
     running = [scene.cosign(signer, time_limit=20) for signer in range(2)]
     for process in running:
         process.expect(0)
-    scene.released(is_whole=False)
+    scene.released(is_whole=False).check()
     context.collect(scene)
 
 

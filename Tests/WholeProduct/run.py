@@ -97,6 +97,18 @@ class Runner:
         self.failed += done.returncode != 0
         word = "ok" if done.returncode == 0 else "FAILED"
         print(f"{word:7} consensus: libbitcoinkernel accepts every finished transaction ({(done.stdout + done.stderr).strip()})")
+        for spend in self.spends:
+            if spend["path"]:
+                self.check_altered(made.stdout.strip(), spend)
+
+    def check_altered(self, python, spend):
+        command = [python, ROOT / "scripts/check-consensus", "--quiet", "--path", spend["path"]]
+        done = subprocess.run(command, input=json.dumps(spend), capture_output=True, text=True)
+        self.passed += done.returncode == 0
+        self.failed += done.returncode != 0
+        word = "ok" if done.returncode == 0 else "FAILED"
+        said = (done.stdout + done.stderr).strip()
+        print(f"{word:7} consensus: a spend of {spend['inputs']} by its {spend['path']} path, as it is and altered ({said})")
 
 
 def main():

@@ -14,6 +14,9 @@ from tool import wait_until
 
 NETWORK = "regtest"
 
+# In place of an owner's key: all signers together, by the key path.
+ALL_SIGNERS = "all signers"
+
 # The user and group that own nothing.
 NOBODY = 65534
 
@@ -53,7 +56,8 @@ class Scene:
         self.signers_file.write_text("".join(f"{key}\n" for key in self.public))
         self.policy = ["--signers", self.signers_file]
         if threshold:
-            self.policy += ["--threshold", threshold, *(["--owner", owner] if owner else ["--owner-unspendable"])]
+            of_owner = ["--owner-aggregate"] if owner == ALL_SIGNERS else ["--owner", owner] if owner else ["--owner-unspendable"]
+            self.policy += ["--threshold", threshold, *of_owner]
         self.psbt = self.folder / "payment.psbt"
         self.created = self.create(self.psbt, inputs)
 
@@ -107,6 +111,7 @@ class Scene:
     def spend(self, transaction=None):
         """What an independent implementation needs to judge the transaction."""
         return {
+            "txid": self.created["txid"],
             "transaction": transaction or self.final(),
             "prevouts": [{"amount": amount, "script_pubkey": script.hex()} for amount, script in PSBT(self.psbt.read_bytes()).prevouts()],
         }
