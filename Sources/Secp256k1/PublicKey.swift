@@ -44,7 +44,9 @@ extension PublicKey: Hashable {
         withUnsafeBytes(of: left.raw) { a in withUnsafeBytes(of: right.raw) { b in a.hasSameBytes(as: b) } }
     }
 
-    public func hash(into hasher: inout Hasher) { withUnsafeBytes(of: self.raw) { hasher.combine(bytes: $0) } }
+    /// By eight bytes of it: keys are looked up far more often than they are put anywhere, and who makes two that agree in those has done
+    /// 2³² times the work that it costs us to tell them apart.
+    public func hash(into hasher: inout Hasher) { withUnsafeBytes(of: self.raw) { hasher.combine($0.loadUnaligned(as: UInt64.self)) } }
 }
 
 extension PublicKey: Comparable {
@@ -130,7 +132,9 @@ extension XOnlyPublicKey: Hashable, Comparable, CustomStringConvertible {
         withUnsafeBytes(of: left.raw) { a in withUnsafeBytes(of: right.raw) { b in a.hasSameBytes(as: b) } }
     }
 
-    public func hash(into hasher: inout Hasher) { withUnsafeBytes(of: self.raw) { hasher.combine(bytes: $0) } }
+    /// By eight bytes of it: keys are looked up far more often than they are put anywhere, and who makes two that agree in those has done
+    /// 2³² times the work that it costs us to tell them apart.
+    public func hash(into hasher: inout Hasher) { withUnsafeBytes(of: self.raw) { hasher.combine($0.loadUnaligned(as: UInt64.self)) } }
 
     /// By the 32 bytes, lexicographically.
     public static func < (left: XOnlyPublicKey, right: XOnlyPublicKey) -> Bool { left.bytes < right.bytes }

@@ -25,6 +25,8 @@ extension Coordination {
     /// Whether the members that neither refused nor are proved to be at fault can sign; else the request ends.
     private mutating func isPossible() -> Bool {
         let refused = self.policy.members.filter { self.desk[$0]?.refusal != nil }
+        // All together always can.
+        if refused.isEmpty, self.excluded.isEmpty { return true }
         let left = Set(self.policy.members).subtracting(self.excluded).subtracting(refused)
         guard self.policy.chooseSet(among: left) == nil else { return true }
         let faulty = self.policy.members.filter(self.excluded.contains)
@@ -34,9 +36,12 @@ extension Coordination {
 
     /// The turns that are ours and in which somebody waits for us, the latest first.
     private var turnsToCoordinate: [UInt32] {
-        let seats = self.policy.members.compactMap { self.desk[$0] }
-        let turns = Set(seats.flatMap { [$0.turn, $0.offeredFor] }).filter { $0 > 0 && self.coordinator(of: $0) == self.signer }
-        return turns.sorted(by: >)
+        var turns: Set<UInt32> = []
+        for member in self.policy.members {
+            turns.insert(self.desk[member]?.turn ?? 0)
+            turns.insert(self.desk[member]?.offeredFor ?? 0)
+        }
+        return turns.filter { $0 > 0 && self.coordinator(of: $0) == self.signer }.sorted(by: >)
     }
 
     /// The attempts begun here that may still complete, the oldest first.

@@ -80,7 +80,9 @@ extension Coordination {
         let nonces = own.set.nonces.map(\.bytes)
         self.offers.append(own)
         if self.request.usesNonceCommitments { return self.commit(to: nonces, name, identity: identity) }
-        return self.say(.approval(serial: self.decision.serial, name, nonces), identity: identity)
+        let approval = self.say(.approval(serial: self.decision.serial, name, nonces), identity: identity)
+        self.remember(approval)
+        return approval
     }
 
     /// The plan of a set, made once.

@@ -71,7 +71,7 @@ extension Coordination {
         if head.isOnlyAcknowledgement, !provesLife || verdict == .new(startsAnew: false) { return .accepted }
 
         let content: CoordinationMessage.Content
-        do { content = try head.content(self.roster) } catch .unknownEnrolment(let signer, _) {
+        do { content = try self.content(after: head) } catch .unknownEnrolment(let signer, _) {
             self.askForEnrolment(of: signer, from: sender)
             return .ignored
         } catch {
@@ -86,6 +86,13 @@ extension Coordination {
         self.links[sender]?.window.note(head.series, head.sequence, isLive: isLive)
         if head.sequence != 0 { self.acknowledge(head.sequence, of: sender, now: now) }
         return self.take(content, from: sender, now: now)
+    }
+
+    /// What a message says, its statements verified: those that were verified when they came before are not once more.
+    private func content(after head: CoordinationMessage.Head) throws(StatementError) -> CoordinationMessage.Content {
+        let proposal = CoordinationMessage.Content.proposal(self.request, self.proposal)
+        if head.isProposal, head.rest.elementsEqual(proposal.serialized(self.roster)) { return proposal }
+        return try head.content(self.roster, heard: self.named)
     }
 
     private mutating func acknowledge(_ sequence: UInt64, of sender: PublicKey, now: Moment) {
@@ -225,14 +232,19 @@ extension Coordination {
                 return nil
             }
         } else {
-            self.named[sender, default: []].append(statement)
-            if (self.named[sender]?.count ?? 0) > Self.namedCountMax { self.named[sender]?.removeFirst() }
+            self.remember(statement)
         }
         guard let set = try? statement.nonceSet() else {
             self.accuse(sender, with: [statement])
             return nil
         }
         return self.keepsItsCommitment(statement) ? set : nil
+    }
+
+    /// Keeps a statement with nonces among the newest of its sender.
+    mutating func remember(_ statement: Statement) {
+        self.named[statement.sender, default: []].append(statement)
+        if (self.named[statement.sender]?.count ?? 0) > Self.namedCountMax { self.named[statement.sender]?.removeFirst() }
     }
 
     private mutating func take(

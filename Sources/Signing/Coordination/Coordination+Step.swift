@@ -41,9 +41,7 @@ extension Coordination {
         guard let now = self.lastMoment else { return .zero }
         var times: [Duration] = []
         for member in self.others {
-            guard let link = self.links[member] else { continue }
-            if let due = link.outbox.nextDueAt { times.append(due) }
-            if let due = link.acknowledgeAt { times.append(due) }
+            if let due = self.links[member]?.nextDueAt { times.append(due) }
         }
         if let broadcastAt { times.append(broadcastAt) }
         guard !self.state.isOver else { return times.min() }
@@ -156,7 +154,7 @@ extension Coordination {
 
     /// Sends what is due, with acknowledgements.
     private mutating func flush(now: Moment) {
-        for member in self.others {
+        for member in self.others where self.hasToSay(to: member, now: now.uptime) {
             guard var link = self.links[member] else { continue }
             var due = link.outbox.takeDue(now: now.uptime).map { (sequence: $0.sequence, content: $0.content) }
             due += link.once.map { (0, $0) }
@@ -178,6 +176,12 @@ extension Coordination {
             }
             self.links[member] = link
         }
+    }
+
+    /// Whether something for a member is due: most steps concern one of them.
+    private func hasToSay(to member: PublicKey, now: Duration) -> Bool {
+        if let due = self.links[member]?.nextDueAt, due <= now { return true }
+        return !(self.links[member]?.once.isEmpty ?? true)
     }
 
     /// After completion, whose turn it is to broadcast: the coordinator's at once, then the others' in the order of turns.
@@ -222,7 +226,7 @@ extension Coordination {
     }
 
     /// The longest round trip to a member, as far as it is known.
-    var roundTrip: Duration { self.links.values.reduce(self.timing.roundTrip) { max($0, $1.distance ?? .zero) } }
+    var roundTrip: Duration { self.others.reduce(self.timing.roundTrip) { max($0, self.links[$1]?.distance ?? .zero) } }
 
     /// Time after which what was not acknowledged is told again.
     func retryInterval(to member: PublicKey) -> Duration {

@@ -42,6 +42,8 @@ public struct Coordination: ~Copyable, Sendable {
 
     // Who the others are
     var roster: Roster
+    /// All other members, in the policy's order: what is done for each is done in this order.
+    let others: [PublicKey]
     /// The order of turns.
     public let priority: [PublicKey]
     public var timing: CoordinationTiming
@@ -106,7 +108,7 @@ public struct Coordination: ~Copyable, Sendable {
 
     // What others said
     var desk: [PublicKey: Seat] = [:]
-    /// The newest named nonces of each member, to find two under one name.
+    /// The newest named nonces of each member, to find two under one name, and not to verify one twice. Ours too: each begin repeats them.
     var named: [PublicKey: [Statement]] = [:]
     /// The same of commitments.
     var committed: [PublicKey: [Statement]] = [:]
@@ -260,6 +262,9 @@ public struct Coordination: ~Copyable, Sendable {
         var isToBeToldOfCompletion = false
         /// When it was last told the proposal because it did not know the request.
         var proposedAt: Duration?
+
+        /// When something has to be said at the latest.
+        var nextDueAt: Duration? { [self.outbox.nextDueAt, self.acknowledgeAt].compactMap { $0 }.min() }
     }
 
     /// Highest number of an attempt.
@@ -323,10 +328,11 @@ public struct Coordination: ~Copyable, Sendable {
         self.records = Dictionary(
             records.filter { $0.signer == enrolment.signer && $0.request == digest }.map { ($0.attempt, $0) },
             uniquingKeysWith: { first, _ in first })
+        self.others = policy.members.filter { $0 != enrolment.signer }
+        for member in self.others { self.links[member] = Link() }
+        for member in policy.members { self.desk[member] = Seat() }
         _ = self.roster.learn(enrolment)
         _ = self.roster.learn(proposal.enrolment)
-        for member in policy.members where member != enrolment.signer { self.links[member] = Link() }
-        for member in policy.members { self.desk[member] = Seat() }
     }
 
     /// The proposer's word on a request, to begin with.
@@ -341,9 +347,6 @@ public struct Coordination: ~Copyable, Sendable {
     func highestSigned(of coordinator: PublicKey) -> UInt32 {
         self.records.keys.filter { self.coordinator(of: $0) == coordinator }.max() ?? 0
     }
-
-    /// All other members, in the policy's order: what is done for each is done in this order.
-    var others: [PublicKey] { self.policy.members.filter { $0 != self.signer } }
 
     /// Who coordinates an attempt or turn.
     func coordinator(of number: UInt32) -> PublicKey { self.priority[Int((number - 1) % UInt32(self.priority.count))] }

@@ -189,10 +189,14 @@ extension CoordinationMessage {
         var isProposal: Bool { self.kind == Content.proposalKind }
 
         /// Reads what follows, and verifies the statements in it.
-        package func content(_ roster: Roster) throws(StatementError) -> Content {
+        ///
+        /// - Parameter heard: statements that were verified already, by their senders: one of them is not verified again.
+        package func content(
+            _ roster: Roster, heard: [PublicKey: [Statement]] = [:]
+        ) throws(StatementError) -> Content {
             do {
                 var reader = ByteReader(self.rest)
-                let content = try Content(&reader, request: self.request, roster)
+                let content = try Content(&reader, request: self.request, roster, heard)
                 try reader.finish()
                 return content
             } catch let error as StatementError { throw error } catch { throw .malformed("\(error)") }
@@ -275,26 +279,34 @@ extension CoordinationMessage.Content {
         for place in places { writer.writeUInt16(place) }
     }
 
-    fileprivate init(_ reader: inout ByteReader, request: Bytes32, _ roster: Roster) throws {
+    func serialized(_ roster: Roster) -> [UInt8] {
+        var writer = ByteWriter()
+        self.write(to: &writer, roster)
+        return writer.bytes
+    }
+
+    fileprivate init(_ reader: inout ByteReader, request: Bytes32, _ roster: Roster, _ heard: [PublicKey: [Statement]]) throws {
+        func statement() throws -> Statement { try Statement(compact: &reader, request: request, roster, heard: heard) }
         switch try reader.readUInt8("kind") {
         case 1: self = .acknowledgement
         case 2:
             let asked = try SigningRequest(parsing: reader.readVariableBytes("request"))
-            let statement = try Statement(parsing: reader.readVariableBytes("proposal"))
-            guard asked.digest == request, statement.request == request else {
+            // Its enrolment is the roster's mostly, and was verified when that learned it.
+            let proposal = try Statement(parsing: reader.readVariableBytes("proposal"), roster)
+            guard asked.digest == request, proposal.request == request else {
                 throw StatementError.malformed("a proposal of another request than it names")
             }
-            self = .proposal(asked, statement)
+            self = .proposal(asked, proposal)
         case 3:
             let turn = try reader.readUInt32("turn")
             let highest = try reader.readUInt32("highest attempt")
-            self = .approval(turn: turn, highest: highest, try Statement(compact: &reader, request: request, roster))
+            self = .approval(turn: turn, highest: highest, try statement())
         case 4:
-            let statement = try Statement(compact: &reader, request: request, roster)
+            let begin = try statement()
             let count = try reader.readCount("approvals", minimumByteCount: Self.statementByteCountMin)
             guard count <= roster.members.count else { throw StatementError.malformed("\(count) approvals") }
-            self = .begin(statement, approvals: try (0..<count).map { _ in try Statement(compact: &reader, request: request, roster) })
-        case 5: self = .partialSignatures(try Statement(compact: &reader, request: request, roster))
+            self = .begin(begin, approvals: try (0..<count).map { _ in try statement() })
+        case 5: self = .partialSignatures(try statement())
         case 6:
             let signers = try Self.readPlaces(&reader, roster).map { roster.members[Int($0)] }
             let count = try reader.readCount("signatures", minimumByteCount: SchnorrSignature.byteCount)
@@ -303,8 +315,8 @@ extension CoordinationMessage.Content {
                 try SchnorrSignature(parsing: reader.readBytes(SchnorrSignature.byteCount, "signature"))
             }
             self = .complete(CompletedSignatures(signers: signers, signatures: signatures))
-        case 7: self = .refusal(try Statement(compact: &reader, request: request, roster))
-        case 8: self = .cancellation(try Statement(compact: &reader, request: request, roster))
+        case 7: self = .refusal(try statement())
+        case 8: self = .cancellation(try statement())
         case 9:
             let turn = try reader.readUInt32("turn")
             let highest = try reader.readUInt32("highest attempt")
@@ -335,16 +347,16 @@ extension CoordinationMessage.Content {
         case 16:
             let count = try reader.readCount("entries", minimumByteCount: Self.statementByteCountMin)
             guard count <= NoncePool.countMax else { throw StatementError.malformed("\(count) entries of a pool") }
-            self = .pooledNonces(try (0..<count).map { _ in try Statement(compact: &reader, request: request, roster) })
+            self = .pooledNonces(try (0..<count).map { _ in try statement() })
         case 21:
             let attempt = try reader.readUInt32("attempt")
             let count = try reader.readCount("commitments", minimumByteCount: Self.statementByteCountMin)
             guard count <= roster.members.count else { throw StatementError.malformed("\(count) commitments") }
-            let statements = try (0..<count).map { _ in try Statement(compact: &reader, request: request, roster) }
+            let statements = try (0..<count).map { _ in try statement() }
             self = .commitments(attempt: attempt, statements)
         case 22:
             let attempt = try reader.readUInt32("attempt")
-            self = .opening(attempt: attempt, try Statement(compact: &reader, request: request, roster))
+            self = .opening(attempt: attempt, try statement())
         default: throw StatementError.unknownFormat
         }
     }

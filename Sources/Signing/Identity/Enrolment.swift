@@ -73,7 +73,10 @@ public struct Enrolment: Hashable, Sendable {
     }
 
     /// Reads an enrolment and verifies both signatures: a value of this type was really made by both keys.
-    public init(parsing bytes: some Collection<UInt8>) throws(StatementError) {
+    public init(parsing bytes: some Collection<UInt8>) throws(StatementError) { try self.init(parsing: bytes, knownFrom: nil) }
+
+    /// The same. What the roster holds, byte for byte, was verified before.
+    init(parsing bytes: some Collection<UInt8>, knownFrom roster: Roster?) throws(StatementError) {
         do {
             var reader = ByteReader(Array(bytes))
             guard try reader.readUInt8("format version") == Self.formatVersion else { throw StatementError.unknownFormat }
@@ -87,6 +90,7 @@ public struct Enrolment: Hashable, Sendable {
             self.identitySignature = try Ed25519.Signature(parsing: reader.readBytes(Ed25519.Signature.byteCount, "identity's signature"))
             try reader.finish()
         } catch let error as StatementError { throw error } catch { throw .malformed("enrolment: \(error)") }
+        if let roster, roster.enrolment(of: self.signer) == self { return }
         let digest = Self.digest(self.network, self.signer, self.identity, self.version, self.expiry)
         guard self.signerSignature.isValid(for: digest, by: self.signer.xOnly),
             self.identitySignature.isValid(for: digest.bytes, by: self.identity)

@@ -21,8 +21,9 @@ extension Statement {
 
     /// Reads one about the request, and verifies it.
     ///
+    /// - Parameter heard: statements that were verified already, by their senders.
     /// - Throws: `unknownEnrolment` for a version that the roster does not hold: newer, or older and thus void.
-    init(compact reader: inout ByteReader, request: Bytes32, _ roster: Roster) throws {
+    init(compact reader: inout ByteReader, request: Bytes32, _ roster: Roster, heard: [PublicKey: [Statement]]) throws {
         let place = Int(try reader.readUInt16("sender"))
         guard let sender = roster.member(at: place) else { throw StatementError.malformed("member \(place) of \(roster.members.count)") }
         let version = try reader.readUInt32("version of the enrolment")
@@ -34,6 +35,13 @@ extension Statement {
         let signature = try Ed25519.Signature(parsing: reader.readBytes(Ed25519.Signature.byteCount, "signature"))
         // What was given ahead names the group in place of a request.
         let subject = if case .pooledNonces = body { roster.poolDigest } else { request }
+        let same = heard[sender]?.first {
+            $0.signature == signature && $0.attempt == attempt && $0.enrolment == enrolment && $0.request == subject && $0.body == body
+        }
+        if let same {
+            self = same
+            return
+        }
         try self.init(body, request: subject, attempt: attempt, enrolment: enrolment, signature: signature)
     }
 }

@@ -128,12 +128,15 @@ extension Statement {
     }
 
     /// Reads a statement and verifies enrolment and signature: a value of this type was really said by its sender.
-    public init(parsing bytes: [UInt8]) throws(StatementError) {
+    public init(parsing bytes: [UInt8]) throws(StatementError) { try self.init(parsing: bytes, nil) }
+
+    /// The same. An enrolment that the roster holds was verified before.
+    init(parsing bytes: [UInt8], _ roster: Roster?) throws(StatementError) {
         guard bytes.count <= Self.byteCountMax else { throw .tooLarge(byteCount: bytes.count, limit: Self.byteCountMax) }
         do {
             var reader = ByteReader(bytes)
             guard try reader.readUInt8("format version") == Self.formatVersion else { throw StatementError.unknownFormat }
-            let enrolment = try Enrolment(parsing: reader.readBytes(Enrolment.byteCount, "enrolment"))
+            let enrolment = try Enrolment(parsing: reader.readBytes(Enrolment.byteCount, "enrolment"), knownFrom: roster)
             let request = try reader.readBytes32("request")
             let attempt = try reader.readUInt32("attempt")
             let body = try Body(&reader)
