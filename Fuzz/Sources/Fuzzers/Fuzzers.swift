@@ -16,7 +16,7 @@ struct Fuzzer: Sendable {
     static let all: [Fuzzer] = [
         .psbt, .psbtText, .transaction, .script, .address, .encodings, .keysAndNonces, .taproot, .statement, .ownStatement, .policy,
         .nonceSet, .signatureShares, .evidence, .cloneAlarm, .sealedSecret, .keyFile, .journal, .session, .exchange, .coordination,
-        .commitments, .transcript, .mailbox, .advertisement, .announcement,
+        .commitments, .transcript, .mailbox, .advertisement, .announcement, .invitation, .groupMessages, .approvalPolicy,
         .networkEncodings, .multiaddr, .peerIdentity, .networkMessages, .multistream, .noise, .webSocket,
         .identify, .ping, .requestResponse, .relayClient, .relayServer, .holePunch, .gossipsub, .kad, .mdns, .nameServer,
         .yamux, .connection, .node,
