@@ -1,8 +1,8 @@
 public import LibP2P
 
 extension PosixNode {
-    /// Makes a direct connection to a peer with which there is one through a relay: by an ordinary dial where the peer can be dialled, else
-    /// by dials of both sides at the same moment.
+    /// Makes a direct connection to a peer with which there is one through a relay: by an ordinary dial where a public address of
+    /// the peer can be dialled, else by dials of both sides at the same moment.
     ///
     /// - Returns: how many times both dialled at once; 0 where that was not needed.
     @discardableResult

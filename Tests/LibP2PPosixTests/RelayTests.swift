@@ -63,7 +63,8 @@ extension `A node with real sockets` {
                 try await within { try await nodes.one.openStream(to: nodes.other.id, ["/echo/1.0.0"]) }
             }
 
-            _ = try await within(.seconds(60)) { try await nodes.other.upgrade(nodes.one.id) }
+            // Nothing on loopback is public: only dials of both sides at once make it direct.
+            #expect(try await within(.seconds(60)) { try await nodes.other.upgrade(nodes.one.id) } >= 1)
             #expect(await nodes.one.connections(to: nodes.other.id).contains { !$0.remoteAddress.isRelayed })
             #expect(try await within { try await nodes.other.upgrade(nodes.one.id) } == 0)
             await nodes.relay.close()

@@ -9,7 +9,7 @@ private struct Pair {
 
     init(
         seed: UInt64 = 1, delay: Duration = .milliseconds(100), puppet: Int? = nil, isAutomatic: Bool = true,
-        addresses: [[String]] = [["/ip4/1.1.1.1/tcp/11"], ["/ip4/2.2.2.2/tcp/22"]]
+        addresses: [[String]] = [["/ip4/1.1.1.1/tcp/11"], ["/ip4/2.2.2.2/tcp/22"]], dialsPrivateAddresses: Bool = false
     ) throws {
         self.network = TestNetwork(seed: seed)
         self.network.delay = delay
@@ -17,6 +17,7 @@ private struct Pair {
         for (node, identity) in self.identities.enumerated() {
             var configuration = DCUtR.Configuration()
             configuration.isAutomatic = isAutomatic
+            configuration.dialsPrivateAddresses = dialsPrivateAddresses
             let machine = DCUtR(addresses: try addresses[node].map { try Multiaddr(text: $0) }, configuration: configuration)
             _ = self.network.add(identity, [node == puppet ? Puppet(serving: [DCUtR.protocolID]) : machine] as [any ProtocolMachine])
         }
@@ -96,6 +97,26 @@ struct `A hole punch` {
         pair.network.run(for: .seconds(60))
         #expect(pair.events(1).last == .upgraded(peer, attempts: 0))
         #expect(pair.network.machine(1, DCUtR.self).counters.attempts == 0)
+    }
+
+    @Test func `is what private addresses are dialled in, while public ones are dialled before it`() throws {
+        let both = ["/ip4/127.0.0.1/tcp/11", "/ip4/192.168.1.2/tcp/12", "/ip4/8.8.8.8/tcp/13"]
+        var pair = try Pair(addresses: [both, ["/ip4/2.2.2.2/tcp/22"]], dialsPrivateAddresses: true)
+        let (peer, all) = (pair.id(0), try both.map { try Multiaddr(text: $0) })
+        pair.network.with(1, DCUtR.self) { machine, now in machine.learn(all, of: peer, now: now) }
+        #expect(pair.dials(1) == [DirectDial(peer: peer, addresses: [all[2]], role: .dialer, isHolePunch: false)])
+        pair.network.run(for: .seconds(6))
+        #expect(pair.dials(1).dropFirst() == [DirectDial(peer: peer, addresses: all, role: .listener, isHolePunch: true)])
+
+        // With private ones alone there is nothing to dial before it, and no waiting.
+        let near = Array(all.prefix(2))
+        pair = try Pair(addresses: [Array(both.prefix(2)), []], dialsPrivateAddresses: true)
+        pair.network.with(1, DCUtR.self) { machine, now in machine.learn(near, of: peer, now: now) }
+        #expect(pair.dials(1).isEmpty && pair.network.machine(1, DCUtR.self).counters.attempts == 1)
+        pair.network.run(for: .seconds(1))
+        #expect(pair.dials(1) == [DirectDial(peer: peer, addresses: near, role: .listener, isHolePunch: true)])
+        try pair.network.connect(0, 1)
+        #expect(pair.events(1).last == .upgraded(peer, attempts: 1))
     }
 
     @Test func `follows when the other side's own addresses lead nowhere`() throws {

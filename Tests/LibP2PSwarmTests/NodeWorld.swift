@@ -14,15 +14,15 @@ final class HostedNode {
     /// Streams that others opened: what comes on them goes back.
     private var echoed: Set<StreamID> = []
 
-    init(_ number: UInt8, seed: UInt64, now: Duration, _ change: (inout Node.Configuration) -> Void) throws {
+    init(_ number: UInt8, network: UInt8 = 10, seed: UInt64, now: Duration, _ change: (inout Node.Configuration) -> Void) throws {
         self.known = try KnownNode(number)
-        self.address = Multiaddr([.ip4(try #require(IPv4Address([10, 0, 0, number]))), .tcp(4_001)])
+        self.address = Multiaddr([.ip4(try #require(IPv4Address([network, 0, 0, number]))), .tcp(4_001)])
         let seed = seed &* 257 &+ UInt64(number)
         let keys = KnownKeys(seed: seed)
         var configuration = Node.Configuration(agentVersion: "test/\(number)", addresses: [self.address])
         configuration.kad?.validators["v"] = KadValidator(
             isValid: { _, value, _ in value.count < 100 }, isBetter: { _, current, candidate in current.count < candidate.count })
-        // The nodes of a test live in 10.0.0.0/8.
+        // The nodes of most tests live in 10.0.0.0/8.
         configuration.holePunch?.dialsPrivateAddresses = true
         change(&configuration)
         self.node = Node(
@@ -112,9 +112,12 @@ final class NodeWorld {
     private var holes: [Hole: ConnectionID] = [:]
     private var happenings: [Happening] = []
 
-    init(nodeCount: UInt8, seed: UInt64 = 0, _ change: (Int, inout Node.Configuration) -> Void = { _, _ in }) throws {
+    /// - Parameter network: the first byte of all addresses.
+    init(
+        nodeCount: UInt8, network: UInt8 = 10, seed: UInt64 = 0, _ change: (Int, inout Node.Configuration) -> Void = { _, _ in }
+    ) throws {
         self.nodes = try (0..<nodeCount).map { index in
-            try HostedNode(index + 1, seed: seed, now: .zero) { change(Int(index), &$0) }
+            try HostedNode(index + 1, network: network, seed: seed, now: .zero) { change(Int(index), &$0) }
         }
         self.isUp = Array(repeating: true, count: Int(nodeCount))
     }

@@ -7,8 +7,9 @@ private final class RelayedWorld {
     let world: NodeWorld
     let (one, relay, other): (HostedNode, HostedNode, HostedNode)
 
-    init(seed: UInt64 = 0, _ change: (inout Node.Configuration) -> Void = { _ in }) throws {
-        self.world = try NodeWorld(nodeCount: 3, seed: seed) { index, configuration in
+    /// - Parameter network: the first byte of the addresses; public ones in place of private ones with 8.
+    init(network: UInt8 = 10, seed: UInt64 = 0, _ change: (inout Node.Configuration) -> Void = { _ in }) throws {
+        self.world = try NodeWorld(nodeCount: 3, network: network, seed: seed) { index, configuration in
             if index == 1 { configuration.relayServer = RelayServer.Configuration() }
             change(&configuration)
         }
@@ -68,7 +69,7 @@ extension HostedNode {
 struct `Nodes that only a relay connects` {
     @Test(arguments: UInt64(0)..<10)
     func `meet through it, dial each other at once, and stay together without it`(seed: UInt64) throws {
-        let net = try RelayedWorld(seed: seed)
+        let net = try RelayedWorld(network: 8, seed: seed)
         net.reserve()
         #expect(net.other.node.reservations.map(\.relay) == [net.relay.id])
         #expect(net.other.node.announcedAddresses == [net.other.address, net.circuit])
@@ -106,7 +107,7 @@ struct `Nodes that only a relay connects` {
         net.world.run(for: .seconds(1))
         #expect(net.other.upgrades.last == .upgraded(net.one.id, attempts: 0))
 
-        let open = try RelayedWorld()
+        let open = try RelayedWorld(network: 8)
         open.world.hidden = [2]
         open.reserve()
         open.dialThrough()
@@ -114,6 +115,15 @@ struct `Nodes that only a relay connects` {
         #expect(open.other.upgrades == [.upgraded(open.one.id, attempts: 0)])
         #expect(open.one.punches.isEmpty)
         #expect(open.one.isLimited(to: open.other.id) == [true, false])
+
+        // An address that only its own network knows is never dialled from one side alone.
+        let near = try RelayedWorld()
+        near.world.hidden = [2]
+        near.reserve()
+        near.dialThrough()
+        near.world.run(for: .seconds(2))
+        #expect(near.other.upgrades == [.upgraded(near.one.id, attempts: 1)])
+        #expect(near.one.punches.map(\.role) == [.dialer] && near.other.punches.map(\.role) == [.listener])
     }
 
     @Test func `say that there is no direct way, and keep the one through the relay`() throws {

@@ -22,8 +22,8 @@ extension DrivenPeer {
             }
             return [("ms", .number((ContinuousClock.now - start).milliseconds))]
         default:
-            try await self.node.upgrade(command.peer())
-            return [("upgraded", .bool(true))]
+            let attempts = try await self.node.upgrade(command.peer())
+            return [("upgraded", .bool(true)), ("attempts", .unsigned(UInt64(attempts)))]
         }
     }
 }

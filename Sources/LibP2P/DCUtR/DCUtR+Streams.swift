@@ -151,7 +151,7 @@ extension DCUtR {
         }
         self.outbox.send(.write(stream, FrameReader.frame(HolePunchMessage(.sync).bytes)))
         self.outbox.send(.closeWrite(stream))
-        let addresses = self.usable(message.addresses, of: peer)
+        let addresses = self.punchable(message.addresses, of: peer)
         self.upgrades[peer]?.phase = .delaying(stream, addresses)
         self.deadlines.set(.upgrade(peer), at: now + min((now - sentAt) / 2, self.configuration.syncDelayMax))
     }
@@ -213,7 +213,7 @@ extension DCUtR {
         guard let answer = self.answers[stream] else { return }
         switch (answer.phase, message.kind) {
         case (.waitingForConnect, .connect):
-            let addresses = self.usable(message.addresses, of: answer.peer)
+            let addresses = self.punchable(message.addresses, of: answer.peer)
             self.answers[stream]?.phase = .waitingForSync(addresses)
             self.deadlines.set(.answer(stream), at: now + self.configuration.messageTimeout)
             self.outbox.send(.write(stream, FrameReader.frame(HolePunchMessage(.connect, addresses: self.addresses).bytes)))

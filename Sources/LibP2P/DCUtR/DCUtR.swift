@@ -37,7 +37,8 @@ public struct DCUtR: ProtocolMachine {
         public var inboundInterval: Duration = .seconds(30)
         /// Most addresses dialled at a time.
         public var dialledAddressesMax = 16
-        /// Whether loopback and private networks are dialled. A stranger who may name them can look around in ours.
+        /// Whether loopback and private networks are dialled where both sides dial at once. A stranger who may name them can look around in
+        /// ours. Alone, without `Connect` and `Sync`, B never dials them (DCUtR, "The Protocol", step 1: "A's public address(es)").
         public var dialsPrivateAddresses = false
 
         public init() {}
@@ -48,7 +49,8 @@ public struct DCUtR: ProtocolMachine {
         public var upgraded = 0
         public var failed = 0
         public var refused = 0
-        /// Addresses of peers that were not dialled: not direct, not TCP, not theirs to name.
+        /// Addresses of peers that were not dialled: not direct, not TCP, not theirs to name. Those that mean nothing outside a network are
+        /// counted also where a hole punch dials them afterwards.
         public var addressesIgnored = 0
     }
 
@@ -146,7 +148,7 @@ public struct DCUtR: ProtocolMachine {
 
     /// Begins an upgrade with a peer to which there is a relayed connection, whoever opened that.
     ///
-    /// - Parameter addresses: What the peer says about itself (identify), tried first.
+    /// - Parameter addresses: What the peer says about itself (identify). The public ones are tried first.
     public mutating func upgrade(_ peer: PeerID, addresses: [Multiaddr], now: Duration) {
         let known = self.peers[peer]
         if known?.directCount ?? 0 > 0 { return self.outbox.report(.upgraded(peer, attempts: 0)) }
@@ -155,10 +157,11 @@ public struct DCUtR: ProtocolMachine {
         self.learn(addresses, of: peer, now: now)
     }
 
-    /// What a peer says about itself became known (identify).
+    /// What a peer says about itself became known (identify). Its public addresses are dialled before anything else; where there are none,
+    /// both sides dial at once.
     public mutating func learn(_ addresses: [Multiaddr], of peer: PeerID, now: Duration) {
         guard case .waitingForAddresses? = self.upgrades[peer]?.phase else { return }
-        let usable = self.usable(addresses, of: peer)
+        let usable = self.usable(addresses, of: peer, reaching: .everywhere)
         guard !usable.isEmpty else { return self.attempt(peer, now: now) }
         self.upgrades[peer]?.phase = .dialling
         self.deadlines.set(.upgrade(peer), at: now + self.configuration.dialTimeout)
@@ -174,13 +177,20 @@ public struct DCUtR: ProtocolMachine {
         self.deadlines.set(.upgrade(peer), at: now + self.configuration.addressWait)
     }
 
-    /// The addresses that a peer may have us dial: direct, TCP, its own, and where a stranger may send us.
-    mutating func usable(_ addresses: [Multiaddr], of peer: PeerID) -> [Multiaddr] {
+    /// The addresses that a peer may have us dial while it dials us: where a stranger may send us.
+    mutating func punchable(_ addresses: [Multiaddr], of peer: PeerID) -> [Multiaddr] {
+        self.usable(addresses, of: peer, reaching: self.configuration.dialsPrivateAddresses ? .loopback : .everywhere)
+    }
+
+    /// The addresses that a peer may have us dial: direct, TCP, its own, and reaching so far.
+    private mutating func usable(_ addresses: [Multiaddr], of peer: PeerID, reaching scope: AddressScope) -> [Multiaddr] {
         var usable: [Multiaddr] = []
         for address in addresses {
             let bare = address.withoutPeerID
             let isOthers = address.peerID.map { $0 != peer } ?? false
-            if isOthers || !self.isDialable(bare) || usable.contains(bare) || usable.count >= self.configuration.dialledAddressesMax {
+            if isOthers || !Self.isDialable(bare, reaching: scope) || usable.contains(bare)
+                || usable.count >= self.configuration.dialledAddressesMax
+            {
                 self.counters.addressesIgnored += 1
             } else {
                 usable.append(bare)
@@ -189,13 +199,9 @@ public struct DCUtR: ProtocolMachine {
         return usable
     }
 
-    private func isDialable(_ address: Multiaddr) -> Bool {
+    private static func isDialable(_ address: Multiaddr, reaching scope: AddressScope) -> Bool {
         guard address.components.count == 2 || address.components.count == 3 && address.components.last == .ws else { return false }
         guard case .tcp(let port) = address.components[1], port != 0 else { return false }
-        return switch address.ipAddress?.scope {
-        case .everywhere: true
-        case .loopback, .local: self.configuration.dialsPrivateAddresses
-        case nil: false
-        }
+        return address.ipAddress?.scope.map { $0 >= scope } ?? false
     }
 }
