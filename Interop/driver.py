@@ -14,6 +14,12 @@ class CommandFailed(Exception):
     """A peer answered a command with `ok: false`."""
 
 
+def brief(arguments):
+    """A command's arguments for a person, who does not want to read 64 KiB of hex."""
+    return {name: f"{text[:40]}… ({len(text)} characters)" if len(text := str(value)) > 100 else value
+            for name, value in arguments.items()}
+
+
 class Peer:
     """One running peer.
 
@@ -83,7 +89,7 @@ class Peer:
             while number not in self.replies:
                 left = end - time.monotonic()
                 if left <= 0 or self.p.poll() is not None:
-                    raise TimeoutError(f"{self.name} (exit code {self.p.poll()}): no reply to {cmd} {arguments}")
+                    raise TimeoutError(f"{self.name} (exit code {self.p.poll()}): no reply to {cmd} {brief(arguments)}")
                 self.cv.wait(min(left, 1))
             return self.replies.pop(number)
 
@@ -91,7 +97,7 @@ class Peer:
         """Sends a command that must succeed, and returns its reply."""
         reply = self.cmd(cmd, timeout, **arguments)
         if not reply["ok"]:
-            raise CommandFailed(f"{self.name}: {cmd} {arguments}: {reply.get('error')}")
+            raise CommandFailed(f"{self.name}: {cmd} {brief(arguments)}: {reply.get('error')}")
         return reply
 
     def errors(self):

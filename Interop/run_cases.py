@@ -111,6 +111,7 @@ def run(case, parts, pool):
 
 def leave(peers):
     """Without connections among each other, and with no event that a later case could take for its own."""
+    peers = [peer for peer in peers if peer.p.poll() is None]
     for one, other in itertools.permutations(peers, 2):
         one.cmd("disconnect", peer=other.id)
     # Who has not noticed yet would take the end of this connection for that of the next one. (py-libp2p forgets the topics of a peer a
