@@ -9,7 +9,8 @@ import Musl
 import Darwin
 #endif
 
-/// One end of the load tests. Tests/Load/run.py runs two of them, tells them when to go on, and looks at both from outside.
+/// One end of the load tests. scripts/test-load runs two of them, tells them when to go on, and looks at both from
+/// outside.
 ///
 ///     LoadPeer serve [whole]               listens on loopback, and serves until its standard input ends
 ///     LoadPeer hold ADDRESS COUNT [whole]  as many connections, held
