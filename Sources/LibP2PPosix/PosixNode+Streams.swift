@@ -74,7 +74,7 @@ extension PosixNode {
             guard let stream = self.streams[id] else { break }
             if stream.assumeIsolated({ $0.inputEnded() }) { self.streams[id] = nil }
         case .reset(let id): self.streams.removeValue(forKey: id)?.assumeIsolated { $0.wasReset() }
-        case .connected, .disconnected, .dialFailed, .handshakeFailed, .refused, .relayNeeded: break
+        case .connected, .disconnected, .dialFailed, .handshakeFailed, .refused, .streamRefused, .relayNeeded: break
         }
     }
 

@@ -19,6 +19,9 @@ public actor PosixNode {
     /// Events that wait for one who reads them slowly, and their bytes. Beyond either the oldest are dropped: they tell, they decide nothing.
     public static let eventCountMax = 4_096
     public static let eventByteCountMax = 16_777_216
+    /// Events that tell of something that was refused, which any stranger can bring about as often as it likes: so many wait beside the
+    /// others, and push out none of those.
+    public static let refusalEventCountMax = 1_024
 
     /// How often the node looks whether its interfaces or the system's clock have changed: neither is told by the system in one way
     /// everywhere, and a laptop that moved is found again within a minute.
@@ -141,21 +144,22 @@ public actor PosixNode {
         if case .gossipsub(.message) = event { return }
         guard !self.listeners.isEmpty else { return }
         let byteCount = event.byteCount
-        for listener in self.listeners.values { listener.yield(event, byteCount: byteCount) }
+        for listener in self.listeners.values { listener.yield(event, byteCount: byteCount, isRefusal: event.isRefusal) }
     }
 
     private func tell(_ event: SwarmEvent) {
         switch event {
         case .connected(let info): self.tellDials(info)
         case .dialFailed(let peer?, let error): self.tellDials(peer, error)
-        case .disconnected, .dialFailed(nil, _), .handshakeFailed, .refused, .relayNeeded: break
+        case .disconnected, .dialFailed(nil, _), .handshakeFailed, .refused, .streamRefused, .relayNeeded: break
         default: self.tellStream(event)
         }
     }
 
     /// What happens, from now on. Messages of topics are not among it: they come to ``subscribe(to:needsVerdict:)``.
     public func events() -> AsyncStream<Node.Event> {
-        let events = BoundedStream<Node.Event>(countMax: Self.eventCountMax, byteCountMax: Self.eventByteCountMax)
+        let events = BoundedStream<Node.Event>(
+            countMax: Self.eventCountMax, byteCountMax: Self.eventByteCountMax, refusalCountMax: Self.refusalEventCountMax)
         let number = self.nextListener
         self.nextListener += 1
         if self.state == .closed { events.finish() } else { self.listeners[number] = events }
@@ -176,6 +180,23 @@ public actor PosixNode {
 }
 
 extension Node.Event {
+    /// Whether it tells that something of a stranger's was refused.
+    var isRefusal: Bool {
+        switch self {
+        case .swarm(let event):
+            switch event {
+            case .refused, .streamRefused, .handshakeFailed: true
+            case .connected, .disconnected, .dialFailed, .relayNeeded, .streamOpened, .streamFailed, .streamInbound, .readable, .ended,
+                .reset, .writable:
+                false
+            }
+        case .identify(.refused), .ping(.refused), .gossipsub(.refused), .kad(.refused), .relayClient(.refused), .relayServer(.refused),
+            .relayServer(.requestMissing), .holePunch(.refused):
+            true
+        case .identify, .ping, .gossipsub, .kad, .relayClient, .relayServer, .holePunch: false
+        }
+    }
+
     /// What an event takes while it waits, about.
     var byteCount: Int {
         switch self {

@@ -98,7 +98,7 @@ import Testing
     @Test func `data after the end costs the stream`() throws {
         var session = try self.listenerWithStreams()
         session.receive(.data(1, [1], flags: Frame.fin), .data(1, [2]))
-        #expect(session.takeEvents() == [.readable(stream(1)), .reset(stream(1), code: 0, by: .session)])
+        #expect(session.takeEvents() == [.readable(stream(1)), .reset(stream(1), code: 0, by: .session(.dataAfterEnd))])
         #expect(session.counters.dataAfterEnd == 1)
         #expect(session.takeFrames() == [.window(1, flags: Frame.rst)])
         #expect(session.closeReason == nil && session.isConsistent)
@@ -200,7 +200,7 @@ import Testing
         #expect(session.receivedByteCount == 1_000_000)
         #expect(session.counters.bufferOverflows == 1)
         #expect(!session.has(stream(11)) && session.has(stream(1)))
-        #expect(session.takeEvents().last == .reset(stream(11), code: 0, by: .session))
+        #expect(session.takeEvents().last == .reset(stream(11), code: 0, by: .session(.bufferOverflow)))
         #expect(session.isConsistent && session.closeReason == nil)
     }
 

@@ -22,6 +22,40 @@ struct `What waits for one who reads slowly` {
         #expect(queue.byteCount == 0)
     }
 
+    @Test func `is pushed out by no crowd of refusals, which push out each other, and all comes in order`() async {
+        let queue = BoundedStream<Int>(countMax: 100, byteCountMax: 10_000, refusalCountMax: 10)
+        let stream = queue.stream {}
+        queue.yield(1, byteCount: 1)
+        for number in 1_000..<2_000 { queue.yield(number, byteCount: 1, isRefusal: true) }
+        queue.yield(2, byteCount: 1)
+        queue.yield(2_000, byteCount: 1, isRefusal: true)
+        queue.yield(3, byteCount: 1)
+        #expect(queue.byteCount == 13)
+        // In bytes the refusals have a bound of their own, too.
+        queue.yield(2_001, byteCount: 9_995, isRefusal: true)
+        #expect(queue.byteCount == 3 + 9_995 + 5)
+        queue.finish()
+        let read = await stream.reduce(into: [Int]()) { $0.append($1) }
+        #expect(read == [1, 1_996, 1_997, 1_998, 1_999, 2, 2_000, 3, 2_001])
+    }
+
+    @Test func `and tells of a refusal is told apart from what a connection's peer cannot repeat at will`() throws {
+        let peer = try PeerIdentity(Ed25519.SecretKey.generate()).id
+        let address = try Multiaddr(text: "/ip4/192.0.2.1/tcp/1")
+        let info = ConnectionInfo(id: ConnectionID(rawValue: 1), peer: peer, isOutbound: false, remoteAddress: address, isLimited: false)
+        let refusals: [Node.Event] = [
+            .swarm(.streamRefused(info, .negotiationTimedOut)), .swarm(.refused(.addressDenied, peer: nil, address: address)),
+            .swarm(.handshakeFailed(from: address, .idle)), .relayServer(.requestMissing(peer, .ended)), .kad(.refused(peer, .idle)),
+            .gossipsub(.refused(peer, .graylisted)), .holePunch(.refused(peer, .tooMany)),
+        ]
+        #expect(refusals.allSatisfy { $0.isRefusal })
+        let others: [Node.Event] = [
+            .swarm(.connected(info)), .swarm(.disconnected(info, .idle)), .swarm(.dialFailed(peer: peer, .noAddresses)),
+            .holePunch(.upgraded(peer, attempts: 1)), .relayServer(.reserved(peer, isRenewal: false)), .kad(.contactAdded(peer)),
+        ]
+        #expect(others.allSatisfy { !$0.isRefusal })
+    }
+
     @Test func `comes in order to one who waits, and ends when nobody can read any more`() async throws {
         let (ends, continuation) = AsyncStream.makeStream(of: Int.self)
         let queue = BoundedStream<Int>(countMax: 10, byteCountMax: 100)

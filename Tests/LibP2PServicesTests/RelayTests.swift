@@ -201,6 +201,15 @@ struct `A relay` {
         net.network.run(for: .seconds(20))
         #expect(net.network.machine(2, Puppet.self).reset.isSuperset(of: streams))
         #expect(net.network.heldByteCountMax < 3_000)
+        // The seven that had a place, and the one that was refused for its length before: that one was answered.
+        #expect(net.serverEvents.filter { $0 == .requestMissing(net.id(2), .timedOut) }.count == 7)
+        #expect(net.network.machine(0, RelayServer.self).counters.refused == 1 + 13 + 7)
+
+        let ended = net.network.open(2, to: 0, RelayClient.hopProtocolID)
+        net.network.command(2, .closeWrite(ended))
+        net.network.run(for: .seconds(1))
+        #expect(net.serverEvents.last == .requestMissing(net.id(2), .ended))
+        #expect(net.network.machine(0, RelayServer.self).counters.refused == 1 + 13 + 7 + 1)
     }
 
     @Test func `refuses who has no reservation, whoever connects to itself, and strangers to its rules`() throws {

@@ -89,6 +89,27 @@ struct `A request` {
         #expect(pair.events(0).count == 1)
     }
 
+    @Test func `whose answer nobody reads, or whose stream nobody ends, is told and counted`() throws {
+        let request = FrameReader.frame([1])
+        for takesAnswer in [false, true] {
+            var pair = try Pair(secondIsPuppet: true)
+            // The puppet asks the machine.
+            let stream = pair.network.open(1, to: 0, protocolID)
+            pair.network.command(1, .write(stream, request))
+            pair.network.run(for: .seconds(1))
+            guard case .asked(let question, [1])? = pair.events(0).last else {
+                Issue.record("\(pair.events(0))")
+                return
+            }
+            pair.network.takesNothing = !takesAnswer
+            try pair.network.with(0, RequestResponse.self) { machine, now in try machine.answer(question, with: [2], now: now) }
+            pair.network.run(for: .seconds(11))
+            #expect(pair.events(0).last == .refused(pair.peers[1], nil, takesAnswer ? .notEnded : .notRead))
+            #expect(pair.network.machine(0, RequestResponse.self).counters.refused == 1)
+            #expect(pair.network.machine(0, RequestResponse.self).heldByteCount == 0)
+        }
+    }
+
     @Test func `that is refused fails`() throws {
         var pair = try Pair()
         let id = try pair.send([1])

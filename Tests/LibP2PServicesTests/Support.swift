@@ -96,6 +96,8 @@ struct TestNetwork {
     private var idCount: UInt64 = 0
     private var random: SeededRandom
     private(set) var dials: [(node: Node, peer: PeerID, addresses: [Multiaddr])] = []
+    /// Who is written to takes nothing.
+    var takesNothing = false
     var heldByteCountMax = 0
 
     init(seed: UInt64 = 1) { self.random = SeededRandom(seed: seed) }
@@ -269,7 +271,7 @@ struct TestNetwork {
         case .openOn(let request, let id, let protocolIDs):
             self.open(request, self.links[id], node, index, protocolIDs)
         case .write(let stream, let bytes):
-            guard let known = self.streams[End(node: node, stream: stream)], known.isWriteOpen else { return }
+            guard let known = self.streams[End(node: node, stream: stream)], known.isWriteOpen, !self.takesNothing else { return }
             var rest = bytes[...]
             while !rest.isEmpty {
                 let count = Int.random(in: 1...max(1, min(rest.count, self.pieceByteCountMax)), using: &self.random)
@@ -277,7 +279,7 @@ struct TestNetwork {
                 rest = rest.dropFirst(count)
             }
             self.later(.streamInput(End(node: node, stream: stream), .writable(stream)), after: .zero)
-        // Every stream takes what it is given at once.
+        // Every stream takes what it is given at once, or nothing ever.
         case .pauseReading, .resumeReading: break
         case .closeWrite(let stream):
             guard let known = self.streams[End(node: node, stream: stream)], known.isWriteOpen else { return }

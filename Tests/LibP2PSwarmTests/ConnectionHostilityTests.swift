@@ -216,7 +216,8 @@ struct `A connection with a hostile other end` {
         pair.exchange()
         pair.listener.tick(now: .seconds(10))
         pair.exchange()
-        #expect(pair.listener.takeEvents() == [.inbound(honest, protocolID: "/echo/1.0.0")])
+        #expect(pair.listener.takeEvents() == [.inbound(honest, protocolID: "/echo/1.0.0"), .refused(.negotiationTimedOut)])
+        #expect(pair.listener.failedNegotiations == 1 && pair.dialer.failedNegotiations == 0)
         #expect(pair.dialer.takeEvents().contains(.reset(slow, by: .peer)))
         #expect(pair.listener.streamCount == 1)
 
@@ -238,9 +239,13 @@ struct `A connection with a hostile other end` {
         pair.exchange()
         #expect(pair.listener.streamCount == 10)
         #expect(pair.listener.refusedNegotiations == 40)
+        let tooMany = ConnectionEvent.refused(.tooManyNegotiating(maximum: 10))
+        #expect(pair.listener.takeEvents().suffix(40) == [ConnectionEvent](repeating: tooMany, count: 40)[...])
         #expect(pair.listener.negotiationDeadlines.count == 10)
         pair.listener.tick(now: .seconds(10))
         #expect(pair.listener.streamCount == 0)
+        #expect(pair.listener.takeEvents() == [ConnectionEvent](repeating: .refused(.negotiationTimedOut), count: 10))
+        #expect(pair.listener.failedNegotiations == 10)
         pair.exchange()
 
         var random = SeededRandom(seed: 5)
@@ -251,7 +256,24 @@ struct `A connection with a hostile other end` {
         }
         #expect(pair.listener.streamCount == 0)
         #expect(pair.listener.closeReason == nil)
-        #expect(pair.listener.takeEvents().inbound == nil)
+        #expect(pair.listener.failedNegotiations == 10 + 100)
+        let refusals = pair.listener.takeEvents()
+        // Each says what was wrong with the first line.
+        #expect(refusals.count == 100 && refusals.allSatisfy { if case .refused(.negotiation) = $0 { true } else { false } })
+
+        // And who ends a stream without having named a protocol.
+        let ended = try pair.dialer.session.open(now: .zero)
+        pair.dialer.session.closeWrite(ended)
+        pair.exchange()
+        #expect(pair.listener.takeEvents() == [.refused(.negotiation(.endedEarly))])
+        #expect(pair.listener.failedNegotiations == 111 && pair.listener.streamCount == 0)
+
+        // What the peer takes back itself is no fault.
+        let taken = try pair.dialer.session.open(now: .zero)
+        pair.exchange()
+        pair.dialer.session.reset(taken)
+        pair.exchange()
+        #expect(pair.listener.takeEvents() == [] && pair.listener.failedNegotiations == 111)
     }
 
     @Test func `takes a peer's streams while as many of its own wait for the peer's answer`() throws {

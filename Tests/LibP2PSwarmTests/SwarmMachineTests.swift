@@ -204,6 +204,9 @@ struct `Protocol machines of a swarm` {
         for _ in 0..<20 { pair.command(.write(second, chunks[0])) }
         #expect(pair.takeEvents() == [EchoMachine.Event](repeating: .writable(second), count: 6) + [.reset(second)])
         #expect(node.swarm.counters.overfullStreams == 1)
+        let info = try #require(node.events.connected.first)
+        #expect(node.events.contains(.streamRefused(info, .notReading(maximum: 1_000_000))))
+        #expect(node.events.streamRefusals.count == 1)
         #expect(node.swarm.heldByteCount < 1_000)
     }
 

@@ -388,11 +388,57 @@ struct `A swarm` {
         world.run(for: .seconds(1))
         #expect(other.swarm.counters.refusedNegotiations == 0)
         #expect(other.swarm.totalCounters.refusedNegotiations == 6)
+        let info = try #require(other.events.connected.first)
+        let refused = SwarmEvent.streamRefused(info, .tooManyNegotiating(maximum: 4))
+        #expect(other.events.filter { $0 == refused }.count == 6 && other.events.streamRefusals.count == 6)
         one.swarm.disconnect(other.id, now: world.now)
         world.run(for: .seconds(1))
         #expect(other.swarm.counters.refusedNegotiations == 6)
         #expect(other.swarm.totalCounters == other.swarm.counters)
         #expect(one.swarm.counters.sessions.lateFrames == one.swarm.totalCounters.sessions.lateFrames)
+    }
+
+    @Test func `tells why it reset a peer's streams, of a crowd of them a few, and counts all`() throws {
+        let world = try SwarmWorld(seed: 19, nodeCount: 2)
+        let (one, other) = (world.nodes[0], world.nodes[1])
+        other.swarm.serve("/echo/1.0.0")
+        world.connect(0, to: 1)
+        let link = try #require(one.swarm.links.values.first)
+        func open(_ count: Int, saying bytes: [UInt8]) throws {
+            for _ in 0..<count {
+                let id = try link.value.connection.session.open(now: world.now)
+                try link.value.connection.session.write(bytes, to: id)
+            }
+            one.swarm.touch(link)
+            one.swarm.settle(now: world.now)
+            world.run(for: .seconds(1))
+        }
+        // A line without its newline, and an empty one whose length takes two bytes.
+        try open(1, saying: [1, 65])
+        #expect(other.events.streamRefusals == [.negotiation(.newlineMissing)])
+        try open(1, saying: [0x80, 0])
+        #expect(other.events.streamRefusals.last == .negotiation(.lengthNotMinimal))
+        try open(200, saying: [1, 65])
+        #expect(other.swarm.totalCounters.failedNegotiations == 202)
+        #expect((15...24).contains(other.events.streamRefusals.count))
+        // Who has been quiet for a while is told of again.
+        let told = other.events.streamRefusals.count
+        world.run(for: .seconds(20))
+        try open(1, saying: [1, 65])
+        #expect(other.events.streamRefusals.count == told + 1)
+
+        // Data after the end of a stream that is agreed on.
+        let stream = try world.openStream(0, to: 1)
+        let number = try #require(one.swarm.streams[stream]?.yamux.rawValue)
+        one.swarm.closeWrite(stream, now: world.now)
+        world.run(for: .seconds(20))
+        let frame: [UInt8] = [0, 0, 0, 0] + (0..<4).map { UInt8(truncatingIfNeeded: number >> (24 - 8 * $0)) } + [0, 0, 0, 1, 7]
+        let bytes = try #require(try link.value.connection.channel?.send(frame))
+        let session = try #require(other.swarm.links.values.first)
+        other.swarm.receive(bytes, from: session.value.id, now: world.now)
+        world.run(for: .seconds(1))
+        #expect(session.value.connection.counters.dataAfterEnd == 1)
+        #expect(other.events.streamRefusals.last == .session(.dataAfterEnd) && other.swarm.counters.brokenStreams == 1)
     }
 
     @Test func `says why a pipe is over, or was not taken`() throws {

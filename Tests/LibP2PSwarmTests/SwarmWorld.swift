@@ -245,6 +245,7 @@ extension [SwarmEvent] {
     var disconnected: [ConnectionError] { self.compactMap { if case .disconnected(_, let error) = $0 { error } else { nil } } }
     var dialFailures: [DialError] { self.compactMap { if case .dialFailed(_, let error) = $0 { error } else { nil } } }
     var refusals: [SwarmRefusal] { self.compactMap { if case .refused(let refusal, _, _) = $0 { refusal } else { nil } } }
+    var streamRefusals: [StreamRefusal] { self.compactMap { if case .streamRefused(_, let refusal) = $0 { refusal } else { nil } } }
     var handshakeFailures: [ConnectionError] { self.compactMap { if case .handshakeFailed(_, let error) = $0 { error } else { nil } } }
     var inboundStreams: [StreamID] { self.compactMap { if case .streamInbound(let id, _, _) = $0 { id } else { nil } } }
 }

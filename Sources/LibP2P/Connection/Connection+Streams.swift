@@ -85,7 +85,7 @@ extension Connection {
                 if self.negotiations[id] == nil {
                     self.events.append(.ended(id))
                 } else {
-                    self.failNegotiation(of: id, .ended)
+                    self.failNegotiation(of: id, .ended, .negotiation(.endedEarly))
                 }
             case .writable(let id): self.events.append(.writable(id))
             case .peerStoppedReading(let id):
@@ -93,6 +93,7 @@ extension Connection {
             case .reset(let id, _, let origin):
                 if let negotiation = self.negotiations.removeValue(forKey: id) {
                     self.wasLost(id, negotiation, .ended)
+                    if case .session(let fault) = origin { self.events.append(.refused(.session(fault))) }
                 } else {
                     self.events.append(.reset(id, by: origin))
                 }
@@ -120,6 +121,7 @@ extension Connection {
         // While it negotiates, a stream counts as one of the owner's: the session's limit of unaccepted ones is for those who wait.
         guard !self.negotiatesTooMany else {
             self.refusedNegotiations += 1
+            self.events.append(.refused(.tooManyNegotiating(maximum: self.limits.negotiatingStreamCountMax)))
             return self.session.reset(id)
         }
         self.session.accept(id)
@@ -160,8 +162,8 @@ extension Connection {
         if !output.isEmpty { try? self.session.write(output, to: id) }
         self.negotiations[id] = negotiation
         if let failure {
-            if case .refused = failure { return self.failNegotiation(of: id, .notSupported) }
-            return self.failNegotiation(of: id, .ended)
+            if case .refused = failure { return self.failNegotiation(of: id, .notSupported, .negotiation(failure)) }
+            return self.failNegotiation(of: id, .ended, .negotiation(failure))
         }
         guard let agreed = negotiation.agreed else { return }
         self.negotiations[id] = nil
@@ -175,10 +177,16 @@ extension Connection {
     }
 
     /// Gives up a stream that is still there.
-    private mutating func failNegotiation(of id: YamuxStreamID, _ failure: StreamFailure) {
+    ///
+    /// - Parameter refusal: what is told of it where the peer had opened it.
+    private mutating func failNegotiation(of id: YamuxStreamID, _ failure: StreamFailure, _ refusal: StreamRefusal) {
         guard let negotiation = self.negotiations.removeValue(forKey: id) else { return }
         self.session.reset(id)
         self.wasLost(id, negotiation, failure)
+        if case .listener = negotiation.side {
+            self.failedNegotiations += 1
+            self.events.append(.refused(refusal))
+        }
         self.dropOutdatedDeadlines()
     }
 
@@ -194,7 +202,7 @@ extension Connection {
     mutating func expireNegotiations(now: Duration) {
         while let first = self.negotiationDeadlines.first, first.at <= now {
             _ = self.negotiationDeadlines.popFirst()
-            if self.negotiations[first.id]?.serial == first.serial { self.failNegotiation(of: first.id, .timedOut) }
+            if self.negotiations[first.id]?.serial == first.serial { self.failNegotiation(of: first.id, .timedOut, .negotiationTimedOut) }
         }
         self.dropOutdatedDeadlines()
     }

@@ -34,6 +34,8 @@ public struct Connection: ~Copyable, Sendable {
 
     /// How many streams of the peer were reset because too many were negotiating.
     public internal(set) var refusedNegotiations = 0
+    /// How many streams of the peer were reset because it did not agree on a protocol: it said something else, nothing in time, or its end.
+    public internal(set) var failedNegotiations = 0
 
     var upgrade: ConnectionUpgrade?
     var channel: NoiseChannel?

@@ -16,6 +16,8 @@ public enum ConnectionEvent: Equatable, Sendable {
     case peerStoppedReading(YamuxStreamID)
     /// The stream is gone with all that was under way.
     case reset(YamuxStreamID, by: YamuxResetOrigin)
+    /// A stream of the peer's was reset before its owner here knew of it.
+    case refused(StreamRefusal)
     /// The stream is gone, and everything was sent and read.
     case finished(YamuxStreamID)
     /// After a write that was refused: there is room again.

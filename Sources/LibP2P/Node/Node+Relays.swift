@@ -48,7 +48,7 @@ extension Node {
         case .dialFailed(let peer?, let error):
             self.relayDialEnded(peer, error, now: now)
             if let kad = self.kad { self.swarm.update(kad, now: now) { $0.dialFailed(peer, now: now) } }
-        case .disconnected, .dialFailed(nil, _), .handshakeFailed, .refused: break
+        case .disconnected, .dialFailed(nil, _), .handshakeFailed, .refused, .streamRefused: break
         case .streamOpened, .streamFailed, .streamInbound, .readable, .ended, .reset, .writable: break
         }
     }
@@ -136,7 +136,7 @@ extension Node {
         switch event {
         case .reserved(let peer, _): self.protectReservation(with: peer, now: now)
         case .reservationEnded(let peer, _): self.protectReservation(with: peer, now: now)
-        case .circuitStands, .circuitEnded, .refused: break
+        case .circuitStands, .circuitEnded, .refused, .requestMissing: break
         }
     }
 

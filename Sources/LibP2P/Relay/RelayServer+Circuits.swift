@@ -27,7 +27,7 @@ extension RelayServer {
         while let timer = self.deadlines.popDue(now: now) {
             switch timer {
             case .hop(let stream):
-                self.forget(hop: stream)
+                self.giveUp(hop: stream, .timedOut)
                 self.outbox.send(.reset(stream))
             case .place(let peer): self.endPlace(peer, .expired)
             case .circuit(let number):
@@ -183,7 +183,7 @@ extension RelayServer {
         if let hop = self.hops[stream] {
             // Without a request there is nothing to answer.
             if hop.reader != nil { self.outbox.send(.reset(stream)) }
-            return self.forget(hop: stream)
+            return self.giveUp(hop: stream, .ended)
         }
         guard let number = self.circuitOfStream[stream], let circuit = self.circuits[number] else { return }
         guard case .standing = circuit.phase, let target = circuit.targetStream else {

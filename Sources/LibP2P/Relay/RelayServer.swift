@@ -62,6 +62,8 @@ public struct RelayServer: ProtocolMachine {
         case circuitStands(from: PeerID, to: PeerID)
         case circuitEnded(from: PeerID, to: PeerID, CircuitEnd, byteCount: UInt64)
         case refused(PeerID, RelayStatus)
+        /// A peer opened a stream for a request and made none: it ended the stream (`ended`), or let its time pass (`timedOut`).
+        case requestMissing(PeerID, RelayError)
     }
 
     struct Place: Sendable {
@@ -191,6 +193,15 @@ public struct RelayServer: ProtocolMachine {
         self.forget(hop: oldest.key)
         self.turnAway(oldest.key, oldest.value.info.peer)
         return true
+    }
+
+    /// A stream without a request, to which there is nothing to answer. One that was answered goes without a word.
+    mutating func giveUp(hop stream: StreamID, _ error: RelayError) {
+        guard let hop = self.hops[stream] else { return }
+        self.forget(hop: stream)
+        guard hop.reader != nil else { return }
+        self.counters.refused += 1
+        self.outbox.report(.requestMissing(hop.info.peer, error))
     }
 
     mutating func forget(hop stream: StreamID) {

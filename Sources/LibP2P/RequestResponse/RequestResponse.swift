@@ -88,6 +88,7 @@ public struct RequestResponse: ProtocolMachine {
 
     /// A stream with our answer, which is over once both ends have said all.
     private struct Answered: Sendable {
+        let peer: PeerID
         var hasEnded: Bool
         var isWritten = false
     }
@@ -186,7 +187,7 @@ public struct RequestResponse: ProtocolMachine {
         // Of the peer nothing is wanted any more; what it still sends is passed over. Who neither reads nor ends it keeps no stream by that.
         let hasEnded = self.incoming[question.stream]?.hasEnded ?? false
         self.forget(question.stream)
-        self.answered[question.stream] = Answered(hasEnded: hasEnded)
+        self.answered[question.stream] = Answered(peer: question.peer, hasEnded: hasEnded)
         self.deadlines.set(question.stream, at: now + self.configuration.timeout)
     }
 
@@ -288,8 +289,10 @@ public struct RequestResponse: ProtocolMachine {
             if let outgoing = self.outgoing.removeValue(forKey: stream) {
                 self.outbox.send(.reset(stream))
                 self.conclude(outgoing, .failure(.timedOut))
-            } else if self.answered.removeValue(forKey: stream) != nil {
+            } else if let answered = self.answered.removeValue(forKey: stream) {
+                self.counters.refused += 1
                 self.outbox.send(.reset(stream))
+                self.outbox.report(.refused(answered.peer, nil, answered.isWritten ? .notEnded : .notRead))
             } else if let incoming = self.incoming[stream] {
                 if case .asked = incoming.state {
                     self.breakOff(incoming, .notAnswered, resets: true)

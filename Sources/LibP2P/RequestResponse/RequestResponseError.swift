@@ -18,6 +18,10 @@ public enum RequestResponseError: Error, Equatable, Sendable, CustomStringConver
     case tooManyPartialBytes(maximum: Int)
     /// Our user did not answer in time.
     case notAnswered
+    /// The peer did not read the answer to its request in time.
+    case notRead
+    /// The peer read the answer to its request and kept the stream open.
+    case notEnded
 
     public var description: String {
         switch self {
@@ -31,6 +35,8 @@ public enum RequestResponseError: Error, Equatable, Sendable, CustomStringConver
         case .tooManyRequests(let maximum): "the peer has \(maximum) requests under way and may have no more"
         case .tooManyPartialBytes(let maximum): "requests that have not come whole take more than \(maximum) bytes"
         case .notAnswered: "the request was not answered in time, so its stream was reset"
+        case .notRead: "the peer asked and did not read the answer in time"
+        case .notEnded: "the peer asked, was answered, and did not end the stream"
         }
     }
 }

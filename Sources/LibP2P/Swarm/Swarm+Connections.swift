@@ -147,6 +147,7 @@ extension Swarm {
         link.value.isTouched = false
         while let event = link.value.connection.nextEvent() { self.handle(event, of: link, now: now) }
         guard self.links[link.value.id] != nil else { return }
+        self.noteRefusedStreams(of: link, now: now)
         let held = link.value.connection.heldByteCount
         self.linkByteCount += held - link.value.heldByteCount
         link.value.heldByteCount = held
@@ -175,8 +176,9 @@ extension Swarm {
         case .readable(let yamux): self.streamReadable(yamux, of: link, now: now)
         case .ended(let yamux): self.streamEnded(yamux, of: link, now: now)
         case .reset(let yamux, let origin):
-            if origin == .session { self.counters.brokenStreams += 1 }
+            if case .session(let fault) = origin { self.streamRefused(.session(fault), of: link, now: now) }
             self.streamLost(yamux, of: link, now: now)
+        case .refused(let refusal): self.streamRefused(refusal, of: link, now: now)
         case .finished(let yamux): self.streamFinished(yamux, of: link)
         case .writable(let yamux): self.streamWritable(yamux, of: link, now: now)
         case .peerStoppedReading: break  // What is written is refused, and the end follows when all was read.
@@ -407,6 +409,7 @@ extension SwarmCounters {
     /// Adds what a connection's session has seen.
     mutating func count(_ link: Owned<SwarmLink>) {
         self.refusedNegotiations += link.value.connection.refusedNegotiations
+        self.failedNegotiations += link.value.connection.failedNegotiations
         self.sessions.add(link.value.connection.counters)
     }
 }

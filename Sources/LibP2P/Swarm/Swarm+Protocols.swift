@@ -215,7 +215,7 @@ extension Swarm {
             }
         }
         guard stream.pendingByteCount + bytes.count <= self.limits.pendingWriteByteCountMax else {
-            self.counters.overfullStreams += 1
+            self.streamRefused(.notReading(maximum: self.limits.pendingWriteByteCountMax), of: link, now: now)
             self.dropStream(id, now: now)
             self.machineInputs.append((index, .reset(id)))
             return

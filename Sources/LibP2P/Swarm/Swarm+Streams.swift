@@ -203,6 +203,28 @@ extension Swarm {
         return nil
     }
 
+    /// How often streams of one connection that were refused are told of: who opens thousands to have them refused gains nothing by it.
+    private static let toldRefusals = ServiceBudget.Rate(burst: 16, interval: .seconds(1))
+
+    /// A stream was reset here. What the connection itself counts is added when it ends.
+    mutating func streamRefused(_ refusal: StreamRefusal, of link: Owned<SwarmLink>, now: Duration) {
+        switch refusal {
+        case .session: self.counters.brokenStreams += 1
+        case .notReading: self.counters.overfullStreams += 1
+        case .tooManyStreams, .tooManyNegotiating, .negotiation, .negotiationTimedOut: break
+        }
+        guard let info = link.value.info, link.value.refusalBudget.spend(Self.toldRefusals, now: now) else { return }
+        self.events.append(.streamRefused(info, refusal))
+    }
+
+    /// Streams that the session itself turned away, as often as it was looked at since.
+    mutating func noteRefusedStreams(of link: Owned<SwarmLink>, now: Duration) {
+        let count = link.value.connection.counters.refusedStreams
+        guard count > link.value.refusedStreamCount else { return }
+        link.value.refusedStreamCount = count
+        self.streamRefused(.tooManyStreams(maximum: self.limits.connection.yamux.inboundStreamCountMax), of: link, now: now)
+    }
+
     mutating func streamReadable(_ yamux: YamuxStreamID, of link: Owned<SwarmLink>, now: Duration) {
         guard let id = link.value.streams[yamux], let stream = self.streams[id] else { return }
         switch stream.owner {

@@ -9,6 +9,8 @@ public enum SwarmEvent: Equatable, Sendable {
     case handshakeFailed(from: Multiaddr, ConnectionError)
     /// A limit or a list stood in the way; `peer` is `nil` where it is not known yet.
     case refused(SwarmRefusal, peer: PeerID?, address: Multiaddr)
+    /// A stream was reset here: see ``StreamRefusal``. Of one connection 16 are told at once and then one a second; the counters have all.
+    case streamRefused(ConnectionInfo, StreamRefusal)
     /// A dial needs a pipe through a relay. Answer with `Swarm.adopt` and its id, or with `Swarm.dialFailed`.
     case relayNeeded(ConnectionID, RawDial)
 

@@ -81,6 +81,8 @@ public struct SwarmCounters: Equatable, Sendable {
     public internal(set) var refusedStreams = 0
     /// Streams of peers that were turned away because too many of one connection were agreeing on a protocol.
     public internal(set) var refusedNegotiations = 0
+    /// Streams of peers that were reset because the peer did not agree on a protocol: it said something else, nothing in time, or its end.
+    public internal(set) var failedNegotiations = 0
     /// Streams that sessions gave up: a limit was reached, or the peer broke a rule of the stream.
     public internal(set) var brokenStreams = 0
     /// What the sessions of connections that are over have seen; with those that stand: ``Swarm/totalCounters``.

@@ -24,6 +24,11 @@ struct SwarmLink: ~Copyable, Sendable {
     /// The peer takes no more streams on it.
     var hasGoneAway = false
 
+    /// How many of its streams that were refused may still be told of.
+    var refusalBudget = ServiceBudget()
+    /// Of streams that the session refused, so many are told.
+    var refusedStreamCount = 0
+
     /// What this connection was last counted with.
     var heldByteCount = 0
     /// What machines wrote to its streams and the send buffers did not take.

@@ -29,6 +29,21 @@ public enum YamuxEvent: Equatable, Sendable {
 /// Who gave up a stream that this side's user had not.
 public enum YamuxResetOrigin: Equatable, Sendable {
     case peer
-    /// The session itself, because the peer broke a rule of the stream or a limit was reached.
-    case session
+    /// The session itself.
+    case session(YamuxStreamFault)
+}
+
+/// Why a session gave up a stream by itself.
+public enum YamuxStreamFault: Hashable, Sendable, CustomStringConvertible {
+    /// The peer sent data after it had closed its direction.
+    case dataAfterEnd
+    /// ``YamuxLimits/receiveBufferByteCountMax`` was reached: too much waits to be read, on all streams together.
+    case bufferOverflow
+
+    public var description: String {
+        switch self {
+        case .dataAfterEnd: "the peer sent data on a stream after its end"
+        case .bufferOverflow: "too many bytes of the connection's streams wait to be read"
+        }
+    }
 }

@@ -171,11 +171,11 @@ extension YamuxSession {
         }
         if self.streams[index].reading != .open {
             self.counters.dataAfterEnd += 1
-            self.giveUp(id)
+            self.giveUp(id, .dataAfterEnd)
             self.expectData(of: nil, byteCount)
         } else if self.receivedByteCount + byteCount > self.limits.receiveBufferByteCountMax {
             self.counters.bufferOverflows += 1
-            self.giveUp(id)
+            self.giveUp(id, .bufferOverflow)
             self.expectData(of: nil, byteCount)
         } else {
             self.expectData(of: id, byteCount, isLast: isLast)
@@ -183,10 +183,10 @@ extension YamuxSession {
     }
 
     /// Resets a stream for what the peer did on it.
-    private mutating func giveUp(_ id: YamuxStreamID) {
+    private mutating func giveUp(_ id: YamuxStreamID, _ fault: YamuxStreamFault) {
         self.reset(id)
         // A queue of resets that is full has ended the session, and its streams with it.
-        if self.closeReason == nil { self.events.append(.reset(id, code: 0, by: .session)) }
+        if self.closeReason == nil { self.events.append(.reset(id, code: 0, by: .session(fault))) }
     }
 
     private mutating func expectData(of id: YamuxStreamID?, _ byteCount: Int, isLast: Bool = false) {
