@@ -103,6 +103,8 @@ final class DiscoverySockets {
         self.carryOut(now: now)
     }
 
+    var counters: MDNS.Counters { self.mdns.counters }
+
     func nextEvent() -> LocalDiscovery.Event? { self.events.isEmpty ? nil : self.events.removeFirst() }
 
     /// Takes leave of everybody and gives all sockets up.

@@ -49,6 +49,10 @@ struct `Nodes that discover each other` {
         #expect(addresses == listenAddresses)
         let known = await first.addresses(of: id)
         #expect(addresses.allSatisfy { known.contains($0) })
+        let counters = await first.counters.mdns
+        #expect(counters.map { $0.queriesSent >= 1 } == true)
+        await first.stopLocalDiscovery()
+        #expect(await first.counters.mdns == nil)
         await first.close()
         await second.close()
     }

@@ -67,6 +67,27 @@ extension `A node with real sockets` {
             await #expect(throws: NodeError.closed) { try await nodes[0].ping(nodes[1].id) }
         }
 
+        @Test func `count what each protocol did, and what was refused`() async throws {
+            let nodes = try await row(of: 2)
+            let (node, peer) = (nodes[0], nodes[1].id)
+            _ = try await within { try await node.ping(peer) }
+            let stranger = try BareSocket(connectedTo: await node.listenAddresses[0])
+            try stranger.send("GET / HTTP/1.1\r\n\r\n")
+            _ = stranger.readToEnd()
+            let counters = await node.counters
+            #expect(counters.swarm.failedHandshakes == 1 && counters.swarm.failedNegotiations == 0)
+            #expect(counters.identify.identified >= 1 && counters.identify.answered >= 1)
+            #expect(counters.ping.roundTrips >= 1 && counters.ping.refused == 0)
+            #expect(counters.gossipsub?.published == 0 && counters.kad?.refusals == 0)
+            #expect(counters.relayClient?.reserved == 0 && counters.holePunch?.attempts == 0)
+            // What is not spoken counts nothing.
+            #expect(counters.relayServer == nil && counters.mdns == nil)
+            let bare = try newNode()
+            #expect(await bare.counters.gossipsub == nil)
+            #expect(await bare.counters.kad == nil)
+            await close(nodes + [bare])
+        }
+
         @Test func `say who they are`() async throws {
             let nodes = try await row(of: 2)
             let found = try await within { try await nodes[0].identify(nodes[1].id) }
