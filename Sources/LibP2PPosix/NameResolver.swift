@@ -33,7 +33,7 @@ final class NameResolver {
     func resolve(_ address: TransportAddress, for peer: PeerID?, _ id: ConnectionID) -> Bool {
         let (loop, notify) = (self.loop, self.notify)
         let work: @Sendable () -> Void = {
-            let result = NameLookup.targets(of: address, for: peer)
+            let result = NameLookup().targets(of: address, for: peer)
             loop.async { notify(.resolved(id, result)) }
         }
         if self.runningCount < Self.threadCountMax {
@@ -65,16 +65,23 @@ final class NameResolver {
 }
 
 /// What a name stands for. Everything here waits for name servers.
-enum NameLookup {
+struct NameLookup: Sendable {
     /// Lookups of TXT records for one dial: entries may name further names.
     static let recordLookupCountMax = 8
     /// After this long no further lookup begins for a dial, which would be over anyway: few threads serve all dials.
     static let recordLookupTimeout = Duration.seconds(6)
 
-    static func targets(of address: TransportAddress, for peer: PeerID?) -> Result<[DialTarget], RawDialFailure> {
+    /// Whom to ask for TXT records, in this order. Asked for again with each lookup: a machine that moves gets other servers.
+    var servers: @Sendable () -> [SocketAddress] = { TXTLookup.systemServers }
+    /// How long each server has.
+    var answerTimeout = TXTLookup.timeout
+    /// See ``recordLookupTimeout``.
+    var timeout = Self.recordLookupTimeout
+
+    func targets(of address: TransportAddress, for peer: PeerID?) -> Result<[DialTarget], RawDialFailure> {
         var lookupCount = 0
-        let end = ContinuousClock.now + Self.recordLookupTimeout
-        let targets = Self.targets(of: address, for: peer, lookupCount: &lookupCount, until: end)
+        let end = ContinuousClock.now + self.timeout
+        let targets = self.targets(of: address, for: peer, lookupCount: &lookupCount, until: end)
         if !targets.isEmpty { return .success(targets) }
         switch address.host {
         case .name(let name, _), .records(let name, _): return .failure(.nameNotFound(name))
@@ -82,7 +89,7 @@ enum NameLookup {
         }
     }
 
-    private static func targets(
+    private func targets(
         of address: TransportAddress, for peer: PeerID?, lookupCount: inout Int, until end: ContinuousClock.Instant
     ) -> [DialTarget] {
         switch address.host {
@@ -98,9 +105,10 @@ enum NameLookup {
             guard lookupCount < Self.recordLookupCountMax, ContinuousClock.now < end else { return [] }
             lookupCount += 1
             var targets: [DialTarget] = []
-            for entry in DNSAddress.entries(in: TXTLookup.texts(of: "_dnsaddr.\(name)"), for: peer, suffix: suffix) {
+            let texts = TXTLookup.texts(of: "_dnsaddr.\(name)", from: self.servers(), within: self.answerTimeout)
+            for entry in DNSAddress.entries(in: texts, for: peer, suffix: suffix) {
                 guard targets.count < SocketTable.targetCountMax, let transport = TransportAddress(entry) else { continue }
-                targets += Self.targets(of: transport, for: peer, lookupCount: &lookupCount, until: end)
+                targets += self.targets(of: transport, for: peer, lookupCount: &lookupCount, until: end)
             }
             return targets
         }

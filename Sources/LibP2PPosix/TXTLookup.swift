@@ -12,21 +12,22 @@ internal import Darwin
 /// Asks the machine's name servers for TXT records. Waits for them.
 enum TXTLookup {
     /// How long one server has, and how many are asked: the system's own numbers are 5 s and 3.
-    static let timeoutMilliseconds: Int32 = 3_000
+    static let timeout = Duration.seconds(3)
     static let serverCountMax = 3
     private static let port: UInt16 = 53
     /// More of `/etc/resolv.conf` is not read.
     private static let fileByteCountMax = 16_384
 
-    static func texts(of name: String) -> [String] {
-        for server in Self.servers().prefix(Self.serverCountMax) {
-            if let texts = Self.texts(of: name, from: SocketAddress(server, port: Self.port)) { return texts }
+    /// The first server that answers is believed, also if it knows nothing of the name.
+    static func texts(of name: String, from servers: [SocketAddress], within timeout: Duration = Self.timeout) -> [String] {
+        for server in servers.prefix(Self.serverCountMax) {
+            if let texts = Self.texts(of: name, from: server, within: timeout) { return texts }
         }
         return []
     }
 
     /// `nil` when the server gives no answer.
-    static func texts(of name: String, from server: SocketAddress) -> [String]? {
+    static func texts(of name: String, from server: SocketAddress, within timeout: Duration = Self.timeout) -> [String]? {
         // With the random port of the socket, what a forger off the path must guess.
         let id = SystemRandom.bytes(count: 2).reduce(UInt16(0)) { $0 << 8 | UInt16($1) }
         guard let question = DNSTextLookup.question(name, id: id) else { return nil }
@@ -38,7 +39,7 @@ enum TXTLookup {
             return nil
         }
         let clock = ContinuousClock()
-        let end = clock.now + .milliseconds(Int(Self.timeoutMilliseconds))
+        let end = clock.now + timeout
         while true {
             let left = (end - clock.now) / .milliseconds(1)
             var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
@@ -50,7 +51,10 @@ enum TXTLookup {
         }
     }
 
-    private static func servers() -> [SocketAddress.Host] {
+    /// The machine's own, as `/etc/resolv.conf` has them now.
+    static var systemServers: [SocketAddress] { Self.systemHosts.map { SocketAddress($0, port: Self.port) } }
+
+    private static var systemHosts: [SocketAddress.Host] {
         let descriptor = open("/etc/resolv.conf", O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return [] }
         defer { System.close(descriptor) }

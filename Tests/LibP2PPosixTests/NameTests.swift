@@ -13,7 +13,7 @@ import Darwin
 #endif
 
 /// An answer as a name server writes it.
-private func answer(_ name: String, id: UInt16, texts: [[UInt8]]) throws -> [UInt8] {
+func nameServerAnswer(_ name: String, id: UInt16, texts: [[UInt8]]) throws -> [UInt8] {
     let question = try #require(DNSTextLookup.question(name, id: id))
     var bytes = Array(question.dropLast(11))
     bytes[2] = 0x81
@@ -65,7 +65,7 @@ struct `A question for TXT records` {
 
     @Test func `is answered by texts, whose pieces are joined`() throws {
         let long = [UInt8](repeating: 0x61, count: 700)
-        let bytes = try answer("a.io", id: 7, texts: [Array("one".utf8), long, []])
+        let bytes = try nameServerAnswer("a.io", id: 7, texts: [Array("one".utf8), long, []])
         #expect(DNSTextLookup.texts(in: bytes, to: "a.io", id: 7) == ["one", String(repeating: "a", count: 700), ""])
         // Servers may write the name in other letters.
         #expect(DNSTextLookup.texts(in: bytes, to: "A.iO", id: 7)?.count == 3)
@@ -75,7 +75,7 @@ struct `A question for TXT records` {
     }
 
     @Test func `is answered by what is whole of an answer that is cut anywhere`() throws {
-        let bytes = try answer("a.io", id: 7, texts: [Array("one".utf8), Array("two".utf8)])
+        let bytes = try nameServerAnswer("a.io", id: 7, texts: [Array("one".utf8), Array("two".utf8)])
         for cut in 0..<bytes.count {
             let texts = DNSTextLookup.texts(in: Array(bytes[..<cut]), to: "a.io", id: 7) ?? []
             #expect(["one", "two"].starts(with: texts) && texts.count < 2)
@@ -84,7 +84,7 @@ struct `A question for TXT records` {
 
     @Test(arguments: UInt64(0)..<300) func `is not confused by answers with any bytes changed`(seed: UInt64) throws {
         var random = SeededRandom(seed: seed)
-        var bytes = try answer("a.io", id: 7, texts: [[UInt8]](repeating: Array("dnsaddr=/ip4/1.2.3.4/tcp/1".utf8), count: 5))
+        var bytes = try nameServerAnswer("a.io", id: 7, texts: [[UInt8]](repeating: Array("dnsaddr=/ip4/1.2.3.4/tcp/1".utf8), count: 5))
         for _ in 0..<Int.random(in: 1...20, using: &random) {
             bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
         }
@@ -92,7 +92,7 @@ struct `A question for TXT records` {
     }
 
     @Test func `takes no more than 64 texts`() throws {
-        let bytes = try answer("a.io", id: 7, texts: [[UInt8]](repeating: [0x61], count: 200))
+        let bytes = try nameServerAnswer("a.io", id: 7, texts: [[UInt8]](repeating: [0x61], count: 200))
         #expect(DNSTextLookup.texts(in: bytes, to: "a.io", id: 7)?.count == 64)
     }
 }
