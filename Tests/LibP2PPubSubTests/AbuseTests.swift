@@ -421,6 +421,80 @@ struct `A gossipsub node under abuse` {
         #expect(bench.machine.bearers.isEmpty)
     }
 
+    /// A score that follows from what peer 1 did, everything else weighing nothing.
+    struct ScoreCase: Sendable, CustomTestStringConvertible {
+        let testDescription: String
+        let score: Double
+        let configure: @Sendable (inout GossipsubScoring) -> Void
+        let play: @Sendable (inout Bench) -> Void
+
+        /// In the mesh for so many seconds, at half a point for each two, for three times two at most.
+        static func meshTime(_ seconds: Double, _ score: Double) -> ScoreCase {
+            ScoreCase(testDescription: "P1 after \(seconds) s", score: score) {
+                ($0.anyTopic.meshTimeWeight, $0.anyTopic.meshTimeQuantum, $0.anyTopic.meshTimeCap) = (0.5, .seconds(2), 3)
+            } play: { bench in
+                bench.now += .seconds(seconds)
+            }
+        }
+
+        /// Leaves the mesh after so many seconds, having brought so many of the four messages that are wanted of it within ten seconds.
+        static func failure(
+            after seconds: Double, bringing count: UInt8, then decays: Int = 0, isPruned: Bool = true, _ score: Double
+        ) -> ScoreCase {
+            ScoreCase(testDescription: "P3b after \(seconds) s and \(count) messages, \(decays) s ago, left: \(isPruned)", score: score) {
+                ($0.anyTopic.meshFailureWeight, $0.anyTopic.meshFailureDecay) = (-0.25, 0.5)
+                ($0.anyTopic.meshDeliveryThreshold, $0.anyTopic.meshDeliveryActivation) = (4, .seconds(10))
+                $0.anyTopic.meshDeliveryDecay = 1
+            } play: { bench in
+                for number in 0..<count { bench.receive(1) { $0.messages = [.by(9, number + 1)] } }
+                bench.now += .seconds(seconds)
+                // What time has passed is made up for: only what comes now fades afterwards.
+                bench.pass(.zero)
+                if isPruned { bench.receive(1) { $0.prunes = [.init(topic: "t", peers: [], backoff: 3_600)] } }
+                if decays > 0 { bench.pass(.seconds(decays)) }
+            }
+        }
+
+        /// Brings so many messages first, at two points each; topics add five at most.
+        static func cap(_ count: UInt8, application: Double = 0, invalid: Int = 0, misdeeds: Int = 0, _ score: Double) -> ScoreCase {
+            ScoreCase(
+                testDescription: "cap: \(count) messages, \(application) by the application, \(invalid) invalid, \(misdeeds) misdeeds",
+                score: score
+            ) {
+                ($0.topicScoreCap, $0.anyTopic.firstDeliveryWeight, $0.anyTopic.weight) = (5, 1, 2)
+                ($0.anyTopic.invalidWeight, $0.behaviourWeight, $0.behaviourThreshold) = (-3, -1, 0)
+            } play: { bench in
+                for number in 0..<count { bench.receive(1) { $0.messages = [.by(9, number + 1)] } }
+                bench.machine.setApplicationScore(application, of: bench.id(1))
+                let id = bench.id(1)
+                guard let number = bench.machine.peers.first(where: { $0.value.id == id })?.key else { return }
+                for _ in 0..<invalid { bench.machine.peers[number]?.standing.deliveredInvalid("t") }
+                bench.machine.peers[number]?.standing.penalise(misdeeds)
+            }
+        }
+    }
+
+    @Test(arguments: [
+        ScoreCase.meshTime(0, 0), .meshTime(1, 0.25), .meshTime(5, 1.25), .meshTime(6, 1.5), .meshTime(100, 1.5),
+        // Not long enough in the mesh; then the deficit squared, a quarter each; nobody is charged while it stays.
+        .failure(after: 10, bringing: 0, 0), .failure(after: 11, bringing: 0, -4), .failure(after: 11, bringing: 1, -2.25),
+        .failure(after: 11, bringing: 3, -0.25), .failure(after: 11, bringing: 4, 0), .failure(after: 11, bringing: 9, 0),
+        .failure(after: 11, bringing: 0, isPruned: false, 0), .failure(after: 11, bringing: 0, then: 1, -2),
+        .failure(after: 11, bringing: 0, then: 3, -0.5),
+        // What topics add is bounded, and nothing else is; nor is what they take away.
+        .cap(1, 2), .cap(2, 4), .cap(3, 5), .cap(40, 5), .cap(40, application: 3, 8), .cap(40, misdeeds: 3, -4),
+        .cap(1, invalid: 2, 2 - 24), .cap(40, invalid: 3, 5), .cap(40, invalid: 4, 80 - 96),
+    ])
+    func `scores time in a mesh, failures there and the cap of topics to the point`(_ example: ScoreCase) throws {
+        var bench = try Self.bench { parameters in
+            parameters.scoring.anyTopic.meshTimeWeight = 0
+            parameters.scoring.anyTopic.firstDeliveryWeight = 0
+            example.configure(&parameters.scoring)
+        }
+        example.play(&bench)
+        #expect(bench.score(1) == example.score)
+    }
+
     @Test func `counts what it keeps of those who had a message`() throws {
         var bench = try Self.bench()
         let id = try bench.machine.publish([1], to: "t", sequence: 1, now: bench.now).id
