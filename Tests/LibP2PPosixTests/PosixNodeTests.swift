@@ -1,3 +1,4 @@
+import CryptoPrimitives
 import Testing
 
 @testable import LibP2P
@@ -48,6 +49,45 @@ struct `A node with real sockets` {
             await client.close()
         }
         await server.close()
+    }
+
+    @Test func `leaves nothing in memory, and none of its streams, once it is closed and let go`() async throws {
+        weak var node: PosixNode?
+        weak var server: PosixNode?
+        weak var stream: NodeStream?
+        weak var inbound: NodeStream?
+        let (executor, serverExecutor) = (NodeExecutor(), NodeExecutor())
+        do {
+            let listening = try PosixNode(PeerIdentity(Ed25519.SecretKey.generate()), executor: serverExecutor)
+            let address = try #require(try await listening.listen(on: Multiaddr(text: "/ip4/127.0.0.1/tcp/0")).first)
+            let (streams, continuation) = AsyncStream.makeStream(of: NodeStream.self)
+            // It ends with its stream, which is reset when the node closes.
+            await listening.serve("/echo/1.0.0") { stream in
+                continuation.yield(stream)
+                while let chunk = try? await stream.read() { try? await stream.write(chunk) }
+            }
+            let dialling = try PosixNode(PeerIdentity(Ed25519.SecretKey.generate()), executor: executor)
+            let events = await dialling.events()
+            _ = try await within { try await dialling.dial(listening.id, at: [address]) }
+            let open = try await within { try await dialling.openStream(to: listening.id, ["/echo/1.0.0"]) }
+            try await open.write([1, 2, 3])
+            #expect(try await within { try await open.read() } == [1, 2, 3])
+            (node, server, stream) = (dialling, listening, open)
+            inbound = try await within { await streams.first { _ in true } }
+            #expect(inbound != nil)
+            continuation.finish()
+            await dialling.close()
+            await listening.close()
+            #expect(try await within { await events.contains { _ in false } } == false)
+        }
+        // What the loops still have to do: sources let go, and the handler's task ends.
+        for _ in 0..<1_000 where node != nil || server != nil || stream != nil || inbound != nil {
+            for queue in [executor.queue, serverExecutor.queue] {
+                await withCheckedContinuation { continuation in queue.async { continuation.resume() } }
+            }
+        }
+        #expect(node == nil && stream == nil)
+        #expect(server == nil && inbound == nil)
     }
 
     @Test func `does not share a port with another node`() async throws {
