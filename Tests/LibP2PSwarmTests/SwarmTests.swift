@@ -398,6 +398,23 @@ struct `A swarm` {
         #expect(one.swarm.counters.sessions.lateFrames == one.swarm.totalCounters.sessions.lateFrames)
     }
 
+    @Test func `tells of streams beyond their number, however many came at once`() throws {
+        var limits = SwarmLimits()
+        limits.connection.yamux.inboundStreamCountMax = 4
+        let world = try SwarmWorld(seed: 20, nodeCount: 2, limits: limits)
+        let (one, other) = (world.nodes[0], world.nodes[1])
+        world.connect(0, to: 1)
+        let link = try #require(one.swarm.links.values.first)
+        for _ in 0..<10 { _ = try link.value.connection.session.open(now: world.now) }
+        one.swarm.touch(link)
+        one.swarm.settle(now: world.now)
+        world.run(for: .seconds(1))
+        #expect(other.swarm.totalCounters.sessions.refusedStreams == 6)
+        #expect((1...6).contains(other.events.streamRefusals.count))
+        #expect(other.events.streamRefusals.allSatisfy { $0 == .tooManyStreams(maximum: 4) })
+        #expect(other.events.disconnected.isEmpty)
+    }
+
     @Test func `tells why it reset a peer's streams, of a crowd of them a few, and counts all`() throws {
         let world = try SwarmWorld(seed: 19, nodeCount: 2)
         let (one, other) = (world.nodes[0], world.nodes[1])
