@@ -17,7 +17,7 @@ import Testing
         #expect(text.exitCode == 0, "\(text.errors)")
         let lines = text.outputLines
         #expect(lines.first?.contains("6 nodes, seed 3") == true, "\(text.output)")
-        for name in ["messages", "delivered after", "mesh peers", "hops to a value", "time", "digest"] {
+        for name in ["messages", "delivered after", "mesh peers", "slow readers", "values", "hops to a value", "time", "digest"] {
             #expect(lines.contains { $0.contains(name) }, "\(text.output)")
         }
         #expect(lines.contains { $0.contains("checks") && $0.contains("everything held") }, "\(text.output)")

@@ -18,6 +18,20 @@ struct `The network scenario` {
         #expect(try self.scenario(2).run().digest != report.digest)
     }
 
+    @Test func `has readers that are slow, whom nobody waits for and who get everything in the end`() throws {
+        var scenario = self.scenario(11)
+        (scenario.hostCount, scenario.slowReaderCount, scenario.messageCount) = (16, 3, 6)
+        let report = try scenario.run()
+        #expect(report.violations == [])
+        #expect(report.slowReaderCount == 3 && report.slowDeliveries.count == 3 * 6)
+        // A seed has as many as it draws.
+        #expect(Set((UInt64(0)..<40).map { NetworkScenario(hostCount: 50, seed: $0).slowReaderCount }) == [0, 1, 2, 3])
+        // One that gets nothing even then is noticed.
+        scenario.deafHosts = Set(1..<16)
+        let missed = try scenario.run().violations.filter { if case .missedDelivery = $0 { true } else { false } }
+        #expect(missed.count > report.slowDeliveries.count)
+    }
+
     @Test func `notices nodes that pass no message on`() throws {
         var scenario = self.scenario(3)
         scenario.silentHosts = Set(0..<10)

@@ -68,7 +68,17 @@ struct NetworkSummary {
                 : "to all peers in \(Amounts.count(floodCount, "network")), to the mesh in \(Amounts.grouped(self.reports.count - floodCount))",
             indent: 2, width: width)
         report.field("mesh peers", Self.range(degrees, digits: 1), indent: 2, width: width)
-        report.field("values", "\(Amounts.grouped(self.sum(\.valueCount)))", indent: 2, width: width)
+        let slow = self.all(\.slowDeliveries)
+        report.field(
+            "slow readers",
+            Amounts.grouped(self.sum(\.slowReaderCount))
+                + (slow.count > 0 ? ", all had everything \(Self.text(slow.maximum, digits: 3)) heartbeats after they read again" : ""),
+            indent: 2, width: width)
+        report.field(
+            "values",
+            "\(Amounts.grouped(self.sum(\.valueCount))), "
+                + "\(Amounts.grouped(self.sum(\.unreachableValueCount))) of them put where a cut left none of their places", indent: 2,
+            width: width)
         let hops = self.all(\.hops)
         report.field("hops to a value", Self.range(hops, digits: 2) + ", \(Amounts.grouped(hops.count)) lookups", indent: 2, width: width)
         report.field("lookup time", Self.quantiles(self.all(\.lookupSeconds), digits: 2) + " s", indent: 2, width: width)
@@ -128,7 +138,9 @@ struct NetworkSummary {
             "virtual_seconds": .number(report.virtualTime.milliseconds / 1_000), "messages": .integer(report.messageCount),
             "flood_publishing": .bool(report.floodsOwnMessages),
             "delivery_heartbeats": Self.json(report.deliveries), "mesh_peers": Self.json(report.meshDegrees),
-            "values": .integer(report.valueCount), "hops": Self.json(report.hops), "lookup_seconds": Self.json(report.lookupSeconds),
+            "slow_readers": .integer(report.slowReaderCount), "slow_delivery_heartbeats": Self.json(report.slowDeliveries),
+            "values": .integer(report.valueCount), "unreachable_values": .integer(report.unreachableValueCount),
+            "hops": Self.json(report.hops), "lookup_seconds": Self.json(report.lookupSeconds),
             "sent_bytes_per_node": Self.json(report.sentBytes), "connections_per_node": Self.json(report.connections),
             "dials": .integer(report.counters.dials), "failed_dials": .integer(report.counters.failedDials),
             "connections": .integer(report.counters.pipes), "broken_connections": .integer(report.counters.brokenPipes),

@@ -8,8 +8,10 @@ struct NetworkRun {
         let id: PubSubMessageID
         let publisher: Int
         let at: Duration
-        /// The subscribers that were connected to the publisher, over whatever many others.
+        /// The subscribers that were connected to the publisher, over whatever many others; while pipes hang, over meshes.
         let expected: [Int]
+        /// Those of them that read slowly then, and may have it later.
+        let slow: [Int]
     }
 
     struct Value {
@@ -17,6 +19,8 @@ struct NetworkRun {
         let writer: Int
         let key: [UInt8]
         let bytes: [UInt8]
+        /// Whether one of the hosts that are nearest to it in the whole network was on the writer's side when it was put.
+        let isReachable: Bool
     }
 
     let scenario: NetworkScenario
@@ -27,6 +31,8 @@ struct NetworkRun {
     private var messages: [Message] = []
     private var values: [Value] = []
     private var putCount = 0
+    /// The network is cut, and the pipes across the cut are still there: nobody has noticed.
+    private var pipesHang = false
 
     init(_ scenario: NetworkScenario) throws {
         self.scenario = scenario
@@ -66,6 +72,8 @@ struct NetworkRun {
         if !self.scenario.isOfValuesOnly {
             progress("publishing", self.network.now)
             self.publish(self.scenario.messageCount)
+            progress("slow readers", self.network.now)
+            self.slowDown()
         }
         progress("putting and finding values", self.network.now)
         self.put(self.scenario.valueCount, by: self.upHosts)
@@ -98,6 +106,7 @@ struct NetworkRun {
         let share = Double.random(in: 0.3...0.5, using: &self.random)
         let minority = Set(order.prefix(max(1, Int(Double(order.count) * share))))
         self.network.split(breakingPipes: breaksPipes) { minority.contains($0) ? 1 : 0 }
+        self.pipesHang = !breaksPipes
         let sides = [self.upHosts.filter { !minority.contains($0) }, self.upHosts.filter { minority.contains($0) }]
         self.network.run(for: .seconds(2))
         let (firstMessage, firstValue) = (self.messages.count, self.values.count)
@@ -108,16 +117,64 @@ struct NetworkRun {
         self.network.run(for: self.scenario.cutTime)
         self.checkCut(self.messages[firstMessage...])
         self.network.split { _ in 0 }
+        self.pipesHang = false
         self.becomeOne()
         self.refreshTables()
         self.publish(self.scenario.messageCount)
-        // A value lies with the nearest hosts that its writer could reach. Where all those nearest of all are on the other side, it is found
-        // everywhere once it was put again, which its writer does by itself after some hours.
-        let cutOff = Array(self.values[firstValue...])
-        self.values.removeSubrange(firstValue...)
-        self.put(cutOff)
+        // A value lies with the nearest hosts that its writer could reach. Where all those nearest of all were on the other side, nobody
+        // looks where it lies until its writer puts it again, which it does by itself after some hours. All others are found without
+        // that, and the first who finds one gives it to those of the nearest who lack it.
+        let unreachable = self.values[firstValue...].filter { !$0.isReachable }
+        self.report.unreachableValueCount += unreachable.count
+        self.values.removeAll { value in unreachable.contains { $0.number == value.number } }
         self.findAll(by: self.upHosts)
     }
+
+    /// Has some hosts read slowly, or not at all for a while, as the others publish: those get everything in time all the same, and the
+    /// slow ones do when they read again.
+    private mutating func slowDown() {
+        let slow = Set(self.upHosts.dropFirst().shuffled(using: &self.random).prefix(self.scenario.slowReaderCount))
+        guard !slow.isEmpty else { return }
+        self.report.slowReaderCount += slow.count
+        for host in slow.sorted() {
+            if Bool.random(using: &self.random) {
+                let rate = NetworkScenario.slowReadingRates.randomElement(using: &self.random)
+                self.network.setReading(of: host, bytesPerSecond: rate)
+            } else {
+                self.network.stopReading(host, for: .seconds(Int.random(in: NetworkScenario.stalledSeconds, using: &self.random)))
+            }
+        }
+        let first = self.messages.count
+        self.publish(self.scenario.messageCount, by: self.upHosts.filter { !slow.contains($0) }, slow: slow)
+        // What a slow one has begun to read takes its time to the end.
+        var readsAgainAt = self.network.now
+        for host in slow {
+            self.network.setReading(of: host, bytesPerSecond: nil)
+            readsAgainAt = max(readsAgainAt, self.network.hosts[host].readsAgainAt)
+        }
+        self.network.run(until: readsAgainAt)
+        let (published, start, limit) = (self.messages[first...], self.network.now, self.deliveryTime)
+        self.network.run(
+            until: { network in
+                published.allSatisfy { message in message.slow.allSatisfy { network.hosts[$0].program.arrivals[message.id] != nil } }
+            }, within: limit)
+        for message in published {
+            for subscriber in message.slow {
+                let arrival = self.network.hosts[subscriber].program.arrivals[message.id]
+                if let arrival, arrival - start <= limit {
+                    self.report.slowDeliveries.add(max(0, (arrival - start).seconds / Self.heartbeat.seconds))
+                } else {
+                    self.report.violations.append(
+                        .missedDelivery(
+                            message: message.number, publisher: message.publisher, at: message.at, subscriber: subscriber,
+                            after: arrival.map { $0 - message.at }))
+                }
+            }
+        }
+    }
+
+    /// Within so long a message reaches everybody.
+    private var deliveryTime: Duration { Self.heartbeat * self.scenario.bounds.deliveryHeartbeatCountMax }
 
     private mutating func crashAndRestart() throws {
         let candidates = Array(1..<self.scenario.hostCount).shuffled(using: &self.random)
@@ -168,19 +225,25 @@ struct NetworkRun {
     private mutating func publish(_ count: Int) { self.publish(count, by: self.upHosts) }
 
     /// Publishes messages by some of these hosts, and waits as long as they may take.
-    private mutating func publish(_ count: Int, by hosts: [Int]) {
+    ///
+    /// - Parameter slow: hosts that need not have them in time.
+    private mutating func publish(_ count: Int, by hosts: [Int], slow: Set<Int> = []) {
         let first = self.messages.count
         for _ in 0..<count {
             guard let publisher = hosts.randomElement(using: &self.random) else { return }
             let byteCount = [64, 300, 2_000, 20_000].randomElement(using: &self.random) ?? 64
-            let (number, expected) = (self.messages.count, self.reachable(from: publisher, in: self.network).filter { $0 != publisher })
+            let number = self.messages.count
+            let reached = (self.pipesHang ? self.reachableByMeshes(from: publisher) : self.reachable(from: publisher, in: self.network))
+                .filter { $0 != publisher }
             let data = [UInt8](repeating: UInt8(truncatingIfNeeded: number), count: byteCount)
             let publication = self.network.update(publisher) { node, _, now in
                 try? node.publish(data, to: NetworkMember.topic, now: now)
             }
             guard let publication = publication ?? nil else { preconditionFailure("a fresh message of a host that is up is taken") }
             self.messages.append(
-                Message(number: number, id: publication.id, publisher: publisher, at: self.network.now, expected: expected))
+                Message(
+                    number: number, id: publication.id, publisher: publisher, at: self.network.now,
+                    expected: reached.filter { !slow.contains($0) }, slow: reached.filter { slow.contains($0) }))
             self.network.run(for: .milliseconds(Int.random(in: 50...400, using: &self.random)))
         }
         // What has arrived everywhere needs no more time; what came too late is found out by when it came.
@@ -190,14 +253,14 @@ struct NetworkRun {
                 published.allSatisfy { message in
                     message.expected.allSatisfy { network.hosts[$0].program.arrivals[message.id] != nil }
                 }
-            }, within: NetworkRun.heartbeat * self.scenario.bounds.deliveryHeartbeatCountMax)
+            }, within: self.deliveryTime)
         self.checkDelivery(of: published)
     }
 
     static let heartbeat = GossipsubParameters().heartbeatInterval
 
     private mutating func checkDelivery(of messages: ArraySlice<Message>) {
-        let limit = Self.heartbeat * self.scenario.bounds.deliveryHeartbeatCountMax
+        let limit = self.deliveryTime
         for message in messages {
             self.report.messageCount += 1
             for subscriber in message.expected {
@@ -226,9 +289,29 @@ struct NetworkRun {
 
     /// The hosts that are connected to one, over whatever many others, sorted.
     private func reachable(from start: Int, in network: SimulatedNetwork<NetworkMember>) -> [Int] {
+        self.reachable(from: start, in: network) { network.hosts[$0].node.swarm.connectedPeers }
+    }
+
+    /// The hosts to which a message gets from mesh to mesh, and with the first step to all peers where own messages go there.
+    ///
+    /// While a cut leaves its pipes hanging, all mesh peers of a host may be on the other side, and it cannot know. Gossip then brings it
+    /// most messages all the same, but whether and when is chance, so nothing is asked of it.
+    private func reachableByMeshes(from start: Int) -> [Int] {
+        self.reachable(from: start, in: self.network) { number in
+            let host = self.network.hosts[number]
+            guard let gossipsub = host.node.gossipsub, number != start || !self.scenario.floodsOwnMessages else {
+                return host.node.swarm.connectedPeers
+            }
+            return host.node.swarm.read(gossipsub) { $0.meshPeers(NetworkMember.topic) }
+        }
+    }
+
+    private func reachable(
+        from start: Int, in network: SimulatedNetwork<NetworkMember>, over neighbours: (_ host: Int) -> [PeerID]
+    ) -> [Int] {
         var (found, waiting) = (Set([start]), [start])
         while let number = waiting.popLast() {
-            for peer in network.hosts[number].node.swarm.connectedPeers {
+            for peer in neighbours(number) {
                 guard let other = network.host(of: peer), network.hosts[other].isUp, !found.contains(other),
                     network.hosts[other].part == network.hosts[number].part,
                     // Of a connection that broke without a sign one side may not know yet.
@@ -285,12 +368,8 @@ struct NetworkRun {
             let number = self.putCount
             self.putCount += 1
             let (key, bytes) = (Array("/\(NetworkMember.namespace)/\(number)".utf8), Array("value \(number) of host \(writer)".utf8))
-            values.append(Value(number: number, writer: writer, key: key, bytes: bytes))
+            values.append(Value(number: number, writer: writer, key: key, bytes: bytes, isReachable: self.isReachable(key, from: writer)))
         }
-        self.put(values)
-    }
-
-    private mutating func put(_ values: [Value]) {
         var operations: [(value: Value, id: KadOperationID)] = []
         for value in values {
             let id = self.network.update(value.writer) { node, _, now in
@@ -308,6 +387,15 @@ struct NetworkRun {
             }
         }
         self.report.valueCount = self.values.count
+    }
+
+    /// Whether one of the k hosts nearest to a key, of all that are up, is where a host can reach it. Found from all hosts' ids, and not by
+    /// asking any of them.
+    private func isReachable(_ key: [UInt8], from writer: Int) -> Bool {
+        let place = KadKey(hashing: key)
+        let nearest = self.network.hosts.filter(\.isUp).map { (distance: KadKey(of: $0.id).distance(to: place), part: $0.part) }
+            .sorted { $0.distance < $1.distance }.prefix(self.scenario.replicationCount)
+        return nearest.contains { $0.part == self.network.hosts[writer].part }
     }
 
     /// Looks for every value that was put so far, by some of these hosts.

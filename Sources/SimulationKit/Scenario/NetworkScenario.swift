@@ -29,6 +29,9 @@ public struct NetworkScenario: Sendable {
     public var floodsOwnMessages: Bool
     /// Only the hash table is tried: hosts join, put and find values, and nothing else happens.
     public var isOfValuesOnly = false
+    /// Hosts that read slowly, or for a while not at all, while messages are published: nobody else may have to wait for them, and they get
+    /// everything once they read again. Unless it is set, a seed has none to three.
+    public var slowReaderCount: Int
     /// How long the cut lasts.
     public var cutTime = Duration.seconds(10)
     /// How long a network may take to be one again.
@@ -50,6 +53,10 @@ public struct NetworkScenario: Sendable {
     static let startingTime = Duration.seconds(2)
     /// From so many hosts on a network's hash table is as large networks have it.
     static let largeHostCount = 200
+    /// What a slow reader takes in a second: from a pace at which even its heartbeats' gossip waits to that of a poor line.
+    static let slowReadingRates = [10_000, 40_000, 150_000]
+    /// Or how long it takes nothing, in seconds: less than after which a peer that takes nothing loses its connection.
+    static let stalledSeconds = 3...20
     /// Hosts through which the others join.
     static let bootstrapCount = 3
     /// Connections beyond which a node closes the least used ones, and down to how many: what keeps a network of a thousand nodes from
@@ -64,6 +71,8 @@ public struct NetworkScenario: Sendable {
         self.seed = seed
         self.faults = Self.faults(of: seed)
         self.floodsOwnMessages = seed.isMultiple(of: 2)
+        var random = SeededRandom(seed: seed ^ 0x736c_6f77)
+        self.slowReaderCount = min(Int.random(in: 0...3, using: &random), hostCount / 4)
         self.replicationCount = hostCount < Self.largeHostCount ? 8 : 20
         self.refreshedBucketCount = hostCount < Self.largeHostCount ? 0 : 2
     }
