@@ -24,6 +24,7 @@ struct `The network scenario` {
         let report = try scenario.run()
         #expect(report.violations == [])
         #expect(report.slowReaderCount == 3 && report.slowDeliveries.count == 3 * 6)
+        #expect(report.slowDeliveries.maximum > report.deliveries.maximum)
         // A seed has as many as it draws.
         #expect(Set((UInt64(0)..<40).map { NetworkScenario(hostCount: 50, seed: $0).slowReaderCount }) == [0, 1, 2, 3])
         // One that gets nothing even then is noticed.

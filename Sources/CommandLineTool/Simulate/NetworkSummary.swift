@@ -72,7 +72,7 @@ struct NetworkSummary {
         report.field(
             "slow readers",
             Amounts.grouped(self.sum(\.slowReaderCount))
-                + (slow.count > 0 ? ", all had everything \(Self.text(slow.maximum, digits: 3)) heartbeats after they read again" : ""),
+                + (slow.count > 0 ? ", which had everything after \(Self.text(slow.maximum, digits: 3)) heartbeats at most" : ""),
             indent: 2, width: width)
         report.field(
             "values",

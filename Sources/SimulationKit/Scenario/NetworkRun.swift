@@ -162,7 +162,7 @@ struct NetworkRun {
             for subscriber in message.slow {
                 let arrival = self.network.hosts[subscriber].program.arrivals[message.id]
                 if let arrival, arrival - start <= limit {
-                    self.report.slowDeliveries.add(max(0, (arrival - start).seconds / Self.heartbeat.seconds))
+                    self.report.slowDeliveries.add((arrival - message.at).seconds / Self.heartbeat.seconds)
                 } else {
                     self.report.violations.append(
                         .missedDelivery(

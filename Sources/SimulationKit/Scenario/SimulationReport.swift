@@ -16,7 +16,7 @@ public struct SimulationReport: Sendable {
     public internal(set) var meshDegrees = Figures()
     /// See ``NetworkScenario/slowReaderCount``.
     public internal(set) var slowReaderCount = 0
-    /// Of each message to each slow reader: after how many heartbeats it was there, counted from when it read as others do.
+    /// Of each message to each slow reader: after how many heartbeats it was there.
     public internal(set) var slowDeliveries = Figures()
     public internal(set) var valueCount = 0
     /// Values that were put while the network was cut and of whose nearest hosts none was on the writer's side: nobody could find them.
