@@ -123,7 +123,7 @@ import Testing
                 try SignerAdvertisement(
                     Found.offer(), of: [eve.node.enrolment], identity: $0, sequence: WallClock.millisecondsSince1970)
             }.serialized(),
-            Array(told.serialized().dropLast()) + [0],
+            Array(told.serialized().dropLast()) + told.serialized().suffix(1).map { $0 ^ 1 },
             ada.node.keys.identity.withSecretKey {
                 try SignerAdvertisement(Found.offer(), of: [ada.node.enrolment], identity: $0, sequence: told.sequence - 10_000)
             }.serialized(),
