@@ -28,8 +28,8 @@ setup:  ## bring libsodium, SQLite, pkg-config and libsecp256k1 (silent when not
 build: setup  ## build the release executable, .build/release/chorale
 	swift build $(RELEASE) --product chorale
 
-# What happened as a picture, where nodes say something and nobody asked for another file.
-DEMO_PICTURE := $(if $(filter --transport --diagram --json,$(ARGS)),,--diagram .build/demo.svg --force)
+# What happened as a picture, where nodes say something and nobody asked for another file. An option's value may hang at it (--transport=folder).
+DEMO_PICTURE := $(if $(filter --transport% --diagram% --json,$(ARGS)),,--diagram .build/demo.svg --force)
 
 demo: build  ## several processes, one signature: the main job, end to end (ARGS="--signers 5 --threshold 3")
 	$(CHORALE) demo $(DEMO_PICTURE) $(ARGS)

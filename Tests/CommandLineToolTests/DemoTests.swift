@@ -242,6 +242,36 @@ import Testing
         try refused("--cheat", "--transport", "folder", because: "choose --transport libp2p")
         try refused("--threshold", "1", "--partition", because: "nobody to wait for")
         try refused("--kill", "--cheat", because: "one thing goes wrong at a time")
-        try refused("--diagram", "x.svg", "--signers", "1", because: "choose --transport libp2p")
+        try refused("--diagram", "x.svg", "--transport", "folder", "--signers", "1", because: "choose --transport libp2p")
+        try refused("--kill", "--signers", "1", because: "2 signers or more")
+    }
+
+    @Test(.timeLimit(.minutes(5))) func `one signer, of whom there is no picture, signs all the same and says so`() throws {
+        let folder = try TemporaryFolder()
+        let path = try folder.write("mine", to: "diagram.svg")
+        let run = try Tool("demo", "--signers", "1", "--diagram", path, "--json").run()
+        #expect(run.exitCode == 0 && run.errors.contains("No picture was drawn"), "\(run)")
+        #expect(try run.json()["verified"] as? Bool == true)
+        // Nothing is drawn, so a file of that name is in nobody's way, and stays.
+        #expect(try folder.text("diagram.svg") == "mine")
+    }
+
+    @Test(
+        .enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/make"), "needs make"),
+        arguments: [
+            ("", true), ("--signers 5 --kill", true), ("--transport folder", false), ("--transport=folder", false),
+            ("--diagram other.svg", false), ("--diagram=other.svg", false), ("--json", false),
+        ])
+    func `make demo asks for a picture where nodes say something and no other one is asked for`(words: String, isAskedFor: Bool) throws {
+        let package = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        let folder = try TemporaryFolder()
+        var actions = FileActions()
+        defer { actions.destroy() }
+        actions.open(1, folder.path("output"), O_WRONLY | O_CREAT | O_TRUNC)
+        let make = try Tool.spawn(
+            ["/usr/bin/make", "--dry-run", "-C", package.path, "demo", "ARGS=\(words)"], ["PATH": "/usr/bin:/bin"], &actions)
+        #expect(Tool.exitCode(of: make) == 0)
+        let command = try #require(try folder.text("output").split(separator: "\n").first { $0.contains("chorale demo") })
+        #expect(command.contains("--diagram .build/demo.svg") == isAskedFor && command.hasSuffix(words), "\(command)")
     }
 }

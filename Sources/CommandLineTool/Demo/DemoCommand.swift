@@ -77,9 +77,12 @@ enum DemoCommand {
     ) { (arguments, console) async throws(CommandError) in
         let threshold = arguments[Self.threshold] ?? arguments[Self.signers]
         try Self.check(arguments, threshold)
-        if let path = arguments[Self.diagram] { try Files.checkFree(path, replacing: arguments[Self.force]) }
+        let picture = Self.transport(of: arguments) == .libp2p ? arguments[Self.diagram] : nil
+        if let picture { try Files.checkFree(picture, replacing: arguments[Self.force]) }
         // Asked to stop, it first stops the signers and takes its folder away.
         try await Interruption.deferring { () async throws(CommandError) in try await Self.play(arguments, threshold, console) }
+        guard arguments[Self.diagram] != nil, picture == nil else { return }
+        console.note("No picture was drawn: it shows what signers say to each other, and one alone says nothing.")
     }
 
     private static func check(_ arguments: Arguments, _ threshold: Int) throws(CommandError) {
@@ -91,6 +94,11 @@ enum DemoCommand {
             throw arguments.refused(.inconsistent("signers × inputs is over \(Amounts.grouped(SigningPlan.nonceCountMax)): choose fewer"))
         }
         switch Self.transport(of: arguments) {
+        case .folder where arguments[Self.transport] == nil:
+            // One signer, who has no network to choose. A picture that nobody needs is left out; trouble is what the demo is about.
+            guard trouble == nil else {
+                throw arguments.refused(.inconsistent("--kill, --cheat and --partition take 2 signers or more: choose --signers"))
+            }
         case .folder:
             guard trouble == nil, arguments[Self.diagram] == nil else {
                 throw arguments.refused(
