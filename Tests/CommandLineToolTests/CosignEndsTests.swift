@@ -8,9 +8,9 @@ import Testing
 
 /// What `cosign` asks for first, and what it says last.
 @Suite struct CosignEndsTests {
-    /// A group of one, whose signer needs nobody else, with its payment.
-    private func group() throws -> CosignGroup {
-        let group = try CosignGroup(count: 1)
+    /// A group with its payment; the signer of a group of one needs nobody else.
+    private func group(count: Int = 1) throws -> CosignGroup {
+        let group = try CosignGroup(count: count)
         let policy = try SignerGroup(group.publicKeys)
         let (transaction, coin) = CosignGroup.transaction(spending: policy.scriptPubKey)
         _ = try group.folder.write(PSBT(asking: policy, toSign: transaction, spending: [coin]).serialized(), to: "payment.psbt")
@@ -50,6 +50,23 @@ import Testing
         try Data("garbage\n".utf8).write(to: URL(fileURLWithPath: "\(group.shared)/\(final)"))
         let again = try group.cosign(0, timeLimit: 60).run()
         #expect(again.exitCode == 0 && again.errors.contains("Signed: transaction "), "\(again.errors)")
+    }
+
+    @Test func `who leaves after signing tells a program the same as who waits for the end, and the set with it`() throws {
+        let group = try self.group(count: 2)
+        // The first one's nonces stay in the folder when it has waited long enough.
+        let first = try group.cosign(0, timeLimit: 1).run()
+        #expect(first.exitCode == ExitCode.missing.rawValue, "\(first.errors)")
+        let left = try group.cosign(1, timeLimit: 60, "--no-wait", "--json").run()
+        #expect(left.exitCode == 0 && left.errors.contains("Your signature is in the folder"), "\(left.errors)")
+        let told = try left.json()
+        #expect(told["complete"] as? Bool == false && told["transaction"] is NSNull && told["attempt"] as? Int == 1)
+        #expect(try #require(told["set"] as? [String]) == SignerGroup(group.publicKeys).members.map(\.description))
+
+        let whole = try self.group()
+        let finished = try whole.cosign(0, timeLimit: 60, "--json").run().json()
+        #expect(finished["complete"] as? Bool == true && finished["set"] as? [String] == whole.publicKeys.map(\.description))
+        #expect(Set(told.keys) == Set(finished.keys))
     }
 
     @Test func `a list of signers that fits in part is told beside the question`() throws {

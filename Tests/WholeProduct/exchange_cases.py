@@ -477,7 +477,8 @@ def no_wait(context):
     scene.wait_for(f"attempt-0001/nonces-{scene.public[0]}.psbt")
     first.kill(signal.SIGSTOP)
     left = scene.cosign(1, "--no-wait", "--json").expect(0, "Your signature is in the folder")
-    assert json.loads(left.out)["complete"] is False
+    told = json.loads(left.out)
+    assert told["complete"] is False and sorted(told["set"]) == sorted(scene.public), told
     assert not scene.has(f"presence-{scene.public[1]}.chorale")
     first.kill(signal.SIGCONT)
     first.expect(0)

@@ -244,7 +244,7 @@ extension CosignCommand {
         _ result: CosignResult, _ task: CosignTask, _ arguments: Arguments, _ console: Console
     ) throws(CommandError) {
         switch result {
-        case .left(let attempt):
+        case .left(let attempt, let set):
             console.note(console.errorStyle.green("Your signature is in the folder."))
             console.note("Should one of the others end before it has signed, a new attempt begins:")
             console.note("then start the same command once more.")
@@ -252,7 +252,7 @@ extension CosignCommand {
             try console.print(
                 .object([
                     "txid": .string("\(task.request.transaction.txid)"), "attempt": .integer(Int(attempt)), "complete": .bool(false),
-                    "transaction": .null,
+                    "set": .array(set.map { .string("\($0)") }), "transaction": .null,
                 ]))
         case .complete(let transaction, let attempt, let set, let path, let wasFinished):
             let hex = Hex.encode(transaction.serialized())
@@ -311,6 +311,6 @@ enum CosignResult: Sendable {
     /// `path` is where the exchange's folder has the transaction, if it could be written there. `wasFinished`: it was there before this
     /// process came, which signed nothing.
     case complete(Transaction, attempt: UInt32, set: [PublicKey], path: String?, wasFinished: Bool)
-    /// Left after signing, without waiting for the end.
-    case left(attempt: UInt32)
+    /// Left after signing with this set, without waiting for the end.
+    case left(attempt: UInt32, set: [PublicKey])
 }

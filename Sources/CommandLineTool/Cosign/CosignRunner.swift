@@ -86,7 +86,7 @@ struct CosignRunner {
             // Whatever others write meanwhile: a step that asks for nothing more is the last one that is needed.
             if progress.hasSigned, !self.waitsForTheEnd, !own.hasActed, !isVanished {
                 Self.leave(&machine, folder)
-                return .left(attempt: progress.attempt)
+                return .left(attempt: progress.attempt, set: progress.set)
             }
             if !isVanished { self.show(progress, after: now, on: line, isNew: progress.stage != lastStage) }
             lastStage = progress.stage
