@@ -88,11 +88,10 @@ public struct SigningContext: Sendable {
     }
 
     /// The signers whose partial signatures do not verify, in order; verified in parallel on all cores.
+    ///
+    /// - Throws: `noncesUnknown`, or `wrongCount` unless there is one of each signer.
     public func culprits(in partials: [PartialSignature]) async throws(MuSig2Error) -> [Int] {
-        guard let nonces else { throw .noncesUnknown }
-        guard partials.count == nonces.count else {
-            throw .wrongCount(.partialSignature, expected: nonces.count, actual: partials.count)
-        }
+        let nonces = try self.nonces(behind: partials)
         // Pieces small enough that the cores end together, and large enough that tasks cost nothing beside them.
         let piece = 16
         return await withTaskGroup(of: [Int].self) { group in
@@ -105,5 +104,19 @@ public struct SigningContext: Sendable {
             }
             return await group.reduce(into: []) { $0 += $1 }.sorted()
         }
+    }
+
+    /// The same for a caller that cannot wait for tasks: it verifies, too, while the other cores help.
+    package func culpritsAtOnce(in partials: [PartialSignature]) throws(MuSig2Error) -> [Int] {
+        let nonces = try self.nonces(behind: partials)
+        return Cores.indices(below: partials.count) { !self.isValid(partials[$0], nonce: nonces[$0], key: self.keys.publicKeys[$0]) }
+    }
+
+    private func nonces(behind partials: [PartialSignature]) throws(MuSig2Error) -> [PublicNonce] {
+        guard let nonces else { throw .noncesUnknown }
+        guard partials.count == nonces.count else {
+            throw .wrongCount(.partialSignature, expected: nonces.count, actual: partials.count)
+        }
+        return nonces
     }
 }

@@ -33,8 +33,9 @@ public enum SigningError: Error, Equatable, Sendable {
     case differentAttempt(signer: PublicKey, expected: UInt32, actual: UInt32)
     /// A signer renamed its nonces too often; a new attempt is needed.
     case tooManyNonceNames(signer: PublicKey, limit: Int)
-    /// This partial signature does not verify: proof against the signer that signed the message it came in.
-    case invalidPartialSignature(signer: PublicKey, input: Int)
+    /// These partial signatures do not verify, one at least, and all others do: proof against each signer that signed the message its
+    /// own came in.
+    case invalidPartialSignatures([BadPartialSignature])
     /// The signatures of this input do not add up; `SigningSession.inquiry` finds whose.
     case signatureDoesNotVerify(input: Int)
 
@@ -57,13 +58,22 @@ public enum SigningError: Error, Equatable, Sendable {
     case musig(MuSig2Error, signer: PublicKey?, input: Int?)
     case journal(JournalError)
 
-    /// The signer whose own contribution proves the fault, or `nil` if nothing is proved against anyone.
+    /// The signers whose own contributions prove their faults, each once; empty if nothing is proved against anyone.
     ///
     /// It is proof towards others only together with the signed messages that carried the contributions.
+    public var culprits: [PublicKey] {
+        if case .invalidPartialSignatures(let faults) = self {
+            var seen: Set<PublicKey> = []
+            return faults.map(\.signer).filter { seen.insert($0).inserted }
+        }
+        return self.culprit.map { [$0] } ?? []
+    }
+
+    /// The first of the `culprits`, who is the only one but where several gave bad partial signatures.
     public var culprit: PublicKey? {
         switch self {
-        case .conflictingNonces(let signer, _), .conflictingPartialSignatures(let signer), .invalidPartialSignature(let signer, _):
-            signer
+        case .conflictingNonces(let signer, _), .conflictingPartialSignatures(let signer): signer
+        case .invalidPartialSignatures(let faults): faults.first?.signer
         case .musig(.invalid, let signer, _), .musig(.wrongByteCount, let signer, _): signer
         case .transaction, .scriptDoesNotMatch, .sighash, .tooLarge, .notASigner, .ownNoncesFromOutside,
             .ownPartialSignaturesFromOutside, .wrongCount, .differentTranscript, .differentRequest, .differentAttempt, .tooManyNonceNames,
@@ -100,8 +110,7 @@ extension SigningError: CustomStringConvertible {
         case .differentAttempt(let signer, let expected, let actual):
             "signer \(signer) sent nonces for attempt \(actual), and this is attempt \(expected)"
         case .tooManyNonceNames(let signer, let limit): "signer \(signer) renamed its nonces over \(limit) times: begin a new attempt"
-        case .invalidPartialSignature(let signer, let input):
-            "the partial signature of signer \(signer) for input \(input) does not verify: begin a new attempt without it"
+        case .invalidPartialSignatures(let faults): Self.description(of: faults, by: self.culprits)
         case .signatureDoesNotVerify(let input): "the signature of input \(input) does not verify: ask who is to blame"
         case .missingNonces(let signers): "nonces are missing from \(Self.list(signers))"
         case .missingPartialSignatures(let signers): "partial signatures are missing from \(Self.list(signers))"
@@ -119,6 +128,17 @@ extension SigningError: CustomStringConvertible {
             [signer.map { "signer \($0)" }, input.map { "input \($0)" }, error.description].compactMap(\.self).joined(separator: ": ")
         case .journal(let error): error.description
         }
+    }
+
+    private static func description(of faults: [BadPartialSignature], by culprits: [PublicKey]) -> String {
+        let inputs = Dictionary(grouping: faults, by: \.signer).mapValues { $0.map(\.input) }
+        let whose = culprits.map { signer in
+            let own = inputs[signer] ?? []
+            let more = own.count > 1 ? " and \(own.count - 1) more" : ""
+            return "signer \(signer) for input \(own.first.map(String.init) ?? "?")\(more)"
+        }
+        let whom = culprits.count == 1 ? "it" : "them"
+        return "partial signatures do not verify: of \(whose.joined(separator: ", of ")); begin a new attempt without \(whom)"
     }
 
     private static func list(_ signers: [PublicKey]) -> String { signers.map(\.description).joined(separator: ", ") }

@@ -16,6 +16,7 @@ struct SigningContextTests {
         partials[47] = try PartialSignature(parsing: [UInt8](repeating: 0, count: 32))
         #expect(throws: MuSig2Error.signatureDoesNotVerify) { try context.finish(partials) }
         #expect(try await context.culprits(in: partials) == [3, 47, 96])
+        #expect(try context.culpritsAtOnce(in: partials) == [3, 47, 96])
         #expect(try context.isValid(partials[2], of: 2))
         #expect(try !context.isValid(partials[3], of: 3))
         #expect(try context.finish(good).isValid(for: context.message, by: context.keys.xOnlyKey))

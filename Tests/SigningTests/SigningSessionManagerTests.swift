@@ -193,9 +193,30 @@ private struct Machines: Sendable {
         shares[2] = SignatureShares(transcript: shares[2].transcript, partialSignatures: [first, first])
         let culprit = machines.signers[2].publicKey
         for place in 1...2 { try await machines.us.addPartialSignatures(ids[0], shares[place], from: machines.signers[place].publicKey) }
-        let error = SigningError.invalidPartialSignature(signer: culprit, input: 1)
+        let error = SigningError.invalidPartialSignatures([BadPartialSignature(input: 1, signer: culprit)])
         await #expect(throws: error) { try await machines.us.tryFinalize(ids[0]) }
-        #expect(error.culprit == culprit)
+        #expect(error.culprit == culprit && error.culprits == [culprit])
+    }
+
+    @Test func `three liars are all named at once, and nobody else is`() async throws {
+        let machines = try Machines(6)
+        let ids = try await machines.open(inputs: 3)
+        try await machines.exchangeNonces(ids)
+        for place in ids.indices {
+            var shares = try await machines.managers[place].sign(ids[place], with: machines.signers[place].key)
+            let (good, transcript) = (shares.partialSignatures, shares.transcript)
+            // The second lies about the last input, the fourth about the first two, and the fifth about all of them.
+            let said: [[PartialSignature]] = [good, [good[0], good[1], good[0]], good, [good[1], good[0], good[2]], good.rotated, good]
+            shares = SignatureShares(transcript: transcript, partialSignatures: said[place])
+            if place > 0 { try await machines.us.addPartialSignatures(ids[0], shares, from: machines.signers[place].publicKey) }
+        }
+        let keys = machines.signers.map(\.publicKey)
+        let faults = [(0, 3), (0, 4), (1, 3), (1, 4), (2, 1), (2, 4)].map { BadPartialSignature(input: $0, signer: keys[$1]) }
+        let error = SigningError.invalidPartialSignatures(faults)
+        await #expect(throws: error) { try await machines.us.tryFinalize(ids[0]) }
+        #expect(error.culprits == [keys[3], keys[4], keys[1]])
+        for culprit in error.culprits { #expect("\(error)".contains("\(culprit)")) }
+        #expect(error.description.hasSuffix("begin a new attempt without them"))
     }
 
     @Test func `a signer who saw other nonces is not blamed`() async throws {
@@ -398,4 +419,9 @@ private struct Machines: Sendable {
         #expect(outcomes.filter { $0 != nil }.count == 1)
         #expect(await machines.journals[0].stored.count == 1)
     }
+}
+
+extension [PartialSignature] {
+    /// Each of them in the next one's place.
+    fileprivate var rotated: [PartialSignature] { self.suffix(1) + self.dropLast() }
 }

@@ -119,7 +119,7 @@ private final class Node {
     /// Errors end nothing here; whom they blame is written down.
     private func guarded(_ ledger: inout Ledger, _ work: () throws -> [Message]) -> [Message] {
         do { return try work() } catch {
-            if let culprit = (error as? SigningError)?.culprit { ledger.blamed.insert(culprit) }
+            if let error = error as? SigningError { ledger.blamed.formUnion(error.culprits) }
             return []
         }
     }

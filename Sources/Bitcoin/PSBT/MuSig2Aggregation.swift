@@ -96,8 +96,8 @@ extension PSBT {
         /// They do not add up to a signature. Whose doing that is has not been looked for.
         case badSum(SigningContext, [PartialSignature])
 
-        /// What to tell of the input. For a bad sum this verifies every partial signature by itself, up to a thousand at some 65 µs:
-        /// to be asked of one signature, and only when its failure is what is told.
+        /// What to tell of the input. For a bad sum this verifies every partial signature by itself, up to a thousand at some 65 µs
+        /// of one core each: to be asked of one signature, and only when its failure is what is told.
         func error(ofInput index: Int) -> PSBTError {
             switch self {
             case .obstacle(let obstacle): .notFinalizable(input: index, obstacle)
@@ -107,16 +107,13 @@ extension PSBT {
         }
 
         private static func obstacle(_ context: SigningContext, _ partials: [PartialSignature]) -> FinalizingObstacle {
-            var culprits: [PublicKey] = []
             do throws(MuSig2Error) {
-                for (index, partial) in partials.enumerated() where !(try context.isValid(partial, of: index)) {
-                    culprits.append(context.keys.publicKeys[index])
-                }
+                let culprits = try context.culpritsAtOnce(in: partials)
                 if culprits.isEmpty { _ = try context.finish(partials) }
+                return .invalidPartialSignatures(signers: culprits.map { context.keys.publicKeys[$0] })
             } catch {
                 return .aggregationFailed(error)
             }
-            return .invalidPartialSignatures(signers: culprits)
         }
     }
 }

@@ -345,8 +345,8 @@ extension Coordination {
             for member in self.others { self.links[member]?.isToBeToldOfCompletion = true }
         } catch {
             var blamed: Set<PublicKey> = []
-            for (_, signer) in attempt.session.inquiry?.faultsOneByOne() ?? [] where blamed.insert(signer).inserted {
-                if let partials = attempt.partials[signer] { self.accuse(signer, attempt, number, partials) }
+            for fault in attempt.session.inquiry?.faultsAtOnce() ?? [] where blamed.insert(fault.signer).inserted {
+                if let partials = attempt.partials[fault.signer] { self.accuse(fault.signer, attempt, number, partials) }
             }
             self.fail(attempt, number)
         }

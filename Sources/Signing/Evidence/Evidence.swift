@@ -78,7 +78,7 @@ public struct Evidence: Hashable, Sendable {
         let ofAttempt = own.filter { $0.attempt == self.attempt || $0.servesAnyAttempt }
         return Self.conflict(of: ofAttempt, with: own) ?? Self.malformed(in: ofAttempt) ?? Self.brokenCommitment(in: own)
             ?? Self.conflictingBegins(in: ofAttempt)
-            ?? Self.badPartialSignatures(in: ofAttempt, attempt: self.attempt, plan: plan, countMax: 1).first
+            ?? Self.badPartialSignature(in: ofAttempt, attempt: self.attempt, plan: plan)
             ?? .nothingProved("the statements do not contradict each other or the mathematics")
     }
 
@@ -87,8 +87,14 @@ public struct Evidence: Hashable, Sendable {
     func signersOfBadPartialSignatures() -> Set<PublicKey> {
         guard let plan = try? self.plan() else { return [] }
         let own = self.statements.filter { $0.isAbout(plan.requestDigest) && ($0.attempt == self.attempt || $0.servesAnyAttempt) }
-        let verdicts = Self.badPartialSignatures(in: own, attempt: self.attempt, plan: plan, countMax: .max)
-        return Set(verdicts.compactMap { if case .proved(let signer, _) = $0 { signer } else { nil } })
+        guard let judgement = Self.judgement(of: own, attempt: self.attempt, plan: plan) else { return [] }
+        // Of each signer only as many are verified as it takes; signers beside each other.
+        let suspects = Dictionary(grouping: judgement.items, by: \.seat).sorted { $0.key < $1.key }
+        let culprits = Cores.indices(below: suspects.count) { place in
+            let items = suspects[place].value
+            return Cores.firstIndex(below: items.count) { judgement.isBad(items[$0]) } != nil
+        }
+        return Set(culprits.map { plan.signers[suspects[$0].key] })
     }
 
     func plan() throws(SigningError) -> SigningPlan {
@@ -145,38 +151,65 @@ public struct Evidence: Hashable, Sendable {
         return nil
     }
 
-    /// Partial signatures that do not verify, the first of each statement, in as many statements as are asked for.
-    private static func badPartialSignatures(
-        in statements: [Statement], attempt: UInt32, plan: SigningPlan, countMax: Int
-    ) -> [Verdict] {
+    /// The partial signatures that can be judged, and what judges them.
+    private struct Judgement {
+        /// One partial signature: of this signer, which stands at this place of the set, for this one of the plan's inputs.
+        struct Item: Hashable {
+            let seat: Int
+            let place: Int
+            let partial: PartialSignature
+        }
+
+        let plan: SigningPlan
+        /// One for each input; `nil` where the nonces, which are what their signers signed, make none.
+        let contexts: [SigningContext?]
+        /// In the order in which they stand in the statements, each content once.
+        let items: [Item]
+
+        func isBad(_ item: Item) -> Bool {
+            guard let isValid = try? self.contexts[item.place]?.isValid(item.partial, of: item.seat) else { return false }
+            return !isValid
+        }
+    }
+
+    /// - Returns: `nil` where there is nothing to judge, or not all that it takes.
+    private static func judgement(of statements: [Statement], attempt: UInt32, plan: SigningPlan) -> Judgement? {
         var sets: [PublicKey: NonceSet] = [:]
         for statement in statements {
             if let set = try? statement.nonceSet(for: plan.requestDigest, inputs: plan.inputs.count) { sets[statement.sender] = set }
         }
         let ordered = plan.signers.compactMap { sets[$0] }
-        guard ordered.count == plan.signers.count, ordered.allSatisfy({ $0.nonces.count == plan.inputs.count }) else { return [] }
+        guard ordered.count == plan.signers.count, ordered.allSatisfy({ $0.nonces.count == plan.inputs.count }) else { return nil }
         let transcript = plan.transcript(attempt: attempt, nonceSets: ordered)
-        // The first that needs them pays for them; with 1,000 inputs they cost as much as a statement's verification.
-        lazy var contexts = plan.inputs.enumerated().map { place, input in
-            try? SigningContext(keys: input.keys, nonces: ordered.map { $0.nonces[place] }, message: input.message)
-        }
-        // One content can be signed in many ways.
-        var judged: [PublicKey: Set<Statement.Body>] = [:]
-        var verdicts: [Verdict] = []
-        for statement in statements where verdicts.count < countMax {
+        let seats = Dictionary(plan.signers.enumerated().map { ($1, $0) }, uniquingKeysWith: { first, _ in first })
+        // One content can be signed in many ways, and statements can have much in common.
+        var seen: Set<Judgement.Item> = []
+        var items: [Judgement.Item] = []
+        for statement in statements {
             // Who signed under another transcript saw other nonces; that is no fault of his.
             guard case .partialSignatures(transcript, _) = statement.body, let partials = try? statement.partialSignatures(),
-                let seat = plan.signers.firstIndex(of: statement.sender), partials.count == plan.inputs.count,
-                judged[statement.sender, default: []].insert(statement.body).inserted
+                let seat = seats[statement.sender], partials.count == plan.inputs.count
             else { continue }
-            for (place, input) in plan.inputs.enumerated() {
-                guard let context = contexts[place], let isValid = try? context.isValid(partials[place], of: seat) else { continue }
-                guard !isValid else { continue }
-                verdicts.append(.proved(signer: statement.sender, .invalidPartialSignature(input: input.index)))
-                break
+            for (place, partial) in partials.enumerated() {
+                let item = Judgement.Item(seat: seat, place: place, partial: partial)
+                if seen.insert(item).inserted { items.append(item) }
             }
         }
-        return verdicts
+        guard !items.isEmpty else { return nil }
+        let contexts = plan.inputs.enumerated().map { place, input in
+            try? SigningContext(keys: input.keys, nonces: ordered.map { $0.nonces[place] }, message: input.message)
+        }
+        return Judgement(plan: plan, contexts: contexts, items: items)
+    }
+
+    /// The first partial signature that does not verify, if one does not. On all cores, and each verified once at most.
+    private static func badPartialSignature(in statements: [Statement], attempt: UInt32, plan: SigningPlan) -> Verdict? {
+        guard let judgement = Self.judgement(of: statements, attempt: attempt, plan: plan) else { return nil }
+        let items = judgement.items
+        return Cores.firstIndex(below: items.count) { judgement.isBad(items[$0]) }.map { first in
+            .proved(
+                signer: plan.signers[items[first].seat], .invalidPartialSignature(input: plan.inputs[items[first].place].index))
+        }
     }
 }
 

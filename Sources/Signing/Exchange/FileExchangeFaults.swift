@@ -16,9 +16,9 @@ extension FileExchange {
     mutating func blameForBadPartialSignatures(_ current: CurrentAttempt) {
         var suspects: [(signer: PublicKey, problem: String, partials: Statement)] = []
         var met: Set<PublicKey> = []
-        for (input, signer) in current.session.inquiry?.faultsOneByOne() ?? [] where met.insert(signer).inserted {
-            guard let partials = current.usedPartials[signer] else { continue }
-            suspects.append((signer, "its partial signature for input \(input) does not verify", partials))
+        for fault in current.session.inquiry?.faultsAtOnce() ?? [] where met.insert(fault.signer).inserted {
+            guard let partials = current.usedPartials[fault.signer] else { continue }
+            suspects.append((fault.signer, "its partial signature for input \(fault.input) does not verify", partials))
         }
         guard !suspects.isEmpty else { return }
         let nonces = current.plan.signers.compactMap { current.usedNonces[$0] }

@@ -64,8 +64,10 @@ actor SessionCell {
 
     func tryFinalize() async throws(SigningError) -> Transaction? {
         do { return try self.session.tryFinalize() } catch {
-            guard case .signatureDoesNotVerify = error, let fault = await self.session.inquiry?.faults().first else { throw error }
-            throw .invalidPartialSignature(signer: fault.signer, input: fault.input)
+            guard case .signatureDoesNotVerify = error, let faults = await self.session.inquiry?.faults(), !faults.isEmpty else {
+                throw error
+            }
+            throw .invalidPartialSignatures(faults)
         }
     }
 

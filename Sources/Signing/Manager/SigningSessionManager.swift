@@ -191,7 +191,8 @@ public actor SigningSessionManager<C: Clock> where C.Duration == Duration {
 
     /// The signed transaction, or `nil` while signatures are missing.
     ///
-    /// - Throws: `invalidPartialSignature` with the signer to blame when the signatures do not add up.
+    /// - Throws: `invalidPartialSignatures` with everybody who is to blame when the signatures do not add up: the next attempt is due,
+    ///   without all of them.
     public func tryFinalize(_ id: SigningSessionID) async throws(SigningError) -> Transaction? {
         try await self.touch(id).tryFinalize()
     }

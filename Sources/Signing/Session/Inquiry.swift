@@ -1,44 +1,53 @@
 internal import MuSig2
 public import Secp256k1
 
+/// A partial signature that does not verify: who gave it, and for which input of the transaction.
+public struct BadPartialSignature: Hashable, Sendable {
+    public let input: Int
+    public let signer: PublicKey
+
+    public init(input: Int, signer: PublicKey) {
+        self.input = input
+        self.signer = signer
+    }
+}
+
 /// The search for bad partial signatures: each verified by itself, in parallel on all cores.
 public struct Inquiry: Sendable {
     let plan: SigningPlan
     let contexts: [SigningContext]
     let partials: [PublicKey: [PartialSignature]]
 
-    /// The same as `faults`, one after the other on the calling thread: for a machine that must not wait.
-    public func faultsOneByOne() -> [(input: Int, signer: PublicKey)] {
-        self.contexts.enumerated().flatMap { place, context in self.faults(of: self.plan.signers.enumerated(), place, context) }
-    }
-
     /// Verifications that one task does: at some 70 µs each, long enough that starting the task costs nothing beside them.
     private static let pieceCount = 64
 
-    /// Every partial signature that does not verify: the input, and its signer. Signers who gave none are not named.
-    public func faults() async -> [(input: Int, signer: PublicKey)] {
-        let seats = Array(self.plan.signers.enumerated())
-        return await withTaskGroup(of: [(input: Int, signer: PublicKey)].self) { group in
-            for (place, context) in self.contexts.enumerated() {
-                for start in stride(from: 0, to: seats.count, by: Self.pieceCount) {
-                    let piece = seats[start..<min(start + Self.pieceCount, seats.count)]
-                    group.addTask { self.faults(of: piece, place, context) }
-                }
+    private var count: Int { self.contexts.count * self.plan.signers.count }
+
+    /// Every partial signature that does not verify, by input and then by signer in the set's order. Who gave none is not named.
+    public func faults() async -> [BadPartialSignature] {
+        let found = await withTaskGroup(of: [Int].self) { group in
+            for start in stride(from: 0, to: self.count, by: Self.pieceCount) {
+                group.addTask { (start..<min(start + Self.pieceCount, self.count)).filter(self.isBad) }
             }
-            return await group.reduce(into: []) { $0 += $1 }
-                .sorted { $0.input == $1.input ? $0.signer < $1.signer : $0.input < $1.input }
+            return await group.reduce(into: []) { $0 += $1 }.sorted()
         }
+        return found.map(self.fault)
     }
 
-    private func faults(
-        of seats: some Sequence<(offset: Int, element: PublicKey)>, _ place: Int, _ context: SigningContext
-    ) -> [(input: Int, signer: PublicKey)] {
-        var faults: [(input: Int, signer: PublicKey)] = []
-        for (seat, signer) in seats {
-            guard let partial = self.partials[signer]?[place] else { continue }
-            let isValid = (try? context.isValid(partial, of: seat)) ?? false
-            if !isValid { faults.append((self.plan.inputs[place].index, signer)) }
-        }
-        return faults
+    /// The same as `faults`, for a value that cannot wait for tasks: the calling thread verifies, too, while the other cores help.
+    public func faultsAtOnce() -> [BadPartialSignature] {
+        Cores.indices(below: self.count) { self.isBad($0) }.map(self.fault)
+    }
+
+    /// Whether the signature with this number, counted through the set for one input after the other, is there and does not verify.
+    private func isBad(_ number: Int) -> Bool {
+        let (place, seat) = number.quotientAndRemainder(dividingBy: self.plan.signers.count)
+        guard let partial = self.partials[self.plan.signers[seat]]?[place] else { return false }
+        return !((try? self.contexts[place].isValid(partial, of: seat)) ?? false)
+    }
+
+    private func fault(_ number: Int) -> BadPartialSignature {
+        let (place, seat) = number.quotientAndRemainder(dividingBy: self.plan.signers.count)
+        return BadPartialSignature(input: self.plan.inputs[place].index, signer: self.plan.signers[seat])
     }
 }
