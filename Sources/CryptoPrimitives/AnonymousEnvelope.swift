@@ -1,6 +1,6 @@
 internal import CSodium
 
-/// Why an envelope does not open.
+/// Why an envelope does not open, or cannot be sealed.
 public enum AnonymousEnvelopeError: Error, Equatable, Sendable, CustomStringConvertible {
     /// Fewer bytes than an empty content takes.
     case wrongByteCount(Int)
@@ -8,6 +8,8 @@ public enum AnonymousEnvelopeError: Error, Equatable, Sendable, CustomStringConv
     case forOthersOrDamaged
     /// There was no guarded memory to work with.
     case secretMemory(SecretMemoryError)
+    /// Too many readers, none, or one twice.
+    case wrongReaders(count: Int)
 
     public var description: String {
         switch self {
@@ -15,6 +17,8 @@ public enum AnonymousEnvelopeError: Error, Equatable, Sendable, CustomStringConv
             "an envelope has at least \(AnonymousEnvelope.byteCount(ofContent: 0)) bytes, and here are \(count)"
         case .forOthersOrDamaged: "this envelope is for others, or was altered on its way"
         case .secretMemory(let error): "\(error)"
+        case .wrongReaders(let count):
+            "an envelope is for 1 to \(AnonymousEnvelope.readerCountMax) different readers, and here are \(count): seal several"
         }
     }
 }
@@ -56,16 +60,19 @@ public enum AnonymousEnvelope {
     ///   - head: what goes beside the envelope in the open, and must come with it to open it.
     ///   - ephemeral: fresh, for this envelope alone.
     ///   - fill: overwrites a buffer with fresh random bytes; the content's key is among them.
+    /// - Throws: `wrongReaders`, `secretMemory`.
     public static func seal(
         _ content: [UInt8], for readers: [Ed25519.PublicKey], beside head: [UInt8] = [], ephemeral: consuming X25519.SecretKey,
         fill: (UnsafeMutableRawBufferPointer) -> Void
-    ) throws(SecretMemoryError) -> [UInt8] {
-        precondition((1...Self.readerCountMax).contains(readers.count), "an envelope has 1 to \(Self.readerCountMax) readers")
-        precondition(Set(readers).count == readers.count, "each reader has one slot")
+    ) throws(AnonymousEnvelopeError) -> [UInt8] {
+        guard (1...Self.readerCountMax).contains(readers.count), Set(readers).count == readers.count else {
+            throw .wrongReaders(count: readers.count)
+        }
         Sodium.ready
         let ephemeral = ephemeral
         let ownKey = ephemeral.publicKey.bytes.bytes
-        var memory = try SecretArena.shared.take()
+        var memory: SecretArena.Slot
+        do throws(SecretMemoryError) { memory = try SecretArena.shared.take() } catch { throw .secretMemory(error) }
         var envelope = ownKey + [UInt8](repeating: 0, count: Self.byteCount(ofContent: content.count) - ownKey.count)
         envelope.withUnsafeMutableBytes { envelope in
             // Slots that nobody's key is put into stay random.

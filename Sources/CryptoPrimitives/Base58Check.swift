@@ -32,9 +32,8 @@ public enum Base58Check {
 
     private static let checksumByteCount = 4
 
-    /// The text of at most 78 bytes.
+    /// The text of the bytes. `decode` reads that of 78 bytes at most; the cost grows with the square of their count.
     public static func encode(_ bytes: [UInt8]) -> String {
-        precondition(bytes.count <= Self.byteCountMax, "Base58Check serves at most \(Self.byteCountMax) bytes")
         let whole = bytes + Self.checksum(bytes)
         return PositionalNumeral.base58.encode(whole)
     }

@@ -20,7 +20,7 @@ public final class SecretArena: Sendable {
 
     /// How the shared arena is made.
     public struct Configuration: Sendable {
-        /// Size of the slab in bytes, rounded up to whole pages. The default, 4 MiB, holds 30,840 slots and leaves half of
+        /// Size of the slab in bytes, 1 to 16 GiB, rounded up to whole pages. The default, 4 MiB, holds 30,840 slots and leaves half of
         /// the usual locked-memory limit of 8 MiB.
         public var byteCount: Int
         public var lockPolicy: LockPolicy
@@ -28,6 +28,13 @@ public final class SecretArena: Sendable {
         public init(byteCount: Int = 4 << 20, lockPolicy: LockPolicy = .required) {
             self.byteCount = byteCount
             self.lockPolicy = lockPolicy
+        }
+
+        // The free list counts in 32 bits; 16 GiB of secrets is beyond any use.
+        private static let byteCounts = 1...(1 << 34)
+
+        fileprivate func check() throws(SecretMemoryError) {
+            guard Self.byteCounts.contains(self.byteCount) else { throw .wrongByteCount(self.byteCount, allowed: Self.byteCounts) }
         }
     }
 
@@ -50,10 +57,10 @@ public final class SecretArena: Sendable {
         var untouched: Int32 = 0
     }
 
+    /// - Throws: `wrongByteCount`; what keeps the system from giving locked memory.
     public init(_ configuration: Configuration = Configuration()) throws(SecretMemoryError) {
+        try configuration.check()
         let page = SecretMemory.pageByteCount
-        // The free list counts in 32 bits; 16 GiB of secrets is beyond any use.
-        precondition((1...(1 << 34)).contains(configuration.byteCount), "an arena has 1 byte to 16 GiB")
         let byteCount = (configuration.byteCount + page - 1) / page * page
         self.base = try SecretMemory.allocate(byteCount: byteCount, mayBeUnlocked: configuration.lockPolicy == .allowUnlocked)
         self.isWipedInForkedChild = SecretMemory.wipeInForkedChild(self.base, byteCount: byteCount)
@@ -151,7 +158,10 @@ extension SecretArena {
     }
 
     /// Chooses size and lock policy of the shared arena, before its first use.
+    ///
+    /// - Throws: `alreadyInUse` afterwards, and `wrongByteCount` for a size that no arena has.
     public static func configure(_ configuration: Configuration) throws(SecretMemoryError) {
+        try configuration.check()
         let inUse = self.sharedState.withLock { state in
             if case .ready = state { return true }
             state = .notYet(configuration)

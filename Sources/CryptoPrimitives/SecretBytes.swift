@@ -12,14 +12,16 @@ public struct SecretBytes: ~Copyable, Sendable {
     public static let byteCountMax = 65_536
 
     /// `count` bytes (1 to 65,536), which `fill` writes in place; they are zero before.
+    ///
+    /// - Throws: `wrongByteCount` for fewer or more; what keeps the system from giving locked memory.
     public init(count: Int, filledBy fill: (UnsafeMutableRawBufferPointer) -> Void) throws(SecretMemoryError) {
-        precondition((1...Self.byteCountMax).contains(count), "a secret has 1 to \(Self.byteCountMax) bytes")
+        guard (1...Self.byteCountMax).contains(count) else { throw .wrongByteCount(count, allowed: 1...Self.byteCountMax) }
         self.memory = try SecretMemory.allocate(byteCount: count, mayBeUnlocked: SecretArena.sharedLockPolicy == .allowUnlocked)
         self.count = count
         fill(UnsafeMutableRawBufferPointer(start: self.memory, count: count))
     }
 
-    /// `count` bytes from the system's random source.
+    /// `count` bytes (1 to 65,536) from the system's random source.
     public static func random(count: Int) throws(SecretMemoryError) -> SecretBytes {
         try SecretBytes(count: count) { SystemRandom.fill($0) }
     }

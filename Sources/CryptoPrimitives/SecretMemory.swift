@@ -18,6 +18,8 @@ public enum SecretMemoryError: Error, Equatable, Sendable, CustomStringConvertib
     case outOfMemory(byteCount: Int)
     /// `SecretArena.configure` came after the shared arena's first use.
     case alreadyInUse
+    /// No secret and no arena has this many bytes.
+    case wrongByteCount(Int, allowed: ClosedRange<Int>)
 
     public var description: String {
         switch self {
@@ -28,6 +30,8 @@ public enum SecretMemoryError: Error, Equatable, Sendable, CustomStringConvertib
                 + "configure a smaller SecretArena, or allow unlocked memory by name (SecretArena.LockPolicy.allowUnlocked)"
         case .outOfMemory(let byteCount): "the system gave no \(byteCount) bytes of secret memory"
         case .alreadyInUse: "SecretArena.configure must come before the first secret is made"
+        case .wrongByteCount(let count, let allowed):
+            "\(count) bytes of secret memory cannot be: choose \(allowed.lowerBound) to \(allowed.upperBound)"
         }
     }
 }

@@ -36,6 +36,7 @@ import Testing
     @Test func `fees are rounded up and never wrap`() throws {
         let rate = try FeeRate(parsing: "1.001")
         #expect(rate.fee(forVirtualSize: 0) == 0)
+        #expect(rate.fee(forVirtualSize: -1) == 0 && rate.fee(forVirtualSize: .min) == 0)
         #expect(rate.fee(forVirtualSize: 1) == 2)
         #expect(rate.fee(forVirtualSize: 999) == 1_000)
         #expect(rate.fee(forVirtualSize: 1_000) == 1_001)

@@ -104,7 +104,7 @@ import Testing
         let identity = try Ed25519.SecretKey.generate()
         var machine = try FileExchange(
             request: self.request, policy: self.group, enrolment: Enrolment(network: .regtest, signer: key, identity: identity),
-            incarnation: Array(repeating: 1, count: 16), records: [])
+            incarnation: .random(), records: [])
         var folder = try ExchangeFolder(in: self.shared.path, request: self.request)
         let count = 5 * FileExchange.attemptLookahead
         for attempt in 1...count { try self.put([0], at: .set(attempt: attempt), in: folder) }

@@ -34,6 +34,15 @@ struct `Anonymous envelopes` {
         }
     }
 
+    @Test func `for nobody, for too many or for one reader twice cannot be sealed`() throws {
+        let keys = try (1...17).map { try self.key($0).publicKey }
+        for readers in [[], keys, [keys[0], keys[1], keys[0]]] {
+            #expect(throws: AnonymousEnvelopeError.wrongReaders(count: readers.count)) {
+                try AnonymousEnvelope.seal([1], for: readers, ephemeral: self.ephemeral(3), fill: SystemRandom.fill)
+            }
+        }
+    }
+
     @Test func `hold any content, and none`() throws {
         for count in [0, 1, 63, 10_000] {
             let content = [UInt8](repeating: 5, count: count)

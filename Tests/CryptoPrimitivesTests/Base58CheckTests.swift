@@ -65,6 +65,9 @@ struct `Base58Check texts` {
         #expect(throws: Base58Error.tooShort) { try Base58Check.decode("") }
         #expect(throws: Base58Error.tooShort) { try Base58Check.decode("111") }
         #expect(throws: Base58Error.invalidCharacter(offset: 2)) { try Base58Check.decode("1A0zP1eP5QGefi2DMPTfTL5SLmv7DivfNa") }
+        // What is longer than any text can still be written, and is not read.
+        let long = Base58Check.encode([UInt8](repeating: 7, count: 79))
+        #expect(throws: Base58Error.self) { try Base58Check.decode(long) }
         #expect(throws: Base58Error.tooManyCharacters(count: 113, maximum: 112)) {
             try Base58Check.decode(String(repeating: "z", count: 113))
         }

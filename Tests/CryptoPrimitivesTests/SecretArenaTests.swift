@@ -147,6 +147,14 @@ struct SecretArenaTests {
         }
     }
 
+    @Test(arguments: [0, -1, .min, 1 << 34 + 1, .max])
+    func `an arena of no bytes, or of too many, is refused where it is asked for`(byteCount: Int) {
+        let error = SecretMemoryError.wrongByteCount(byteCount, allowed: 1...(1 << 34))
+        let configuration = SecretArena.Configuration(byteCount: byteCount)
+        #expect(throws: error) { _ = try SecretArena(configuration) }
+        #expect(throws: error) { try SecretArena.configure(configuration) }
+    }
+
     @Test func `the shared arena is configured before its first use only`() async {
         await #expect(processExitsWith: .success) {
             try SecretArena.configure(SecretArena.Configuration(byteCount: 10))

@@ -17,6 +17,13 @@ struct SecretBytesTests {
         }
     }
 
+    @Test(arguments: [0, -1, .min, SecretBytes.byteCountMax + 1, .max])
+    func `a secret of no bytes, or of too many, is refused`(count: Int) {
+        let error = SecretMemoryError.wrongByteCount(count, allowed: 1...SecretBytes.byteCountMax)
+        #expect(throws: error) { _ = try SecretBytes(count: count) { _ in Issue.record("there is nothing to fill") }.count }
+        #expect(throws: error) { _ = try SecretBytes.random(count: count).count }
+    }
+
     @Test func `random secrets differ`() throws {
         let one = try SecretBytes.random(count: 32)
         let other = try SecretBytes.random(count: 32)

@@ -68,7 +68,7 @@ import Testing
     private func machine() -> SigningMachine {
         var machine = SigningMachine(
             keys: self.group.keys[0], clocks: { SigningClocks(wall: Self.time + $0, running: $0) },
-            makeIncarnation: { SystemRandom.bytes(count: 16) }, now: .zero)
+            makeIncarnation: { .random() }, now: .zero)
         machine.add(self.policy, name: "group", members: self.group.keys.map(\.enrolment))
         return machine
     }

@@ -10,7 +10,7 @@ import Testing
     private func machine(_ group: NodeGroup, as place: Int = 0, isKnown: Bool = true) async throws -> SigningMachine {
         var machine = SigningMachine(
             keys: group.keys[place], clocks: { SigningClocks(wall: .seconds(1_800_000_000) + $0, running: $0) },
-            makeIncarnation: { SystemRandom.bytes(count: 16) }, now: .zero)
+            makeIncarnation: { .random() }, now: .zero)
         if isKnown { machine.add(try await group.record.policy(), name: "group", members: group.keys.map(\.enrolment)) }
         return machine
     }

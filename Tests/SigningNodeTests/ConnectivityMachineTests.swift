@@ -18,7 +18,7 @@ import Testing
             let policy = try await group.record.policy()
             self.machine = SigningMachine(
                 keys: group.keys[0], clocks: { SigningClocks(wall: .seconds(1_800_000_000) + $0, running: $0) },
-                makeIncarnation: { SystemRandom.bytes(count: 16) }, now: .zero)
+                makeIncarnation: { .random() }, now: .zero)
             self.machine.add(policy, name: "group", members: group.keys.map(\.enrolment))
             (self.group, self.digest, self.other) = (group, policy.digest, group.keys[1].identity.id)
         }

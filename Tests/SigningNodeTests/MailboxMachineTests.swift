@@ -21,7 +21,7 @@ import Testing
         let policy = try await group.record.policy()
         var machine = SigningMachine(
             keys: group.keys[0], clocks: { SigningClocks(wall: .seconds(1_800_000_000) + $0, running: $0) },
-            makeIncarnation: { SystemRandom.bytes(count: 16) }, now: .zero)
+            makeIncarnation: { .random() }, now: .zero)
         machine.add(policy, name: "group", members: group.keys.map(\.enrolment))
         if isConnected {
             let info = ConnectionInfo(
@@ -95,7 +95,7 @@ import Testing
         let group = try NodeGroup(3)
         var machine = SigningMachine(
             keys: group.keys[0], clocks: { SigningClocks(wall: .seconds(1_800_000_000) + $0, running: $0) },
-            makeIncarnation: { SystemRandom.bytes(count: 16) }, now: .zero)
+            makeIncarnation: { .random() }, now: .zero)
         func message(_ name: UInt8, byteCount: Int, from place: Int) -> SigningMachine.EarlyMessage {
             SigningMachine.EarlyMessage(
                 request: SHA256.hash([name]), bytes: [UInt8](repeating: name, count: byteCount), from: group.keys[place].enrolment.identity,
@@ -117,7 +117,7 @@ import Testing
         func machine(_ place: Int) -> SigningMachine {
             SigningMachine(
                 keys: group.keys[place], clocks: { SigningClocks(wall: .seconds(1_800_000_000) + $0, running: $0) },
-                makeIncarnation: { SystemRandom.bytes(count: 16) }, now: .zero)
+                makeIncarnation: { .random() }, now: .zero)
         }
         var proposer = machine(1)
         var own = machine(0)
@@ -139,7 +139,7 @@ import Testing
         let group = try NodeGroup(3)
         var machine = SigningMachine(
             keys: group.keys[0], clocks: { SigningClocks(wall: .seconds(1_800_000_000) + $0, running: $0) },
-            makeIncarnation: { SystemRandom.bytes(count: 16) }, now: .zero)
+            makeIncarnation: { .random() }, now: .zero)
         machine.add(try await group.record.policy(), name: "group", members: group.keys.map(\.enrolment))
         let (liar, member) = (group.keys[1].identity.id, group.keys[2].identity.id)
         let contact = try Ed25519.SecretKey.generate().publicKey

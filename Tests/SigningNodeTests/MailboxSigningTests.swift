@@ -44,7 +44,7 @@ private final class VisitingSigner {
         let timing = CoordinationTiming(roundTrip: .seconds(Int64(all.count) * hoursBetweenVisits * 3_600))
         self.machine = try Coordination(
             request: request, proposal: proposal, policy: policy, roster: roster, enrolment: self.enrolment,
-            incarnation: SystemRandom.bytes(count: 16), timing: timing)
+            incarnation: .random(), timing: timing)
         self.machine?.approve(serial: 1)
         self.members = Dictionary(uniqueKeysWithValues: try all.map { ($0.key.publicKey, try SigningNodeTests.identity(of: $0.name)) })
         try self.client.setOwnMailboxes([peer("mailbox")], now: moment(0))

@@ -28,7 +28,7 @@ import Testing
         let (transaction, coins) = try await group.spend()
         var machine = SigningMachine(
             keys: group.keys[0], clocks: { SigningClocks(wall: .seconds(1_800_000_000) + $0, running: $0) },
-            makeIncarnation: { SystemRandom.bytes(count: 16) }, now: .zero)
+            makeIncarnation: { .random() }, now: .zero)
         machine.add(policy, name: "group", members: group.keys.map(\.enrolment))
         func propose(_ number: UInt8, _ coins: [TransactionOutput], _ transaction: Transaction) throws -> Bytes32 {
             let id = try machine.propose(

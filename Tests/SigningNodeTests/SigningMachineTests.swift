@@ -19,7 +19,7 @@ import Testing
     ) -> SigningMachine {
         SigningMachine(
             keys: keys, configuration: configuration, clocks: { SigningClocks(wall: .seconds(1_800_000_000) + $0, running: $0) },
-            makeIncarnation: { SystemRandom.bytes(count: 16) }, now: .zero)
+            makeIncarnation: { .random() }, now: .zero)
     }
 
     /// What a machine wants to have written first.
@@ -111,7 +111,7 @@ import Testing
         configuration.noncePoolCount = 4
         var machine = SigningMachine(
             keys: group.keys[0], configuration: configuration, clocks: { clock.clocks($0) },
-            makeIncarnation: { SystemRandom.bytes(count: 16) }, now: .zero)
+            makeIncarnation: { .random() }, now: .zero)
         machine.add(policy, name: "group", members: group.keys.map(\.enrolment))
         let (transaction, coins) = try await group.spend()
         _ = try machine.propose(transaction, prevouts: coins, group: policy.digest, seconds: 600, id: SHA256.hash([1]), now: .zero)

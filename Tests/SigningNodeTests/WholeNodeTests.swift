@@ -128,7 +128,7 @@ import Testing
         let policy = try await group.record.policy()
         var machine = SigningMachine(
             keys: keys, clocks: { SigningClocks(wall: .seconds(1_800_000_000) + $0, running: $0) },
-            makeIncarnation: { SystemRandom.bytes(count: 16) }, now: .zero)
+            makeIncarnation: { .random() }, now: .zero)
         machine.add(policy, name: "group", members: group.keys.map(\.enrolment))
         let (transaction, coins) = try await group.spend()
         /// The next write that is wanted; those of the transcript are carried out by the way.

@@ -82,7 +82,7 @@ final class CoordinationGroup {
     func open(_ member: Member, resumes: Bool = false) throws {
         member.machine = try Coordination(
             request: self.request, proposal: self.proposal, policy: self.policy, roster: self.roster, enrolment: member.enrolment,
-            incarnation: member.incarnation, records: member.records, resumes: resumes)
+            incarnation: Incarnation(known: member.incarnation), records: member.records, resumes: resumes)
     }
 
     func restart(_ member: Member, approves: Bool = true) throws {

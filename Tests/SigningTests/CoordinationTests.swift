@@ -302,6 +302,10 @@ import Testing
             return
         }
         #expect(member.state == .proposed)
+        // Nor does it do so of its own accord.
+        stranger.machine?.cancel()
+        group.exchange()
+        #expect(group.members.allSatisfy { $0.state == .proposed })
         group.members[2].machine?.cancel()
         group.exchange()
         #expect(group.members.allSatisfy { $0.state == .aborted(.cancelled) })

@@ -530,7 +530,7 @@ import Testing
             try simulation.start(signer, incarnation: Array(repeating: 1, count: 16))
             let process = try #require(signer.process)
             _ = process.machine.step(now: .zero, key: signer.key, identity: signer.identity)
-            process.machine.discardNonces(newIncarnation: Array(repeating: 2, count: 16))
+            process.machine.discardNonces(newIncarnation: Incarnation(known: Array(repeating: 2, count: 16)))
             let actions = process.machine.step(now: .milliseconds(1), key: signer.key, identity: signer.identity)
             #expect(actions.contains { if case .write(.presence, _) = $0 { true } else { false } }, "it says at once who it is now")
             #expect(try self.stops(signer, simulation, seeing: incarnation, beat: beat) == isCopy, "\(incarnation), beat \(beat)")
@@ -549,7 +549,7 @@ import Testing
             let process = try #require(signer.process)
             _ = process.machine.step(now: .zero, key: signer.key, identity: signer.identity)
             if place == 0 || haveBothNoticed {
-                process.machine.discardNonces(newIncarnation: Array(repeating: UInt8(0xb0 + place), count: 16))
+                process.machine.discardNonces(newIncarnation: Incarnation(known: Array(repeating: UInt8(0xb0 + place), count: 16)))
             }
             running.append((process, []))
         }

@@ -168,8 +168,8 @@ final class ExchangeSimulation {
         let incarnation = incarnation ?? Array(repeating: signer.starts, count: NonceName.incarnationByteCount)
         signer.process = SimulatedProcess(
             try FileExchange(
-                request: self.request, policy: self.policy, enrolment: signer.enrolment, incarnation: incarnation, records: signer.journal,
-                configuration: self.configuration),
+                request: self.request, policy: self.policy, enrolment: signer.enrolment, incarnation: Incarnation(known: incarnation),
+                records: signer.journal, configuration: self.configuration),
             incarnation: incarnation)
     }
 

@@ -192,7 +192,7 @@ import Testing
         let request = try SigningRequest(transaction: transaction, prevouts: coins, policyDigest: group.digest)
         let me = signers[0]
         var machine = try FileExchange(
-            request: request, policy: group, enrolment: me.enrolment, incarnation: Array(repeating: 1, count: 16), records: [])
+            request: request, policy: group, enrolment: me.enrolment, incarnation: .random(), records: [])
         var nonces: [[UInt8]] = []
         for _ in 0..<3 {
             for case .create(let path, let bytes) in machine.step(now: .zero, key: me.key, identity: me.identity) {
@@ -225,7 +225,7 @@ import Testing
         try simulation.run(until: {
             simulation.signers[0].replica.files.keys.contains { $0.contains("nonces-\(simulation.signers[0].publicKey)") }
         })
-        simulation.signers[0].process?.machine.discardNonces(newIncarnation: Array(repeating: 0xcc, count: 16))
+        simulation.signers[0].process?.machine.discardNonces(newIncarnation: Incarnation(known: Array(repeating: 0xcc, count: 16)))
         try simulation.run()
         self.expectComplete(simulation, "discarded")
     }

@@ -170,6 +170,19 @@ private struct Office {
         #expect(third.counter == 1 && third.incarnation != one.incarnation)
     }
 
+    @Test(arguments: [0, 15, 17])
+    func `a random source that gives another count of bytes than it was asked for costs nothing but itself`(count: Int) async throws {
+        let office = try Office()
+        let manager = SigningSessionManager(
+            policy: office.group, journal: TestJournal(), clock: ContinuousClock(),
+            random: { [UInt8](repeating: 1, count: $0 == Incarnation.byteCount ? count : $0) })
+        let (transaction, coins) = office.transaction()
+        let id = try await manager.createSigningSession(transaction, coins: coins, requestID: SHA256.hash([7]))
+        let name = try await manager.generateNonces(id, for: office.us.signer.key).name
+        // Drawn from the system instead.
+        #expect(name.incarnation.count == Incarnation.byteCount && Set(name.incarnation).count > 1)
+    }
+
     @Test(arguments: [1_000, 1_001] as [UInt64])
     func `after its expiry nothing new is signed for a request, and what was signed is given again`(now: UInt64) async throws {
         let time = ManualTime(seconds: 1_000)

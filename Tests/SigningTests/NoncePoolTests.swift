@@ -18,7 +18,7 @@ import Testing
 
     /// A member's pool, and what it gives the proposer.
     private func fill(_ member: Member, _ group: CoordinationGroup, for counterparty: Member, count: Int = 1) throws -> [Statement] {
-        member.pool = NoncePool(policy: group.policy, roster: group.roster, incarnation: SystemRandom.bytes(count: 16))
+        member.pool = NoncePool(policy: group.policy, roster: group.roster, incarnation: .random())
         let made = member.pool?.fill(for: counterparty.key, count: count, now: Self.time, key: member.signer.key) { body in
             Statement(body, request: group.roster.poolDigest, attempt: 0, enrolment: member.enrolment, identity: member.identity)
         }
@@ -115,6 +115,17 @@ import Testing
         group.exchange()
         // Nobody can finish, so its coins are free.
         #expect(proposer.state == state && proposer.records.isEmpty && proposer.secretNonceCount == 0)
+    }
+
+    @Test func `nobody but the proposer begins with what was given ahead, and the request goes on as any other`() throws {
+        let group = try self.group(3)
+        let (member, other, proposer) = (group.members[0], group.members[1], group.members[2])
+        let given = group.say(
+            .approval(serial: 1, NonceName(known: other.incarnation, counter: 9), try ClonedSigner(other.signer).nonces), of: other)
+        member.machine?.begin(withPooled: [given])
+        for member in group.members { member.machine?.approve(serial: 1) }
+        group.exchange()
+        #expect(group.members.allSatisfy { $0.state == .complete } && proposer.records.map(\.attempt) == [1] && !self.hasFault(group))
     }
 
     @Test func `a person who takes half a minute costs no attempt`() throws {
@@ -291,7 +302,7 @@ import Testing
         }
         #expect(again?.count == 3 && again?.contains(entries[0]) == false)
         // Memory that may live twice has none that is good.
-        member.pool?.discard(incarnation: SystemRandom.bytes(count: 16))
+        member.pool?.discard(incarnation: .random())
         for entry in entries { #expect(Self.takes(entry, from: member, by: one) == false) }
     }
 
@@ -299,7 +310,7 @@ import Testing
         let group = try self.group(2)
         let (member, proposer) = (group.members[0], group.members[1])
         let entries = try self.fill(member, group, for: proposer, count: 2)
-        proposer.pool = NoncePool(policy: group.policy, roster: group.roster, incarnation: SystemRandom.bytes(count: 16))
+        proposer.pool = NoncePool(policy: group.policy, roster: group.roster, incarnation: .random())
         #expect(proposer.pool?.receive(entries, from: member.key, now: Self.time) == true)
         #expect(proposer.pool?.counterparties(inputs: 2, group.roster, now: Self.time) == [member.key])
         #expect(proposer.pool?.counterparties(inputs: 3, group.roster, now: Self.time) == [])
@@ -313,7 +324,7 @@ import Testing
         let group = try self.group(3)
         let (member, other, proposer) = (group.members[0], group.members[1], group.members[2])
         let entries = try self.fill(member, group, for: proposer, count: 2)
-        proposer.pool = NoncePool(policy: group.policy, roster: group.roster, incarnation: SystemRandom.bytes(count: 16))
+        proposer.pool = NoncePool(policy: group.policy, roster: group.roster, incarnation: .random())
         func pooled(_ until: UInt64, _ items: [[UInt8]], request: Bytes32? = nil, attempt: UInt32 = 0) -> Statement {
             Statement(
                 .pooledNonces(until: until, NonceName(known: member.incarnation, counter: 5), items),
@@ -341,7 +352,7 @@ import Testing
     @Test func `what was said under an enrolment that counts no more is not taken, and costs nobody else's`() throws {
         let group = try self.group(3)
         let (renewed, other, proposer) = (group.members[0], group.members[1], group.members[2])
-        proposer.pool = NoncePool(policy: group.policy, roster: group.roster, incarnation: SystemRandom.bytes(count: 16))
+        proposer.pool = NoncePool(policy: group.policy, roster: group.roster, incarnation: .random())
         for member in [renewed, other] {
             let entries = try self.fill(member, group, for: proposer)
             #expect(proposer.pool?.receive(entries, from: member.key, now: Self.time) == true)

@@ -297,6 +297,11 @@ import Testing
         }
         #expect(try plan(keys, .keyPath(merkleRoot: nil), group.keys).inputs.count == 50)
         #expect(asked.withLock { $0 } == 1)
+        // Other keys than it named, and the right ones with a tweak.
+        let contradiction = SigningError.transaction("the policy aggregates other keys than it named, or tweaks them")
+        #expect(throws: contradiction) { _ = try plan(keys, .keyPath(merkleRoot: nil), other.keys) }
+        #expect(throws: contradiction) { _ = try plan(keys, .outputKey, group.keys.tweakedForTaproot(merkleRoot: nil)) }
+        asked.withLock { $0 = 1 }
         // Keys and path of somebody else's coin, under a policy that claims this coin.
         for (signers, path, aggregation) in [
             (other.members, SpendPath.keyPath(merkleRoot: nil), other.keys), (keys, .outputKey, group.keys),

@@ -96,7 +96,8 @@ final class CoordinationPlay {
         private static func machine(_ place: Int, _ scene: CoordinationScene, life: UInt8, records: [BurnRecord]) throws -> Coordination {
             try Coordination(
                 request: scene.request, proposal: scene.proposal, policy: scene.policy, roster: scene.roster,
-                enrolment: scene.enrolments[place], incarnation: Self.incarnation(place, life), records: records, resumes: life > 1)
+                enrolment: scene.enrolments[place], incarnation: Known.incarnation(Self.incarnation(place, life)), records: records,
+                resumes: life > 1)
         }
     }
 
@@ -203,7 +204,7 @@ final class CoordinationPlay {
         case 1:
             guard member.life < 200 else { return }
             member.life += 1
-            member.machine.discardNonces(incarnation: Member.incarnation(member.place, member.life))
+            member.machine.discardNonces(incarnation: Known.incarnation(Member.incarnation(member.place, member.life)))
         case 2: member.isJournalSlow.toggle()
         default: for other in self.scene.policy.members { member.machine.noteConnected(other, now: self.now) }
         }

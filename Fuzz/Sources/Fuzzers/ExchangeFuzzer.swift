@@ -30,7 +30,7 @@ private final class ExchangePlay {
             let identity = try Known.identity(number)
             self.exchange = try FileExchange(
                 request: request, policy: group, enrolment: Enrolment(network: .regtest, signer: key, identity: identity),
-                incarnation: Array(repeating: number, count: NonceName.incarnationByteCount), records: [])
+                incarnation: Known.incarnation(Array(repeating: number, count: Incarnation.byteCount)), records: [])
             self.key = key
             self.identity = identity
         }
@@ -81,9 +81,9 @@ private final class ExchangePlay {
     }
 
     /// A name that was never given before, as randomness would give it.
-    private var freshIncarnation: [UInt8] {
+    private var freshIncarnation: Incarnation {
         let count = withUnsafeBytes(of: UInt32(self.discardCount).bigEndian) { Array($0) }
-        return Array(repeating: 0xff, count: NonceName.incarnationByteCount - count.count) + count
+        return Known.incarnation(Array(repeating: 0xff, count: Incarnation.byteCount - count.count) + count)
     }
 
     private func show(_ path: String, _ bytes: [UInt8], to process: Process) {

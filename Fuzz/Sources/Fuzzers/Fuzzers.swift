@@ -2,6 +2,7 @@ import CLibFuzzer
 import CryptoPrimitives
 import Foundation
 import Secp256k1
+import Signing
 
 /// One decoder, or one machine, and what must hold whatever bytes it is given.
 struct Fuzzer: Sendable {
@@ -84,4 +85,10 @@ enum Known {
     }
 
     static func key(_ number: UInt8) throws -> PublicKey { try Self.secretKey(number).publicKey }
+
+    /// For 16 bytes.
+    static func incarnation(_ bytes: [UInt8]) -> Incarnation {
+        guard let incarnation = Incarnation(bytes) else { preconditionFailure("an incarnation has 16 bytes") }
+        return incarnation
+    }
 }

@@ -35,10 +35,9 @@ public struct FeeRate: Hashable, Comparable, Sendable {
 
     /// The least fee in satoshi at which a transaction of this size pays the rate: rounded up.
     ///
-    /// - Precondition: the size is not negative. A fee beyond 64 bits comes out as `UInt64.max`, which no coins pay.
+    /// A fee beyond 64 bits comes out as `UInt64.max`, which no coins pay; a size below zero, which nothing has, costs nothing.
     public func fee(forVirtualSize virtualSize: Int) -> UInt64 {
-        precondition(virtualSize >= 0, "a size is not negative")
-        let product = self.satoshisPerKilobyte.multipliedFullWidth(by: UInt64(virtualSize))
+        let product = self.satoshisPerKilobyte.multipliedFullWidth(by: UInt64(max(0, virtualSize)))
         return Self.dividedRoundingUp(product, by: 1_000)
     }
 

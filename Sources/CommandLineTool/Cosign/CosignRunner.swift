@@ -127,7 +127,7 @@ struct CosignRunner {
 
     private static func check(_ clocks: inout ClockGuard, _ machine: inout FileExchange) {
         guard clocks.hasJumped(wall: Self.time(CLOCK_REALTIME), running: Self.time(Self.runningClock)) else { return }
-        machine.discardNonces(newIncarnation: SystemRandom.bytes(count: NonceName.incarnationByteCount))
+        machine.discardNonces(newIncarnation: .random())
     }
 
     /// The result if this action was the last.
@@ -218,7 +218,7 @@ struct CosignRunner {
         do throws(SigningError) {
             return try FileExchange(
                 request: self.task.request, policy: self.task.policy, enrolment: enrolment,
-                incarnation: SystemRandom.bytes(count: NonceName.incarnationByteCount), records: records, configuration: self.configuration)
+                incarnation: .random(), records: records, configuration: self.configuration)
         } catch { throw .failed("\(error)") }
     }
 

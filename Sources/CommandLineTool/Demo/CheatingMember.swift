@@ -129,7 +129,7 @@ actor CheatingMember {
             guard let (request, proposal) = try? Coordination.proposal(in: bytes, roster: self.roster) else { return }
             self.coordination = try? Coordination(
                 request: request, proposal: proposal, policy: self.policy, roster: self.roster, enrolment: self.enrolment,
-                incarnation: SystemRandom.bytes(count: NonceName.incarnationByteCount))
+                incarnation: .random())
             if self.coordination != nil { self.note(.received) }
         }
         _ = self.coordination?.receive(bytes, from: identity, now: now)

@@ -43,9 +43,9 @@ extension Statement {
 extension Coordination {
     /// The proposer begins its first attempt with its proposal, upon these: one entry of each other member of a set.
     ///
-    /// - Precondition: it is the proposer's machine, and the first life of it.
+    /// Only the proposer's machine, in its first life, begins so: for others, and after a restart, these nonces stay unused.
     public mutating func begin(withPooled others: [Statement]) {
-        precondition(self.signer == self.request.proposer && !self.resumes, "a proposer begins what it has just asked for")
+        guard self.signer == self.request.proposer, !self.resumes else { return }
         self.pooledStart.others = others
     }
 

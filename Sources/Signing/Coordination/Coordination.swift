@@ -284,16 +284,15 @@ public struct Coordination: ~Copyable, Sendable {
     ///   - proposal: the proposer's signed word on the request.
     ///   - policy: the signer's own registered policy, under which it signs.
     ///   - roster: the policy's members and their enrolments.
-    ///   - incarnation: 16 fresh random bytes, never used before.
+    ///   - incarnation: fresh, never used before.
     ///   - records: this signer's decisions about the request from its journal.
     ///   - resumes: whether a former life of this process took part already.
     /// - Throws: `notASigner`; `transaction` for a proposal that is not this request's, or a policy that it does not name;
     ///   `scriptDoesNotMatch` when no coin is the policy's; `tooLarge`.
     public init(
         request: SigningRequest, proposal: Statement, policy: any SpendingPolicy, roster: Roster, enrolment: Enrolment,
-        incarnation: [UInt8], records: [BurnRecord] = [], resumes: Bool = false, timing: CoordinationTiming = CoordinationTiming()
+        incarnation: Incarnation, records: [BurnRecord] = [], resumes: Bool = false, timing: CoordinationTiming = CoordinationTiming()
     ) throws(SigningError) {
-        precondition(incarnation.count == NonceName.incarnationByteCount, "an incarnation has 16 bytes")
         let digest = request.digest
         guard policy.members.contains(enrolment.signer) else { throw .notASigner(enrolment.signer) }
         guard case .proposal(let terms) = proposal.body, proposal.request == digest, proposal.sender == request.proposer else {
@@ -319,7 +318,7 @@ public struct Coordination: ~Copyable, Sendable {
         self.signedInputs = signedInputs
         self.signer = enrolment.signer
         self.enrolment = enrolment
-        self.incarnation = incarnation
+        self.incarnation = incarnation.bytes
         self.roster = roster
         self.priority = terms.election.priority(of: policy.members, request: digest, proposer: proposal.sender)
         self.timing = timing
@@ -382,12 +381,9 @@ extension Coordination {
         self.end(reason == .rejected ? .rejected : .withdrawn)
     }
 
-    /// The proposer does not ask for it any more.
-    ///
-    /// - Precondition: this signer is the proposer.
+    /// The proposer does not ask for it any more. Nobody else can take a request back: at others this does nothing.
     public mutating func cancel() {
-        precondition(self.signer == self.request.proposer, "the proposer cancels")
-        guard !self.state.isOver else { return }
+        guard self.signer == self.request.proposer, !self.state.isOver else { return }
         self.isCancelledByUs = true
         self.end(.aborted(.cancelled))
     }
@@ -444,10 +440,9 @@ extension Coordination {
 
     /// The machine's clocks went apart, as those of a resumed snapshot do: wipes all secret nonces. The request goes on with others,
     /// in a new incarnation, as after a restart.
-    public mutating func discardNonces(incarnation: [UInt8]) {
-        precondition(incarnation.count == NonceName.incarnationByteCount, "an incarnation has 16 bytes")
+    public mutating func discardNonces(incarnation: Incarnation) {
         self.wipe()
-        self.incarnation = incarnation
+        self.incarnation = incarnation.bytes
         for member in self.others {
             self.links[member]?.outbox.remove { $0.goesWithNonces }
             // Numbers begin anew with the incarnation: in a new series nobody takes one far from the first.

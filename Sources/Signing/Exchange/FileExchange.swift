@@ -202,13 +202,12 @@ public struct FileExchange: ~Copyable {
 
     /// - Parameters:
     ///   - records: this signer's decisions about the request from its journal.
-    ///   - incarnation: 16 fresh random bytes, never used before.
+    ///   - incarnation: fresh, never used before.
     /// - Throws: `notASigner`, what stands in the way of the agreed set, or `transaction` for a request with nonce commitments.
     public init(
-        request: SigningRequest, policy: any SpendingPolicy, enrolment: Enrolment, incarnation: [UInt8], records: [BurnRecord],
+        request: SigningRequest, policy: any SpendingPolicy, enrolment: Enrolment, incarnation: Incarnation, records: [BurnRecord],
         configuration: ExchangeConfiguration = ExchangeConfiguration()
     ) throws(SigningError) {
-        precondition(incarnation.count == NonceName.incarnationByteCount, "an incarnation has 16 bytes")
         guard policy.members.contains(enrolment.signer) else { throw .notASigner(enrolment.signer) }
         // Nobody is to be told that nonces are committed to where they are not.
         guard !request.usesNonceCommitments else { throw .transaction("signers who share a folder do not commit to their nonces") }
@@ -222,7 +221,7 @@ public struct FileExchange: ~Copyable {
         self.members = Set(policy.members)
         self.configuration = configuration
         self.enrolment = enrolment
-        self.incarnation = incarnation
+        self.incarnation = incarnation.bytes
         self.records = Dictionary(
             records.filter { $0.signer == enrolment.signer }.map { ($0.attempt, $0) }, uniquingKeysWith: { first, _ in first })
     }

@@ -11,12 +11,11 @@ extension FileExchange {
     /// Both copies would count on from the same number under the same name, and so give two contents under one; that is why the name
     /// changes even when no nonces are held.
     ///
-    /// - Parameter newIncarnation: 16 random bytes, drawn after the jump.
-    public mutating func discardNonces(newIncarnation: [UInt8]) {
-        precondition(newIncarnation.count == NonceName.incarnationByteCount, "an incarnation has 16 bytes")
-        if newIncarnation != self.incarnation {
+    /// - Parameter newIncarnation: drawn after the jump.
+    public mutating func discardNonces(newIncarnation: Incarnation) {
+        if newIncarnation.bytes != self.incarnation {
             self.retired[self.incarnation] = (self.beatCount, self.nonceCounter)
-            self.incarnation = newIncarnation
+            self.incarnation = newIncarnation.bytes
             self.nonceCounter = 0
             // The others, and our copy if there is one, learn of it at the next step.
             self.nextBeatAt = .zero

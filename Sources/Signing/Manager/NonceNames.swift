@@ -25,6 +25,7 @@ final class NonceNames: Sendable {
 
     /// What comes before a new incarnation's first name. No nonces have it.
     private static func beforeFirst(_ random: (Int) -> [UInt8]) -> NonceName {
-        NonceName(known: random(NonceName.incarnationByteCount), counter: 0)
+        // A caller's source that gives another count of bytes is replaced: a name must be new, and nothing more.
+        NonceName(known: (Incarnation(random(Incarnation.byteCount)) ?? .random()).bytes, counter: 0)
     }
 }

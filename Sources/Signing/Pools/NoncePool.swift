@@ -49,12 +49,11 @@ package struct NoncePool: ~Copyable, Sendable {
     /// Names that were taken, or that came, so that none comes twice. They go with their time.
     private var taken: [NonceName: UInt64] = [:]
 
-    package init(policy: any SpendingPolicy, roster: Roster, incarnation: [UInt8]) {
-        precondition(incarnation.count == NonceName.incarnationByteCount, "an incarnation has 16 bytes")
+    package init(policy: any SpendingPolicy, roster: Roster, incarnation: Incarnation) {
         self.context = roster.poolDigest
         self.members = policy.members
         self.keys = Self.keys(of: policy)
-        self.incarnation = incarnation
+        self.incarnation = incarnation.bytes
     }
 
     /// The key of the only set that can sign, with the tweak of its path.
@@ -128,12 +127,11 @@ package struct NoncePool: ~Copyable, Sendable {
     }
 
     /// Nothing of it is good any more: this memory may live twice.
-    package mutating func discard(incarnation: [UInt8]) {
-        precondition(incarnation.count == NonceName.incarnationByteCount, "an incarnation has 16 bytes")
+    package mutating func discard(incarnation: Incarnation) {
         self.own = OwnedList()
         self.offered = [:]
         self.received = [:]
-        self.incarnation = incarnation
+        self.incarnation = incarnation.bytes
         self.counter = 0
     }
 

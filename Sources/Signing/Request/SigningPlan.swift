@@ -74,7 +74,8 @@ public struct SigningPlan: Sendable {
     /// Keys that the policy has aggregated already are not aggregated again.
     ///
     /// - Parameter set: the chosen set, in any order, or `nil` for all signers of an n-of-n group.
-    /// - Throws: what `SpendingPolicy.spend` throws; `scriptDoesNotMatch` when no coin is the policy's.
+    /// - Throws: what `SpendingPolicy.spend` throws; `scriptDoesNotMatch` when no coin is the policy's; `transaction` for a policy that
+    ///   contradicts itself.
     public init(request: SigningRequest, under policy: some SpendingPolicy, set: [PublicKey]? = nil) throws(SigningError) {
         let (signers, path) = try policy.spend(by: set)
         let script = policy.scriptPubKey
@@ -82,7 +83,10 @@ public struct SigningPlan: Sendable {
         guard !own.isEmpty else { throw .scriptDoesNotMatch(input: 0) }
         let members = try Self.members(of: signers, signing: own.count)
         let group = try policy.keyAggregation(of: signers)
-        precondition(group.publicKeys == signers && group.tweaks.isEmpty, "a policy aggregates the keys that it named, without a tweak")
+        // A caller's own policy may be wrong about itself.
+        guard group.publicKeys == signers, group.tweaks.isEmpty else {
+            throw .transaction("the policy aggregates other keys than it named, or tweaks them")
+        }
         try self.init(request: request, group: group, members: members, paths: Dictionary(uniqueKeysWithValues: own.map { ($0, path) }))
     }
 
@@ -173,7 +177,9 @@ public struct SigningPlan: Sendable {
 
     /// T1: tagged hash `chorale/transcript` of everything that the set's partial signatures rest on: T0, the attempt's number, each
     /// input's path, the set, and all nonce sets with their names, in the signers' order.
-    public func transcript(attempt: UInt32, nonceSets: [NonceSet]) -> Bytes32 {
+    ///
+    /// - Precondition: there is one nonce set for each signer.
+    package func transcript(attempt: UInt32, nonceSets: [NonceSet]) -> Bytes32 {
         precondition(nonceSets.count == self.signers.count, "a transcript has one nonce set a signer")
         var writer = ByteWriter()
         writer.write(self.requestDigest)

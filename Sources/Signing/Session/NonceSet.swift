@@ -2,6 +2,30 @@ internal import Bitcoin
 public import CryptoPrimitives
 public import MuSig2
 
+/// One start of a process: 16 random bytes that no other start has, also of a copy of the same memory.
+public struct Incarnation: Hashable, Sendable {
+    public static let byteCount = NonceName.incarnationByteCount
+
+    public let bytes: [UInt8]
+
+    /// `nil` unless there are 16 bytes. They must be fresh from a random source: two starts with the same ones look like a fault.
+    public init?(_ bytes: [UInt8]) {
+        guard bytes.count == Self.byteCount else { return nil }
+        self.bytes = bytes
+    }
+
+    /// For bytes that this program drew.
+    ///
+    /// - Precondition: there are 16.
+    package init(known bytes: [UInt8]) {
+        precondition(bytes.count == Self.byteCount, "an incarnation has 16 bytes")
+        self.bytes = bytes
+    }
+
+    /// A new one, of the system's random source.
+    public static func random() -> Incarnation { Incarnation(known: SystemRandom.bytes(count: Self.byteCount)) }
+}
+
 /// The name of a nonce set: which start of a process made it, and its number there.
 ///
 /// Every start draws a random 16-byte incarnation. So two different contents under one name can only come from a faulty or
@@ -31,7 +55,7 @@ public struct NonceName: Hashable, Sendable, CustomStringConvertible {
 
     /// The first name of a new incarnation, which it draws.
     public static func first() -> NonceName {
-        NonceName(known: SystemRandom.bytes(count: Self.incarnationByteCount), counter: 1)
+        NonceName(known: Incarnation.random().bytes, counter: 1)
     }
 
     public var description: String { "\(Hex.encode(self.incarnation))/\(self.counter)" }

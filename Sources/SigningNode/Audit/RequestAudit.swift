@@ -58,7 +58,7 @@ extension RequestTranscript {
         do throws(SigningError) {
             coordination = try Coordination(
                 request: request, proposal: proposal, policy: policy, roster: roster, enrolment: proposal.enrolment,
-                incarnation: [UInt8](repeating: 0, count: NonceName.incarnationByteCount))
+                incarnation: Incarnation(known: [UInt8](repeating: 0, count: Incarnation.byteCount)))
         } catch { throw .malformed("transcript: its proposal: \(error)") }
         var reading = Reading(roster: roster, coordination: coordination)
         for entry in self.entries { reading.take(entry) }

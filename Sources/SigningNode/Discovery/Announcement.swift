@@ -83,7 +83,7 @@ public struct SealedAnnouncement: Hashable, Sendable {
     public init(
         _ announcement: Announcement, for readers: [Ed25519.PublicKey], expiry: UInt64, identity: borrowing Ed25519.SecretKey,
         ephemeral: consuming X25519.SecretKey, fill: (UnsafeMutableRawBufferPointer) -> Void
-    ) throws(SecretMemoryError) {
+    ) throws(AnonymousEnvelopeError) {
         precondition(identity.publicKey == announcement.identity, "who announces signs it")
         let head = Self.head(expiry)
         var writer = ByteWriter(capacity: Self.contentByteCount)
@@ -138,6 +138,8 @@ public struct SealedAnnouncement: Hashable, Sendable {
             switch error {
             case .wrongByteCount, .forOthersOrDamaged: throw .forOthers
             case .secretMemory(let error): throw .secretMemory(error)
+            // Of sealing only.
+            case .wrongReaders: throw .malformed("\(error)")
             }
         }
         do {

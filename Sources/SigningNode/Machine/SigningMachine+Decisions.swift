@@ -102,7 +102,7 @@ extension SigningMachine {
             let statement = self.keys.propose(request, terms)
             _ = try Coordination(
                 request: request, proposal: statement, policy: group.policy, roster: group.roster, enrolment: self.keys.enrolment,
-                incarnation: [UInt8](repeating: 0, count: NonceName.incarnationByteCount))
+                incarnation: Incarnation(known: [UInt8](repeating: 0, count: Incarnation.byteCount)))
             var arriving = ArrivingRequest(
                 request: request, proposal: statement, bytes: Self.message(proposing: request, statement, group.roster), group: digest,
                 isOurs: true)

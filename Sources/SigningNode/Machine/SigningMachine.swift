@@ -72,7 +72,7 @@ public struct SigningMachine: ~Copyable, ProtocolMachine {
     private let clocks: @Sendable (_ now: Duration) -> SigningClocks
     private var clockGuard = ClockGuard()
     /// 16 random bytes, never the same twice.
-    let makeIncarnation: @Sendable () -> [UInt8]
+    let makeIncarnation: @Sendable () -> Incarnation
 
     var groups: [Bytes32: Group] = [:]
     var live: [Bytes32: LiveRequest] = [:]
@@ -114,11 +114,11 @@ public struct SigningMachine: ~Copyable, ProtocolMachine {
 
     /// - Parameters:
     ///   - clocks: the time of the day, and that since the machine started, when the node's clock shows `now`.
-    ///   - makeIncarnation: gives 16 fresh random bytes at each call.
+    ///   - makeIncarnation: gives a fresh one at each call.
     ///   - now: the node's clock.
     package init(
         keys: SignerKeys, configuration: Configuration = Configuration(), clocks: @escaping @Sendable (_ now: Duration) -> SigningClocks,
-        makeIncarnation: @escaping @Sendable () -> [UInt8], now: Duration
+        makeIncarnation: @escaping @Sendable () -> Incarnation, now: Duration
     ) {
         self.keys = keys
         self.configuration = configuration

@@ -203,7 +203,7 @@ extension SigningNode {
         let announcement = Announcement(of: found.request, requestExpiry: found.expiry, by: enrolment.identity, at: addresses)
         let expiry = min(found.expiry, WallClock.secondsSince1970 + SealedAnnouncement.lifeMax)
         // Without guarded memory there is none now.
-        let sealed = try? self.keys.identity.withSecretKey { (identity) throws(SecretMemoryError) in
+        let sealed = try? self.keys.identity.withSecretKey { (identity) throws in
             try SealedAnnouncement(
                 announcement, for: readers, expiry: expiry, identity: identity, ephemeral: .generate(), fill: SystemRandom.fill)
         }

@@ -116,7 +116,7 @@ public actor SigningNode {
         (self.record.startedAt, self.record.started) = (time, now)
         var machine = SigningMachine(
             keys: self.keys, configuration: self.configuration.machine, clocks: Self.clocks,
-            makeIncarnation: { SystemRandom.bytes(count: NonceName.incarnationByteCount) }, now: now)
+            makeIncarnation: { .random() }, now: now)
         try await self.restoreGroups(&machine, now: now)
         try await self.restoreRequests(&machine, now: now)
         try await self.restoreAddresses(&machine, now: now)

@@ -86,7 +86,7 @@ struct CheatingNode {
         let serial = UInt32(clamping: self.moment(now).time)
         coordination.approve(serial: serial)
         var speaker = CheatingSpeaker(cheat, found.request, policy, roster, enrolment)
-        (speaker.incarnation, speaker.serial) = (incarnation, serial)
+        (speaker.incarnation, speaker.serial) = (incarnation.bytes, serial)
         return Part(coordination, speaker)
     }
 

@@ -76,7 +76,7 @@ struct MailboxGuest: SimulatedProgram {
         var machine = SigningMachine(
             keys: person.keys, configuration: person.configuration,
             clocks: { SigningClocks(wall: SimulatedNetwork<MailboxGuest>.unixTimeOffset + $0, running: $0) },
-            makeIncarnation: { SHA256.hash(Array("incarnation \(seed)".utf8)).bytes.prefix(16) + [] }, now: now)
+            makeIncarnation: { Incarnation(known: Array(SHA256.hash(Array("incarnation \(seed)".utf8)).bytes.prefix(16))) }, now: now)
         if let group = person.group { machine.add(group.policy, name: "group", members: group.members) }
         machine.setContacts(person.contacts)
         for (id, row) in person.store.rows.sorted(by: { $0.key < $1.key }) {

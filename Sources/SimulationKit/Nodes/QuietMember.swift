@@ -84,11 +84,12 @@ private final class Names: Sendable {
 
     init(place: Int) { self.place = place }
 
-    func next() -> [UInt8] {
+    func next() -> Incarnation {
         let number = self.count.withLock { count in
             count += 1
             return count
         }
-        return Array(SHA256.hash(Array("quiet \(self.place) \(number)".utf8)).bytes.prefix(NonceName.incarnationByteCount))
+        let digest = SHA256.hash(Array("quiet \(self.place) \(number)".utf8))
+        return Incarnation(known: Array(digest.bytes.prefix(Incarnation.byteCount)))
     }
 }

@@ -122,7 +122,9 @@ final class IncarnationRow: Sendable {
 
     init(seed: UInt64) { self.random = Mutex(SeededRandom(seed: seed ^ 0x696e_6361)) }
 
-    func next() -> [UInt8] {
-        self.random.withLock { random in (0..<16).map { _ in UInt8(truncatingIfNeeded: random.next() >> 56) } }
+    func next() -> Incarnation {
+        self.random.withLock { random in
+            Incarnation(known: (0..<Incarnation.byteCount).map { _ in UInt8(truncatingIfNeeded: random.next() >> 56) })
+        }
     }
 }

@@ -79,7 +79,7 @@ final class SigningHost {
     }
 
     /// The incarnation of the current life: different for each.
-    func incarnation(seed: UInt64) -> [UInt8] {
-        Array(SHA256.hash(Array("incarnation \(seed) \(self.place) \(self.life)".utf8)).bytes.prefix(16))
+    func incarnation(seed: UInt64) -> Incarnation {
+        Incarnation(known: Array(SHA256.hash(Array("incarnation \(seed) \(self.place) \(self.life)".utf8)).bytes.prefix(16)))
     }
 }

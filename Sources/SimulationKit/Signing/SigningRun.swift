@@ -315,7 +315,7 @@ struct SigningRun {
     private mutating func said(_ message: [UInt8], by host: SigningHost, to: Int) -> [[UInt8]] {
         guard var speaker = host.speaker else { return [message] }
         defer { host.speaker = speaker }
-        (speaker.incarnation, speaker.serial) = (host.incarnation(seed: self.scenario.seed), host.decision?.serial)
+        (speaker.incarnation, speaker.serial) = (host.incarnation(seed: self.scenario.seed).bytes, host.decision?.serial)
         speaker.sentCount = host.sentCount
         speaker.receiver = self.hosts[to].signer
         return speaker.said(message, to: to, now: self.now, key: host.key, identity: host.identity, random: &self.random)
