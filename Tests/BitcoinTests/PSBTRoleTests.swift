@@ -71,17 +71,47 @@ struct PSBTRoleTests {
     }
 
     @Test(arguments: [\PSBTRoles.signer1, \PSBTRoles.signer2])
-    func `a signer checks the PSBT and adds its signatures`(signer: KeyPath<PSBTRoles, PSBTRoles.Step> & Sendable) throws {
+    func `a signer checks the PSBT and adds its signatures, which sign it`(signer: KeyPath<PSBTRoles, PSBTRoles.Step> & Sendable) throws {
         var psbt = try self.roles.updaterSighashAll.result.psbt()
         try psbt.checkSignable()
         let signed = try self.roles[keyPath: signer].result.psbt()
         for index in psbt.inputs.indices {
             #expect(signed.inputs[index].partialSignatures.count == 1)
+            // Chorale makes no such signatures; those of the figures are held against what this PSBT asks to be signed.
+            let (hash, script) = try #require(try psbt.earlierSighash(ofInput: index))
             for (key, signature) in signed.inputs[index].partialSignatures {
+                #expect(Hex.encode(script.bytes).contains(Hex.encode(key.bytes)))
+                #expect(try signature.isValid(for: hash, by: key))
                 try psbt.addPartialSignature(signature, of: key, toInput: index)
             }
         }
         #expect(Hex.encode(psbt.serialized()) == self.roles[keyPath: signer].result.hex)
+    }
+
+    @Test func `no signature of the figures signs anything else than its own input of this transaction`() throws {
+        let psbt = try self.roles.combiner.result.psbt()
+        let hashes = try psbt.inputs.indices.map { try #require(try psbt.earlierSighash(ofInput: $0)).hash }
+        var others = psbt
+        others.inputs[1].witnessUTXO?.amount += 1
+        var changed = psbt.unsignedTransaction
+        changed.outputs[0].amount -= 1
+        let changedHashes = try psbt.inputs.indices.map { index in
+            let (script, coin) = (try #require(try psbt.earlierSighash(ofInput: index)).script, try psbt.spentOutput(ofInput: index))
+            return psbt.inputs[index].witnessScript == nil
+                ? EarlierSighash.legacy(changed, input: index, script: script)
+                : EarlierSighash.segwit(changed, input: index, script: script, amount: coin.amount)
+        }
+        let otherAmount = try #require(try others.earlierSighash(ofInput: 1)).hash
+        for index in psbt.inputs.indices {
+            let signatures = psbt.inputs[index].partialSignatures
+            #expect(signatures.count == 2)
+            let keys = Array(signatures.keys)
+            for (key, signature) in signatures {
+                #expect(try signature.isValid(for: hashes[index], by: key))
+                for wrong in [hashes[1 - index], changedHashes[index], otherAmount] { #expect(try !signature.isValid(for: wrong, by: key)) }
+                for other in keys where other != key { #expect(try !signature.isValid(for: hashes[index], by: other)) }
+            }
+        }
     }
 
     @Test func `the combiner joins two signers in either order`() throws {
