@@ -2,8 +2,8 @@ public import CryptoPrimitives
 
 /// A pipe of raw bytes made into an encrypted connection with one proved peer, and many streams in it.
 ///
-/// A value without socket, clock or randomness. Raw bytes go into ``receive(_:now:supports:)``, raw bytes for the other side come out of
-/// ``fill(_:now:)``, and ``nextEvent()`` tells what happened. Any call may produce events and output.
+/// A value without socket, clock or randomness. Raw bytes go into ``receive(_:now:supports:)-([UInt8],_,_)``, raw bytes for the other
+/// side come out of ``fill(_:now:)``, and ``nextEvent()`` tells what happened. Any call may produce events and output.
 ///
 ///     var connection = try Connection(.dialer, staticKey: key, ephemeral: .generate(), expecting: peer, now: now)
 ///     while connection.hasOutput { send(connection.takeOutput(now: now)) }

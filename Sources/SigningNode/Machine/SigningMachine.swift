@@ -172,7 +172,7 @@ public struct SigningMachine: ~Copyable, ProtocolMachine {
     /// Goes on with a request that the store has.
     ///
     /// - Parameters:
-    ///   - proposal: the message that it came as.
+    ///   - bytes: the message that it came as, with its proposal.
     ///   - completion: the message that completed it, if it is complete.
     ///   - said: entries of its transcript, those that `isWorthRecalling`.
     public mutating func restore(
