@@ -2,7 +2,9 @@
 import PackageDescription
 
 // Continuous integration sets CHORALE_STRICT; a newer compiler's new warning must not stop anybody else's build.
-let strict: [SwiftSetting] = Context.environment["CHORALE_STRICT"] == nil ? [] : [.treatAllWarnings(as: .error)]
+let isStrict = Context.environment["CHORALE_STRICT"] != nil
+let strict: [SwiftSetting] = isStrict ? [.treatAllWarnings(as: .error)] : []
+let strictC: [CSetting] = isStrict ? [.treatAllWarnings(as: .error)] : []
 
 // What each module may import: arrows run one way, downwards (ARCHITECTURE.md).
 let cryptoPrimitives: [Target.Dependency] = ["CryptoPrimitives"]
@@ -63,8 +65,8 @@ let package = Package(
         module("CommandLineTool", imports: signingNode + ["SimulationKit"]),
         .executableTarget(name: "chorale", dependencies: ["CommandLineTool"], swiftSettings: strict),
 
-        .target(name: "CTestSupport", path: "Tests/CTestSupport"),
-        .target(name: "CFaultyDisk", dependencies: ["CSQLite"], path: "Tests/CFaultyDisk"),
+        .target(name: "CTestSupport", path: "Tests/CTestSupport", cSettings: strictC),
+        .target(name: "CFaultyDisk", dependencies: ["CSQLite"], path: "Tests/CFaultyDisk", cSettings: strictC),
         support("TestVectors", imports: cryptoPrimitives),
         // Plain arithmetic, thousands of cases of it: minutes when not optimised, seconds when it is.
         support("MuSig2Reference", imports: cryptoPrimitives, optimized: true),

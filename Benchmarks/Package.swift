@@ -2,7 +2,9 @@
 import PackageDescription
 
 // As in the main package: continuous integration's warnings are errors.
-let strict: [SwiftSetting] = Context.environment["CHORALE_STRICT"] == nil ? [] : [.treatAllWarnings(as: .error)]
+let isStrict = Context.environment["CHORALE_STRICT"] != nil
+let strict: [SwiftSetting] = isStrict ? [.treatAllWarnings(as: .error)] : []
+let strictC: [CSetting] = isStrict ? [.treatAllWarnings(as: .error)] : []
 
 let package = Package(
     name: "Benchmarks",
@@ -13,7 +15,7 @@ let package = Package(
         .systemLibrary(name: "CLibsecp256k1", pkgConfig: "libsecp256k1"),
         .systemLibrary(name: "CLibsodium", pkgConfig: "libsodium"),
         // The same work in plain C, in its own loops: what the Swift API is measured against.
-        .target(name: "CBaseline", dependencies: ["CLibsecp256k1", "CLibsodium"]),
+        .target(name: "CBaseline", dependencies: ["CLibsecp256k1", "CLibsodium"], cSettings: strictC),
         .executableTarget(
             name: "Benchmarks",
             dependencies: ["CBaseline"]
