@@ -4,9 +4,10 @@ import Foundation
 /// `make bench`: the Swift API beside the same calls from C, in one run.
 @main struct Benchmarks {
     static let usage = """
-        usage: make bench [ARGS="--quick --only SECTION... --output FOLDER"]
+        usage: make bench [ARGS="--quick --check --only SECTION... --output FOLDER"]
 
           --quick           a short run: fewer rounds, no 47-of-50
+          --check           end with 1 when a row is over its budget, once everything is written
           --only SECTION    operations, sessions, policies, memory, hashing, store, coordination or network; may stand several times
           --output FOLDER   where results.json, coordination.json, network.json and the pictures go (default: Benchmarks/results; with
                             --only nowhere)
@@ -54,6 +55,7 @@ import Foundation
             print("  \(row.name), n = \(row.signers): \(CoordinationTable.number(row.value)) \(row.unit), \(row.budgetText)")
         }
         for row in slow { print("  \(row.name): \(row.medians["chorale"].map(NetworkTable.number) ?? "") \(row.unit), \(row.budgetText)") }
+        if options.checksBudgets, overCount > 0 { exit(1) }
     }
 
     private static func runStore(_ options: Options) async throws -> [StoreBenchmarks.Row] {
@@ -151,6 +153,8 @@ struct Options {
     struct Problem: Error { let problem: String }
 
     private(set) var isQuick = false
+    /// Whether a row over its budget makes the run fail.
+    private(set) var checksBudgets = false
     private(set) var output: URL?
     private var only: Set<Section> = []
 
@@ -160,6 +164,7 @@ struct Options {
             let option = rest.removeFirst()
             switch option {
             case "--quick": self.isQuick = true
+            case "--check": self.checksBudgets = true
             case "--only", "--output":
                 guard !rest.isEmpty else { throw Problem(problem: "\(option) needs a value") }
                 let value = rest.removeFirst()

@@ -120,6 +120,24 @@ struct Stopwatch {
         return (Self.median(times.swift), Self.median(times.c))
     }
 
+    /// The medians of two sides that are timed elsewhere, in any unit, turn about and as many times as asked for.
+    static func compare(
+        rounds: Int, swift: () async throws -> Double, c: () async throws -> Double
+    ) async rethrows -> (swift: Double, c: Double) {
+        var times: (swift: [Double], c: [Double]) = ([], [])
+        for round in 0..<rounds {
+            // As in `compare` for operations.
+            if round % 2 == 0 {
+                times.swift.append(try await swift())
+                times.c.append(try await c())
+            } else {
+                times.c.append(try await c())
+                times.swift.append(try await swift())
+            }
+        }
+        return (Self.median(times.swift), Self.median(times.c))
+    }
+
     /// A first idea of one operation's time; also warms up.
     private func estimate(_ side: Side, _ timing: Timing, _ iterationsMax: Int) throws -> Double {
         let first = try side.time(1, timing)
