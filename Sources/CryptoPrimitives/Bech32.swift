@@ -21,6 +21,8 @@ public enum Bech32Error: Error, Equatable, Sendable, CustomStringConvertible {
     case valueOutOfRange(index: Int)
     /// Regrouping left over a whole group, or bits that are not zero.
     case invalidPadding
+    /// A group of a byte's bits has 1 to 8 of them.
+    case wrongGroup(bitCount: Int)
 
     public var description: String {
         switch self {
@@ -34,6 +36,7 @@ public enum Bech32Error: Error, Equatable, Sendable, CustomStringConvertible {
         case .wrongChecksum: "the checksum does not fit: a character is mistyped, missing or too many; compare it with its source"
         case .valueOutOfRange(let index): "the value at index \(index) has more bits than a group holds"
         case .invalidPadding: "the data does not fill whole bytes: its last bits should be zero and fewer than one group"
+        case .wrongGroup(let count): "a group has 1 to 8 bits, and not \(count)"
         }
     }
 }
@@ -142,7 +145,7 @@ public enum Bech32 {
     public static func convertBits(
         _ values: [UInt8], from sourceBits: Int, to targetBits: Int, padding: Bool
     ) throws(Bech32Error) -> [UInt8] {
-        precondition((1...8).contains(sourceBits) && (1...8).contains(targetBits), "a group has 1 to 8 bits")
+        for count in [sourceBits, targetBits] where !(1...8).contains(count) { throw .wrongGroup(bitCount: count) }
         var result: [UInt8] = []
         result.reserveCapacity(values.count / targetBits * sourceBits + sourceBits)
         // At most 7 bits are left when the next 8 come, so 16 bits are enough.

@@ -155,7 +155,7 @@ import Testing
         psbt.inputs[0].tapInternalKey = output.internalKey
         psbt.inputs[0].tapMerkleRoot = output.merkleRoot
         for index in 0..<3 {
-            psbt.inputs[0].tapLeafScripts[output.controlBlock(forLeafAt: index, in: tree)] = tree.leaf(at: index)
+            psbt.inputs[0].tapLeafScripts[try output.controlBlock(forLeafAt: index, in: tree)] = tree.leaf(at: index)
         }
         try psbt.checkSignable()
         #expect(throws: PSBTError.notFinalizable(input: 0, .signaturesMissing(found: 0, needed: 1))) { try psbt.finalize() }

@@ -236,7 +236,7 @@ struct PSBTHostileTests {
         var psbt = try Self.payment()
         psbt.inputs[0].witnessUTXO = TransactionOutput(amount: 2_000, scriptPubKey: output.scriptPubKey)
         for (index, leaf) in leaves.enumerated() {
-            psbt.inputs[0].tapLeafScripts[output.controlBlock(forLeafAt: index, in: tree)] = leaf
+            psbt.inputs[0].tapLeafScripts[try output.controlBlock(forLeafAt: index, in: tree)] = leaf
         }
         return psbt
     }

@@ -336,7 +336,7 @@ import Testing
         var psbt = try Samples.payment(from: output.outputKey)
         psbt.inputs[0].tapInternalKey = keys[0].xOnly
         for index in 0..<2 {
-            psbt.inputs[0].tapLeafScripts[output.controlBlock(forLeafAt: index, in: tree)] = leaf(keys[index + 1])
+            psbt.inputs[0].tapLeafScripts[try output.controlBlock(forLeafAt: index, in: tree)] = leaf(keys[index + 1])
         }
         var tool = Tool("psbt", "show", "-")
         tool.input = psbt.serialized()

@@ -153,6 +153,10 @@ struct `Bech32 of any input` {
             try Bech32.encode(humanReadablePart: "bc", data5: [31, 32], variant: .bech32)
         }
         #expect(throws: Bech32Error.valueOutOfRange(index: 0)) { try Bech32.convertBits([32], from: 5, to: 8, padding: true) }
+        for bits in [0, -1, 9, .max] {
+            #expect(throws: Bech32Error.wrongGroup(bitCount: bits)) { try Bech32.convertBits([1], from: bits, to: 8, padding: true) }
+            #expect(throws: Bech32Error.wrongGroup(bitCount: bits)) { try Bech32.convertBits([1], from: 8, to: bits, padding: true) }
+        }
         #expect(throws: Bech32Error.tooLong(count: 91, maximum: 90)) {
             try Bech32.encode(humanReadablePart: "bc", data5: [UInt8](repeating: 0, count: 82), variant: .bech32)
         }

@@ -96,7 +96,7 @@ enum Seeds {
         let leaves = (0..<5).map { TapLeaf(script: Script([0x51, UInt8($0)])) }
         let tree = try TaprootTree(balanced: leaves)
         let output = try TaprootOutput(internalKey: key, tree: tree)
-        return [tree.serialized(), output.controlBlock(forLeafAt: 3, in: tree).serialized(), TaprootTree(leaf: leaves[0]).serialized()]
+        return [tree.serialized(), try output.controlBlock(forLeafAt: 3, in: tree).serialized(), TaprootTree(leaf: leaves[0]).serialized()]
     }
 
     // MARK: Messages

@@ -5,9 +5,9 @@ extension Script {
     /// Adds one opcode.
     public mutating func append(_ opcode: Opcode) { self.bytes.append(opcode.rawValue) }
 
-    /// Adds a push of `data`, in the shortest way there is.
+    /// Adds a push of `data`, in the shortest way there is. No transaction holds one of more than `Transaction.byteCountMax` bytes.
     public mutating func appendPush(_ data: some Collection<UInt8>) {
-        precondition(data.count <= Transaction.byteCountMax, "no transaction holds a push as long as this")
+        precondition(UInt32(exactly: data.count) != nil, "a push states its length in 32 bits, and no machine gives it more")
         let opcode = ScriptPiece.shortestPush(of: data)
         self.append(opcode)
         if opcode == .negativeOne || (opcode.smallNumber ?? 0) > 0 { return }

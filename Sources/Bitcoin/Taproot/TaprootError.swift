@@ -1,6 +1,6 @@
 import Secp256k1
 
-/// Why there is no such leaf, tree, control block or output.
+/// Why there is no such leaf, tree, control block or output, or none that fits the other.
 public enum TaprootError: Error, Equatable, Sendable {
     case malformed(ByteDecodingError)
     /// Odd, or 0x50.
@@ -21,6 +21,10 @@ public enum TaprootError: Error, Equatable, Sendable {
     case controlBlockByteCount(Int)
     /// The internal key is no key, or no key comes out when the tree is added to it.
     case internalKey(KeyError)
+    /// The output commits to another tree.
+    case otherTree
+    /// The tree has no leaf at this position, from 0.
+    case noSuchLeaf(Int, count: Int)
 }
 
 extension TaprootError: CustomStringConvertible {
@@ -44,6 +48,10 @@ extension TaprootError: CustomStringConvertible {
             "a control block has 33 bytes and 32 more for each level up to 128, and this one has \(count)"
         case .internalKey(let error):
             "internal key: \(error)"
+        case .otherTree:
+            "the output commits to another tree than this one"
+        case .noSuchLeaf(let index, let count):
+            "there is no leaf \(index): the tree has \(count), counted from 0"
         }
     }
 }

@@ -37,9 +37,10 @@ public struct TaprootOutput: Hashable, Sendable {
 
     /// What a spend by one leaf of the tree shows besides the script.
     ///
-    /// - Precondition: the tree is this output's own, and has a leaf at the position.
-    public func controlBlock(forLeafAt index: Int, in tree: TaprootTree) -> ControlBlock {
-        precondition(tree.merkleRoot == self.merkleRoot, "the output commits to another tree")
+    /// - Throws: `otherTree` unless the tree is this output's own, `noSuchLeaf` unless it has a leaf at the position.
+    public func controlBlock(forLeafAt index: Int, in tree: TaprootTree) throws(TaprootError) -> ControlBlock {
+        guard tree.merkleRoot == self.merkleRoot else { throw .otherTree }
+        guard (0..<tree.leafCount).contains(index) else { throw .noSuchLeaf(index, count: tree.leafCount) }
         return ControlBlock(
             leafVersion: tree.leaf(at: index).version, outputKeyIsOdd: self.outputKeyIsOdd, internalKey: self.internalKey,
             merklePath: tree.merklePath(ofLeafAt: index))

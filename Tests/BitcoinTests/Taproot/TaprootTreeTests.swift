@@ -45,7 +45,7 @@ import Testing
 
         let output = try TaprootOutput(internalKey: Self.knownKey(), tree: tree)
         for (index, placed) in tree.placedLeaves.enumerated() {
-            let block = output.controlBlock(forLeafAt: index, in: tree)
+            let block = try output.controlBlock(forLeafAt: index, in: tree)
             #expect(block.merklePath.count == placed.depth && block.byteCount == 33 + 32 * placed.depth)
             #expect(block.proves(placed.leaf.script, for: output.outputKey))
             #expect(try ControlBlock(parsing: block.serialized()) == block)
@@ -142,13 +142,25 @@ import Testing
         #expect(throws: TaprootError.invalidLeafVersion(0x50)) { try ControlBlock(parsing: [0x51] + key) }
     }
 
+    @Test func `there is no block for another output's tree, or for a leaf that it has not`() throws {
+        let trees = try [9, 3].map { try TaprootTree(balanced: (0..<$0).map(TaprootTreeTests.leaf)) }
+        let output = try TaprootOutput(internalKey: TaprootTreeTests.knownKey(), tree: trees[0])
+        let keyOnly = try TaprootOutput(internalKey: TaprootTreeTests.knownKey())
+        #expect(throws: TaprootError.otherTree) { try output.controlBlock(forLeafAt: 0, in: trees[1]) }
+        #expect(throws: TaprootError.otherTree) { try keyOnly.controlBlock(forLeafAt: 0, in: trees[0]) }
+        for index in [-1, 9, .max, .min] {
+            #expect(throws: TaprootError.noSuchLeaf(index, count: 9)) { try output.controlBlock(forLeafAt: index, in: trees[0]) }
+        }
+        #expect(try output.controlBlock(forLeafAt: 8, in: trees[0]).proves(trees[0].leaf(at: 8).script, for: output.outputKey))
+    }
+
     @Test(arguments: UInt64(0)..<100)
     func `a block with any bit changed proves nothing`(seed: UInt64) throws {
         var generator = TransactionGenerator(seed: seed)
         let tree = try TaprootTree(balanced: (0..<9).map(TaprootTreeTests.leaf))
         let output = try TaprootOutput(internalKey: TaprootTreeTests.knownKey(), tree: tree)
         let index = Int.random(in: 0..<9, using: &generator)
-        var bytes = output.controlBlock(forLeafAt: index, in: tree).serialized()
+        var bytes = try output.controlBlock(forLeafAt: index, in: tree).serialized()
         let bit = Int.random(in: 0..<bytes.count * 8, using: &generator)
         bytes[bit / 8] ^= 1 << UInt8(bit % 8)
         let block = try? ControlBlock(parsing: bytes)

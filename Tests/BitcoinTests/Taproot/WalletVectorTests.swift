@@ -42,7 +42,7 @@ struct WalletVectorTests {
             for (index, id) in shape.ids.enumerated() {
                 let leaf = tree.leaf(at: index)
                 #expect(leaf.hash.description == hashes[id])
-                let block = output.controlBlock(forLeafAt: index, in: tree)
+                let block = try output.controlBlock(forLeafAt: index, in: tree)
                 #expect(Hex.encode(block.serialized()) == blocks[id])
                 #expect(try ControlBlock(parsing: block.serialized()) == block)
                 #expect(block.merkleRoot(for: leaf.hash) == tree.merkleRoot)
