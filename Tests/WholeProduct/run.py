@@ -98,7 +98,7 @@ class Runner:
         word = "ok" if done.returncode == 0 else "FAILED"
         print(f"{word:7} consensus: libbitcoinkernel accepts every finished transaction ({(done.stdout + done.stderr).strip()})")
         for spend in self.spends:
-            if spend["path"]:
+            if spend.get("path"):
                 self.check_altered(made.stdout.strip(), spend)
 
     def check_altered(self, python, spend):
