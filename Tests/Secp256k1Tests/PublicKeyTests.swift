@@ -64,4 +64,21 @@ struct PublicKeyTests {
             try SchnorrSignature(parsing: [UInt8](repeating: 1, count: count))
         }
     }
+
+    /// Whoever puts keys into a PSBT need not know their secrets, and so chooses any part of them.
+    @Test(arguments: 0..<4)
+    func `keys that agree in any eight bytes of x are told apart by their hashes`(word: Int) throws {
+        var keys: [XOnlyPublicKey] = []
+        for number in 0..<256 {
+            var bytes = [UInt8](repeating: 0x55, count: 32)
+            // Not in that word, and in none of the lowest, so that each is below the field's order.
+            bytes[(word * 8 + 9) % 32] = UInt8(number)
+            if let key = try? XOnlyPublicKey(parsing: bytes) { keys.append(key) }
+        }
+        #expect(keys.count > 64)
+        #expect(Set(keys.map(\.hashValue)).count == keys.count)
+        let points = try keys.map { try PublicKey(parsing: [2] + $0.bytes.bytes) }
+        #expect(Set(points.map(\.hashValue)).count == points.count)
+        #expect(Set(points).count == points.count && Set(keys).count == keys.count)
+    }
 }

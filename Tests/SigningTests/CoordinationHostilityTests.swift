@@ -60,6 +60,41 @@ import Testing
         #expect(group.members.allSatisfy { $0.state == .complete })
     }
 
+    @Test func `what was verified before is taken as it was, and nothing that only looks like it`() throws {
+        let group = try CoordinationGroup(2)
+        let (member, other) = (group.members[0], group.members[1])
+        group.approveAll()
+        let set = try self.nonces(of: member.signer.key, request: group.request.digest)
+        let statement = group.say(.approval(serial: 1, set.name, set.nonces.map(\.bytes)), of: member)
+        var writer = ByteWriter()
+        statement.write(compactTo: &writer, group.roster)
+        let (bytes, heard) = (writer.bytes, [member.key: [statement]])
+        func read(_ bytes: [UInt8], request: Bytes32) throws -> Statement {
+            var reader = ByteReader(bytes)
+            return try Statement(compact: &reader, request: request, group.roster, heard: heard)
+        }
+        #expect(try read(bytes, request: group.request.digest) == statement)
+        #expect(throws: StatementError.badSignature(sender: member.key)) { _ = try read(bytes, request: SHA256.hash([9])) }
+        for index in bytes.indices {
+            for bit in 0..<8 {
+                var changed = bytes
+                changed[index] ^= 1 << UInt8(bit)
+                #expect(throws: (any Error).self, "byte \(index), bit \(bit)") { _ = try read(changed, request: group.request.digest) }
+            }
+        }
+        // An enrolment that the roster has is not verified again; one that differs in any bit is, and fails.
+        let whole = statement.serialized()
+        #expect(try Statement(parsing: whole, group.roster) == statement)
+        for index in 1..<(1 + Enrolment.byteCount) {
+            var changed = whole
+            changed[index] ^= 1
+            #expect(throws: StatementError.self, "byte \(index)") { _ = try Statement(parsing: changed, group.roster) }
+        }
+        let foreign = other.enrolment.serialized()
+        let exchanged = Array(whole.prefix(1 + 35)) + Array(foreign[35..<67]) + Array(whole.dropFirst(1 + 67))
+        #expect(throws: StatementError.badEnrolment(signer: member.key)) { _ = try Statement(parsing: exchanged, group.roster) }
+    }
+
     @Test func `nobody speaks for another`() throws {  // L10, L13, O4: slots, indices, nonces in another's name
         let group = try CoordinationGroup(3)
         let (cheat, victim, member) = (group.members[1], group.members[2], group.members[0])

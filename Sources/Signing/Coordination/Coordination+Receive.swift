@@ -231,7 +231,7 @@ extension Coordination {
                 self.accuse(sender, with: [other, statement])
                 return nil
             }
-        } else {
+        } else if !(self.named[sender]?.contains(statement) ?? false) {
             self.remember(statement)
         }
         guard let set = try? statement.nonceSet() else {

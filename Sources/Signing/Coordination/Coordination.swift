@@ -300,6 +300,7 @@ public struct Coordination: ~Copyable, Sendable {
         }
         guard policy.members.contains(proposal.sender) else { throw .notASigner(proposal.sender) }
         guard request.policyDigest == policy.digest else { throw .transaction("it is proposed under another policy") }
+        guard policy.chooseSet(among: Set(policy.members)) != nil else { throw .transaction("its policy lets no set of its members sign") }
         let script = policy.scriptPubKey
         let signedInputs = request.prevouts.indices.filter { request.prevouts[$0].scriptPubKey == script }
         guard !signedInputs.isEmpty else { throw .scriptDoesNotMatch(input: 0) }

@@ -16,7 +16,8 @@ extension FileExchange {
         if newIncarnation.bytes != self.incarnation {
             self.retired[self.incarnation] = (self.beatCount, self.nonceCounter)
             self.incarnation = newIncarnation.bytes
-            self.nonceCounter = 0
+            // One of before goes on where it was: no name is given twice, whatever a caller draws.
+            self.nonceCounter = self.retired[newIncarnation.bytes]?.nonceCounter ?? 0
             // The others, and our copy if there is one, learn of it at the next step.
             self.nextBeatAt = .zero
         }
