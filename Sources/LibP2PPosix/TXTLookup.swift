@@ -43,7 +43,8 @@ enum TXTLookup {
         while true {
             let left = (end - clock.now) / .milliseconds(1)
             var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-            guard left > 0, poll(&waiting, 1, Int32(left)) > 0 else { return nil }
+            // Rounded up: who waits until its time is over must not find a moment of it left.
+            guard left > 0, poll(&waiting, 1, Int32(left.rounded(.up))) > 0 else { return nil }
             var buffer = [UInt8](repeating: 0, count: DNSTextLookup.answerByteCountMax)
             let count = buffer.withUnsafeMutableBytes { bytes in try? System.receive(descriptor, into: bytes) }
             guard let count else { return nil }

@@ -411,7 +411,7 @@ struct `A swarm` {
         world.run(for: .seconds(1))
         #expect(other.swarm.totalCounters.sessions.refusedStreams == 6)
         #expect((1...6).contains(other.events.streamRefusals.count))
-        #expect(other.events.streamRefusals.allSatisfy { $0 == .tooManyStreams(maximum: 4) })
+        #expect(other.events.streamRefusals.allSatisfy { $0 == .refusedBySession })
         #expect(other.events.disconnected.isEmpty)
     }
 

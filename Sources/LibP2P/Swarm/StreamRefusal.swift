@@ -1,7 +1,8 @@
 /// Why a stream was reset here although nobody here wanted it to end: what the peer did on it, or which limit it met.
 public enum StreamRefusal: Error, Equatable, Sendable, CustomStringConvertible {
-    /// The peer had as many streams open on the connection as it may.
-    case tooManyStreams(maximum: Int)
+    /// The connection's session turned the stream away: the peer had as many open as it may, or as many that nobody had looked at, or no more
+    /// are taken.
+    case refusedBySession
     /// So many streams of the peer's were agreeing on a protocol.
     case tooManyNegotiating(maximum: Int)
     /// What the peer said on a stream of its own is no agreement on a protocol.
@@ -15,7 +16,7 @@ public enum StreamRefusal: Error, Equatable, Sendable, CustomStringConvertible {
 
     public var description: String {
         switch self {
-        case .tooManyStreams(let maximum): "the connection has \(maximum) streams of the peer's, which is the limit"
+        case .refusedBySession: "the peer has as many streams open as it may, or opens them faster than they are looked at"
         case .tooManyNegotiating(let maximum): "\(maximum) streams of the peer's are agreeing on a protocol, which is the limit"
         case .negotiation(let error): "agreeing on a stream's protocol: \(error)"
         case .negotiationTimedOut: "the peer named no protocol for its stream in time"

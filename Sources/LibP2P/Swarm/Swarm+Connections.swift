@@ -147,7 +147,7 @@ extension Swarm {
         link.value.isTouched = false
         while let event = link.value.connection.nextEvent() { self.handle(event, of: link, now: now) }
         guard self.links[link.value.id] != nil else { return }
-        self.noteRefusedStreams(of: link, now: now)
+        if link.value.closing == nil { self.noteRefusedStreams(of: link, now: now) }
         let held = link.value.connection.heldByteCount
         self.linkByteCount += held - link.value.heldByteCount
         link.value.heldByteCount = held
@@ -286,6 +286,8 @@ extension Swarm {
         for stream in link.value.streams.values.sorted() { self.streamIsGone(stream, failure: .ended, now: now) }
         link.value.streams = [:]
         if let info = link.value.info {
+            // Before it is told that the connection ended: nothing of a connection is told after that.
+            self.noteRefusedStreams(of: link, now: now)
             self.peers[info.peer]?.connections.removeAll { $0 == id }
             if self.peers[info.peer]?.connections.isEmpty == true { self.peers[info.peer] = nil }
             self.events.append(.disconnected(info, error))

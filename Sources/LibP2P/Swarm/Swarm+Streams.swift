@@ -177,7 +177,9 @@ extension Swarm {
         }
         if let refusal = self.refusalOfStream(protocolID, from: info.peer) {
             self.counters.refusedStreams += 1
-            self.events.append(.refused(refusal, peer: info.peer, address: info.remoteAddress))
+            if link.value.refusalBudget.spend(Self.toldRefusals, now: now) {
+                self.events.append(.refused(refusal, peer: info.peer, address: info.remoteAddress))
+            }
             return link.value.connection.reset(yamux, now: now)
         }
         self.peers[info.peer]?.inboundStreamCount += 1
@@ -211,7 +213,7 @@ extension Swarm {
         switch refusal {
         case .session: self.counters.brokenStreams += 1
         case .notReading: self.counters.overfullStreams += 1
-        case .tooManyStreams, .tooManyNegotiating, .negotiation, .negotiationTimedOut: break
+        case .refusedBySession, .tooManyNegotiating, .negotiation, .negotiationTimedOut: break
         }
         guard let info = link.value.info, link.value.refusalBudget.spend(Self.toldRefusals, now: now) else { return }
         self.events.append(.streamRefused(info, refusal))
@@ -222,7 +224,7 @@ extension Swarm {
         let count = link.value.connection.counters.refusedStreams
         guard count > link.value.refusedStreamCount else { return }
         link.value.refusedStreamCount = count
-        self.streamRefused(.tooManyStreams(maximum: self.limits.connection.yamux.inboundStreamCountMax), of: link, now: now)
+        self.streamRefused(.refusedBySession, of: link, now: now)
     }
 
     mutating func streamReadable(_ yamux: YamuxStreamID, of link: Owned<SwarmLink>, now: Duration) {
