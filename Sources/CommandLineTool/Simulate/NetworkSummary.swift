@@ -76,9 +76,8 @@ struct NetworkSummary {
             indent: 2, width: width)
         report.field(
             "values",
-            "\(Amounts.grouped(self.sum(\.valueCount))), "
-                + "\(Amounts.grouped(self.sum(\.unreachableValueCount))) of them put where a cut left none of their places", indent: 2,
-            width: width)
+            "\(Amounts.grouped(self.sum(\.valueCount))), \(Amounts.grouped(self.sum(\.putAgainCount))) of them found everywhere only when put again",
+            indent: 2, width: width)
         let hops = self.all(\.hops)
         report.field("hops to a value", Self.range(hops, digits: 2) + ", \(Amounts.grouped(hops.count)) lookups", indent: 2, width: width)
         report.field("lookup time", Self.quantiles(self.all(\.lookupSeconds), digits: 2) + " s", indent: 2, width: width)
@@ -138,8 +137,9 @@ struct NetworkSummary {
             "virtual_seconds": .number(report.virtualTime.milliseconds / 1_000), "messages": .integer(report.messageCount),
             "flood_publishing": .bool(report.floodsOwnMessages),
             "delivery_heartbeats": Self.json(report.deliveries), "mesh_peers": Self.json(report.meshDegrees),
+            "excused_deliveries": .integer(report.excusedDeliveryCount),
             "slow_readers": .integer(report.slowReaderCount), "slow_delivery_heartbeats": Self.json(report.slowDeliveries),
-            "values": .integer(report.valueCount), "unreachable_values": .integer(report.unreachableValueCount),
+            "values": .integer(report.valueCount), "values_put_again": .integer(report.putAgainCount),
             "hops": Self.json(report.hops), "lookup_seconds": Self.json(report.lookupSeconds),
             "sent_bytes_per_node": Self.json(report.sentBytes), "connections_per_node": Self.json(report.connections),
             "dials": .integer(report.counters.dials), "failed_dials": .integer(report.counters.failedDials),

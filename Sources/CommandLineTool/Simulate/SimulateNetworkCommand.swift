@@ -30,8 +30,8 @@ enum SimulateNetworkCommand {
 
             It is checked that each message reaches every connected subscriber within 5 heartbeats, that meshes have 5 to 12 peers, \
             that every value is found within 5 hops, and that messages and values cross again where the network was cut: also such as were \
-            put meanwhile, unless all of the nodes that should have them were on the other side. Slow readers hold up nobody else, and \
-            get everything once they read again. What does not hold is told with the command that replays it, and the exit code is then 1.
+            put meanwhile, which are put again where not everybody finds them. Slow readers hold up nobody else, and get everything once \
+            they read again. What does not hold is told with the command that replays it, and the exit code is then 1.
 
             How fast connections are and how often they break differs from seed to seed. With odd seeds, own messages go to the mesh \
             alone; with even ones to all peers at once, as is usual.

@@ -12,6 +12,8 @@ public struct SimulationReport: Sendable {
     public internal(set) var messageCount = 0
     /// Of each message to each subscriber that it had to reach: after how many heartbeats it was there.
     public internal(set) var deliveries = Figures()
+    /// Deliveries that were not asked for, while a cut had left its pipes hanging: to hosts whose meshes lay wholly across it.
+    public internal(set) var excusedDeliveryCount = 0
     /// Mesh peers of each subscriber, each time when the network had settled.
     public internal(set) var meshDegrees = Figures()
     /// See ``NetworkScenario/slowReaderCount``.
@@ -19,8 +21,8 @@ public struct SimulationReport: Sendable {
     /// Of each message to each slow reader: after how many heartbeats it was there.
     public internal(set) var slowDeliveries = Figures()
     public internal(set) var valueCount = 0
-    /// Values that were put while the network was cut and of whose nearest hosts none was on the writer's side: nobody could find them.
-    public internal(set) var unreachableValueCount = 0
+    /// Values that were put while the network was cut and that not everybody found afterwards before they were put again.
+    public internal(set) var putAgainCount = 0
     /// Of each value that was found.
     public internal(set) var hops = Figures()
     /// Seconds of virtual time that this took.
