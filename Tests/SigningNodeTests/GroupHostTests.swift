@@ -87,6 +87,12 @@ private final class Member {
             let group = try #require(try await member.node.group(named: name))
             #expect(group.policyDigest == digest && group.members.count == 3)
         }
+        // What is made cannot be called off any more, and stays.
+        await #expect {
+            try await ada.host.cancel("family")
+        } throws: { error in
+            if case .made("family")? = error as? GroupHostError { true } else { false }
+        }
         while await !bob.host.joinings.isEmpty { try await Task.sleep(for: .milliseconds(20)) }
         // What is left of joining is where the others are.
         #expect(try bob.files.count == 1 && bob.files.allSatisfy { $0.hasSuffix(".members") })

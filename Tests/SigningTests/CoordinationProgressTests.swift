@@ -52,6 +52,20 @@ import Testing
         #expect(refuser.machine?.progress.refused == [refuser.key])
     }
 
+    @Test func `of what is signed everybody knows who signed, also after a restart`() throws {
+        let group = try CoordinationGroup(3)
+        group.approveAll()
+        group.exchange()
+        for member in group.members {
+            #expect(member.machine?.progress.approved == group.policy.members && member.machine?.progress.refused == [])
+        }
+        let completion = group.members[2].machine?.completion
+        let ended = try #require(completion)
+        try group.restart(group.members[1])
+        group.members[1].machine?.restore(ended, now: group.moment)
+        #expect(group.members[1].machine?.progress.approved == group.policy.members)
+    }
+
     @Test func `secret nonces are counted while they are held`() throws {
         let group = try CoordinationGroup(2, inputs: 3)
         let member = group.members[1]

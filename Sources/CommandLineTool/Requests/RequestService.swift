@@ -43,7 +43,7 @@ extension NodeService {
             ("created", .unsigned(summary.terms.createdAt)), ("expiry", .unsigned(request.expiry)), ("paid", .unsigned(paid)),
             ("fee", .unsigned(request.fee)), ("txid", .string("\(request.transaction.txid)")),
             ("approved_count", .integer(summary.approvers.count)), ("threshold", .integer(summary.threshold)),
-            ("knows_all_approvals", .bool(progress.coordinator == self.node.signer || summary.state.isOver)),
+            ("knows_all_approvals", .bool(progress.coordinator == self.node.signer || summary.approvers.count == summary.members.count)),
             ("member_count", .integer(summary.members.count)), ("nonce_commitments", .bool(request.usesNonceCommitments)),
         ]
         guard full else { return .object(members) }

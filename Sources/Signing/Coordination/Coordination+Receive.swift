@@ -423,6 +423,11 @@ extension Coordination {
         case .refused: refused.insert(self.signer)
         }
         approved.subtract(refused)
+        // Who signed has agreed, whatever of it was heard here.
+        if let completion {
+            approved.formUnion(completion.signers)
+            refused.subtract(completion.signers)
+        }
         let newest = self.attempts.filter { $0.value.isLive }.max { $0.key < $1.key }?.value
         return CoordinationProgress(
             state: self.state, turn: self.turn, coordinator: self.currentCoordinator,

@@ -158,7 +158,9 @@ public actor GroupHost {
         if let started = self.started[name] {
             do throws(FileError) { try self.files.removeJoining(started.machine.invitation.token) } catch { throw .files(error) }
             self.end(name)
-        } else if self.state.all[name] != nil {
+        } else if let gathering = self.state.all[name] {
+            // Its members come back for it, and have it.
+            guard gathering.members == nil else { throw .made(name) }
             try self.forget(name)
         } else {
             throw .unknown(name)
@@ -382,6 +384,8 @@ public enum GroupHostError: Error, Sendable, CustomStringConvertible {
     case files(FileError)
     case nameTaken(String)
     case unknown(String)
+    /// Everybody has joined: there is nothing to take back.
+    case made(String)
 
     public var description: String {
         switch self {
@@ -390,6 +394,7 @@ public enum GroupHostError: Error, Sendable, CustomStringConvertible {
         case .files(let error): error.description
         case .nameTaken(let name): "a group is called \(name) already: choose another name"
         case .unknown(let name): "no group called \(name) is being made or joined here"
+        case .made(let name): "\(name) is made: each of its members has it, and nothing is left to call off"
         }
     }
 }
