@@ -190,6 +190,8 @@ import Darwin
 
         #expect(bob.interrupt() == 4)
         try ada.waitFor { $0.contains { $0["event"] as? String == "disconnected" } }
+        let waits = try ask(2, "--connect-within", "5")
+        #expect(waits.exitCode == 2 && waits.errors.contains("add --require-all"), "\(waits)")
         let refused = try ask(2, "--require-all", "--connect-within", "5")
         #expect(refused.exitCode == 1 && refused.output == "" && refused.errors.contains("nobody is asked"), "\(refused)")
         #expect(refused.errors.contains("Nobody else is connected"))

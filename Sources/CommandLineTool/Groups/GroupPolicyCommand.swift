@@ -39,12 +39,15 @@ enum GroupPolicyCommand {
 
             A policy is a text. Each line but "own", "unseen", "coins-of-others" and "otherwise" has to be there: nothing is unlimited \
             by leaving it out. Lines "proposer", "destination", "own" and "window" may come again, or say "any" or "always". Amounts \
-            count what does not come back to the group.
+            count what does not come back to the group, or to an address under "own". Windows are hours of UTC. \
+            "coins-of-others: allow" lets coins of others be spent beside the group's, and "otherwise: refuse" refuses what \
+            is outside the limits: both say "ask" where they are left out.
 
             \(Self.tillPolicy.split(separator: "\n").map { "  \($0)" }.joined(separator: "\n"))
 
             What was approved in 24 hours counts on when the policy changes, and after a restart. When the node did not run for more than \
-            an hour in all, it asks you whether the clock is right before it approves anything: --confirm-clock.
+            an hour in all (or what "unseen: 600 s" says), it asks you whether the clock is right before it approves anything: \
+            --confirm-clock.
             """,
         items: [
             .argument(GroupCommands.name), .argument(set), .argument(ask), .argument(tryOut), .argument(confirmClock),

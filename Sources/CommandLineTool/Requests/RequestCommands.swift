@@ -41,10 +41,11 @@ enum RequestCommands {
     private static let minimumConnected = Argument.optional(
         "minimum-connected", "N", help: "ask only if N members are connected, yourself among them: at least as many as the group needs",
         parse: Parsing.integer(1...StoredGroup.memberCountMax))
-    private static let connectWithin = Argument.option(
-        "connect-within", "SECONDS", default: Int(ConnectivityOptions.timeLimitDefault.components.seconds),
-        help: "with --require-all or --minimum-connected: how long the connections may take, all together",
+    private static let connectWithin = Argument.optional(
+        "connect-within", "SECONDS",
+        help: "with --require-all or --minimum-connected: how long the connections may take in all (default: \(connectWithinDefault))",
         parse: Parsing.integer(connectWithinBounds))
+    private static let connectWithinDefault = Int(ConnectivityOptions.timeLimitDefault.components.seconds)
 
     private static let nonceCommitments = Argument.flag(
         "nonce-commitments",
@@ -90,13 +91,17 @@ enum RequestCommands {
         guard !arguments[Self.requireAll] || arguments[Self.minimumConnected] == nil else {
             throw arguments.refused(.inconsistent("--require-all asks for more than --minimum-connected: say one of them"))
         }
-        members += [("requires_all", .bool(arguments[Self.requireAll])), ("connect_within", .integer(arguments[Self.connectWithin]))]
+        guard arguments[Self.connectWithin] == nil || arguments[Self.requireAll] || arguments[Self.minimumConnected] != nil else {
+            throw arguments.refused(.inconsistent("--connect-within says how long to wait for members: add --require-all"))
+        }
+        let connectWithin = arguments[Self.connectWithin] ?? Self.connectWithinDefault
+        members += [("requires_all", .bool(arguments[Self.requireAll])), ("connect_within", .integer(connectWithin))]
         if let count = arguments[Self.minimumConnected] { members.append(("connected_min", .integer(count))) }
         if arguments[Self.nonceCommitments] { members.append(("nonce_commitments", .bool(true))) }
         let preview = try await client.ask(
             .object(members + [("is_preview", .bool(true)), ("in_colour", .bool(console.errorStyle.isOn))]))
         try Self.ask("Ask for this, and agree to it?", preview, arguments, console)
-        let patience = ControlClient.patience + .seconds(arguments[Self.connectWithin])
+        let patience = ControlClient.patience + .seconds(connectWithin)
         let made = try await client.ask(.object(members), patience: patience)
         if arguments[.json] { return try console.print(made) }
         try console.print(made.shown("id"))

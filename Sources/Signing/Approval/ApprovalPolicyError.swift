@@ -28,7 +28,7 @@ extension ApprovalPolicyError: CustomStringConvertible {
             "line \(line): it is not \"name: value\" with one of the names "
                 + ApprovalPolicyText.Name.allCases.map(\.rawValue).joined(separator: ", ")
         case .repeated(let name, let line): "line \(line): \"\(name.rawValue)\" is said a second time"
-        case .unreadable(let name, let line, let expected): "line \(line): \"\(name.rawValue)\" is \(expected)"
+        case .unreadable(let name, let line, let expected): "line \(line): \"\(name.rawValue)\" has to be \(expected)"
         case .missing(let name): "the line \"\(name.rawValue): …\" is missing: nothing is unlimited by leaving it out"
         case .groupIsNotTaproot: "the group's address is not one of Taproot: take the one that the group's coins are paid to"
         case .outOfRange(let what, let value, let limit): "\(what) is \(value), and the limit is \(limit)"
