@@ -18,7 +18,9 @@ package enum Cores {
     package static func indices(below count: Int, where isFound: @Sendable (Int) -> Bool) -> [Int] {
         guard count >= Self.countMin else { return (0..<count).filter(isFound) }
         let answers = [Bool](unsafeUninitializedCapacity: count) { answers, initializedCount in
-            // Unsafe only for the compiler: each place has one writer, and is read when all of them are done.
+            // Unsafe only for the compiler, which does not know who writes where. The pieces part the indices below `count`, so that each
+            // place lies within the buffer and has one writer; nobody reads before `concurrentPerform` returns, which it does when all
+            // pieces have ended, and the buffer outlives that. What is verified decides what is written, never where.
             nonisolated(unsafe) let places = answers
             places.initialize(repeating: false)
             Self.forEachPiece(of: count) { for index in $0 { places[index] = isFound(index) } }

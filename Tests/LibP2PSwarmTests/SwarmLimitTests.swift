@@ -216,6 +216,17 @@ struct `A swarm's limits` {
         #expect(one.swarm.streamCount == 0 && other.swarm.streamCount == 0)
     }
 
+    @Test func `tell of one peer's refused streams a few at a time, and count them all`() throws {
+        let world = try self.world(2) { $0.inboundStreamCountMaxOfProtocol["/few"] = 1 }
+        let (one, other) = (world.nodes[0], world.nodes[1])
+        other.swarm.serve("/few")
+        world.connect(0, to: 1)
+        for _ in 0..<41 { _ = one.swarm.open(["/few"], to: other.id, now: world.now) }
+        world.run(for: .milliseconds(900))
+        #expect(other.swarm.counters.refusedStreams == 40)
+        #expect(other.events.refusals.count == 16)
+    }
+
     @Test func `answer a protocol that is not spoken with a refusal`() throws {
         let world = try self.world(2) { _ in }
         world.connect(0, to: 1)

@@ -375,17 +375,23 @@ struct `A swarm` {
         _ = try world.openStream(0, to: 1)
     }
 
-    @Test func `counts what sessions have seen, of connections that stand and of those that are over`() throws {
-        var limits = SwarmLimits()
-        limits.connection.negotiatingStreamCountMax = 4
-        let world = try SwarmWorld(seed: 14, nodeCount: 2, limits: limits)
+    /// Two nodes, the first of which has opened so many streams and says nothing on them.
+    private func opened(_ count: Int, seed: UInt64, _ limits: SwarmLimits) throws -> (SwarmWorld, TestNode, TestNode) {
+        let world = try SwarmWorld(seed: seed, nodeCount: 2, limits: limits)
         let (one, other) = (world.nodes[0], world.nodes[1])
         world.connect(0, to: 1)
         let link = try #require(one.swarm.links.values.first)
-        for _ in 0..<10 { _ = try link.value.connection.session.open(now: world.now) }
+        for _ in 0..<count { _ = try link.value.connection.session.open(now: world.now) }
         one.swarm.touch(link)
         one.swarm.settle(now: world.now)
         world.run(for: .seconds(1))
+        return (world, one, other)
+    }
+
+    @Test func `counts what sessions have seen, of connections that stand and of those that are over`() throws {
+        var limits = SwarmLimits()
+        limits.connection.negotiatingStreamCountMax = 4
+        let (world, one, other) = try self.opened(10, seed: 14, limits)
         #expect(other.swarm.counters.refusedNegotiations == 0)
         #expect(other.swarm.totalCounters.refusedNegotiations == 6)
         let info = try #require(other.events.connected.first)
@@ -401,18 +407,22 @@ struct `A swarm` {
     @Test func `tells of streams beyond their number, however many came at once`() throws {
         var limits = SwarmLimits()
         limits.connection.yamux.inboundStreamCountMax = 4
-        let world = try SwarmWorld(seed: 20, nodeCount: 2, limits: limits)
-        let (one, other) = (world.nodes[0], world.nodes[1])
-        world.connect(0, to: 1)
-        let link = try #require(one.swarm.links.values.first)
-        for _ in 0..<10 { _ = try link.value.connection.session.open(now: world.now) }
-        one.swarm.touch(link)
-        one.swarm.settle(now: world.now)
-        world.run(for: .seconds(1))
+        let (_, _, other) = try self.opened(10, seed: 20, limits)
         #expect(other.swarm.totalCounters.sessions.refusedStreams == 6)
         #expect((1...6).contains(other.events.streamRefusals.count))
         #expect(other.events.streamRefusals.allSatisfy { $0 == .refusedBySession })
         #expect(other.events.disconnected.isEmpty)
+    }
+
+    @Test func `tells nothing of a connection after its end, whatever came in its last bytes`() throws {
+        var limits = SwarmLimits()
+        limits.connection.yamux.inboundStreamCountMax = 4
+        limits.connection.yamux.refusalCountMax = 8
+        let (_, _, other) = try self.opened(60, seed: 21, limits)
+        let info = try #require(other.events.connected.first)
+        let end = try #require(other.events.lastIndex { if case .disconnected(info, _) = $0 { true } else { false } })
+        #expect(other.events.streamRefusals.contains(.refusedBySession))
+        #expect(!other.events[end...].contains(.streamRefused(info, .refusedBySession)))
     }
 
     @Test func `tells why it reset a peer's streams, of a crowd of them a few, and counts all`() throws {

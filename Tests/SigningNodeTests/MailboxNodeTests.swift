@@ -97,6 +97,17 @@ import Testing
         }
     }
 
+    /// One asks, the other agrees, and both have the transaction.
+    private static func sign(_ scene: Scene, _ one: SigningNode, _ other: SigningNode) async throws {
+        let (transaction, coins) = try await scene.spend()
+        let digest = try await scene.record.policy().digest
+        let id = try await one.propose(transaction, prevouts: coins, group: digest, seconds: 3_600)
+        await Self.isAsked(other, about: id)
+        try await other.approve(id)
+        #expect(await Self.completion(of: id, at: one) == transaction.txid)
+        #expect(await Self.completion(of: id, at: other) == transaction.txid)
+    }
+
     @Test func `two members that only know a node between them sign by way of its mailbox`() async throws {
         let scene = try Scene()
         let mailbox = try await scene.startThird { $0.machine.mailboxes.serves = true }
@@ -105,13 +116,7 @@ import Testing
         // What each has of the other is its contact's word.
         await one.learn(await other.contactAddresses, of: other.id)
         await other.learn(await one.contactAddresses, of: one.id)
-        let (transaction, coins) = try await scene.spend()
-        let digest = try await scene.record.policy().digest
-        let id = try await one.propose(transaction, prevouts: coins, group: digest, seconds: 3_600)
-        await Self.isAsked(other, about: id)
-        try await other.approve(id)
-        #expect(await Self.completion(of: id, at: one) == transaction.txid)
-        #expect(await Self.completion(of: id, at: other) == transaction.txid)
+        try await Self.sign(scene, one, other)
         for node in [one, other] { #expect(try await node.connectivity.allSatisfy { $0.connectedSince == nil }) }
         #expect(await one.mailboxes.map(\.peer) == [try #require(mailbox.peerID)])
         for place in 0..<3 { await scene.stop(place) }
@@ -158,13 +163,7 @@ import Testing
         let addresses = await other.contactAddresses
         #expect(!addresses.isEmpty && addresses.allSatisfy(\.isRelayed))
         await one.learn(addresses, of: other.id)
-        let (transaction, coins) = try await scene.spend()
-        let digest = try await scene.record.policy().digest
-        let id = try await one.propose(transaction, prevouts: coins, group: digest, seconds: 3_600)
-        await Self.isAsked(other, about: id)
-        try await other.approve(id)
-        #expect(await Self.completion(of: id, at: one) == transaction.txid)
-        #expect(await Self.completion(of: id, at: other) == transaction.txid)
+        try await Self.sign(scene, one, other)
         for place in 0..<3 { await scene.stop(place) }
     }
 }
