@@ -251,6 +251,8 @@ import Testing
         let path = try folder.write("mine", to: "diagram.svg")
         let run = try Tool("demo", "--signers", "1", "--diagram", path, "--json").run()
         #expect(run.exitCode == 0 && run.errors.contains("No picture was drawn"), "\(run)")
+        let told = try Tool("demo", "--signers", "1", "--diagram", path).run()
+        #expect(told.errors.contains("No picture was drawn") && !told.errors.contains("What happened is drawn"), "\(told)")
         #expect(try run.json()["verified"] as? Bool == true)
         // Nothing is drawn, so a file of that name is in nobody's way, and stays.
         #expect(try folder.text("diagram.svg") == "mine")

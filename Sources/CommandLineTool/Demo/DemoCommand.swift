@@ -77,11 +77,10 @@ enum DemoCommand {
     ) { (arguments, console) async throws(CommandError) in
         let threshold = arguments[Self.threshold] ?? arguments[Self.signers]
         try Self.check(arguments, threshold)
-        let picture = Self.transport(of: arguments) == .libp2p ? arguments[Self.diagram] : nil
-        if let picture { try Files.checkFree(picture, replacing: arguments[Self.force]) }
+        if let picture = Self.picture(of: arguments) { try Files.checkFree(picture, replacing: arguments[Self.force]) }
         // Asked to stop, it first stops the signers and takes its folder away.
         try await Interruption.deferring { () async throws(CommandError) in try await Self.play(arguments, threshold, console) }
-        guard arguments[Self.diagram] != nil, picture == nil else { return }
+        guard arguments[Self.diagram] != nil, Self.picture(of: arguments) == nil else { return }
         console.note("No picture was drawn: it shows what signers say to each other, and one alone says nothing.")
     }
 
@@ -112,6 +111,11 @@ enum DemoCommand {
                 throw arguments.refused(.inconsistent("where one signs alone there is nobody to wait for: choose --threshold from 2 on"))
             }
         }
+    }
+
+    /// Where a picture goes: over a folder there is nothing to draw.
+    private static func picture(of arguments: Arguments) -> String? {
+        Self.transport(of: arguments) == .libp2p ? arguments[Self.diagram] : nil
     }
 
     private static func trouble(in arguments: Arguments) throws(CommandError) -> DemoTrouble? {
@@ -169,7 +173,7 @@ enum DemoCommand {
             } else if let timeline {
                 try narrator.concludeWithoutSignature(blaming: timeline.blamed, evidence: evidencePath)
             }
-            if let path = arguments[Self.diagram] { console.note("\nWhat happened is drawn in \(path.printable).") }
+            if let path = Self.picture(of: arguments) { console.note("\nWhat happened is drawn in \(path.printable).") }
         }
         guard isVerified || play == nil else { throw .failed("the transaction that came out does not verify") }
     }

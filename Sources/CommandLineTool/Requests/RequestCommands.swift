@@ -81,6 +81,12 @@ enum RequestCommands {
                 "only if all are there now", "chorale request new --group family --psbt payment.psbt --require-all --connect-within 60"),
         ]
     ) { (arguments, console) async throws(CommandError) in
+        guard !arguments[Self.requireAll] || arguments[Self.minimumConnected] == nil else {
+            throw arguments.refused(.inconsistent("--require-all asks for more than --minimum-connected: say one of them"))
+        }
+        guard arguments[Self.connectWithin] == nil || arguments[Self.requireAll] || arguments[Self.minimumConnected] != nil else {
+            throw arguments.refused(.inconsistent("--connect-within says how long to wait for members: add --require-all"))
+        }
         let client = try ControlClient(by: arguments)
         let psbt = try TransactionFiles.psbt(at: arguments[Self.psbt])
         var members: [(name: String, value: JSONValue)] = [
@@ -88,12 +94,6 @@ enum RequestCommands {
             ("note", .string(arguments[Self.note])), ("seconds", .integer(arguments[Self.expiresIn])),
         ]
         if let replaced = arguments[Self.replaces] { members.append(("replaces", .string(replaced))) }
-        guard !arguments[Self.requireAll] || arguments[Self.minimumConnected] == nil else {
-            throw arguments.refused(.inconsistent("--require-all asks for more than --minimum-connected: say one of them"))
-        }
-        guard arguments[Self.connectWithin] == nil || arguments[Self.requireAll] || arguments[Self.minimumConnected] != nil else {
-            throw arguments.refused(.inconsistent("--connect-within says how long to wait for members: add --require-all"))
-        }
         let connectWithin = arguments[Self.connectWithin] ?? Self.connectWithinDefault
         members += [("requires_all", .bool(arguments[Self.requireAll])), ("connect_within", .integer(connectWithin))]
         if let count = arguments[Self.minimumConnected] { members.append(("connected_min", .integer(count))) }
