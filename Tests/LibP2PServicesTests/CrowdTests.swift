@@ -115,6 +115,29 @@ struct `Services and a stranger who is many peers` {
         #expect(asked.questions().count == 1)
     }
 
+    @Test func `streams that wait for a next question make room for whoever asks, and questions that are asked do not`() throws {
+        var asked = Asked { $0.keepsStreams = true }
+        // Everybody has a household of its own, and one stream.
+        for number in 0..<256 as Range<UInt64> {
+            let stream = try asked.open(number, KnownIdentity.stranger(number), from: "/ip4/198.51.\(number / 200).\(number % 200)/tcp/1")
+            asked.machine.handle(.received(stream, FrameReader.frame([1])), now: asked.now)
+            let question = try #require(asked.questions().first)
+            if number > 5 { try asked.machine.answer(question, with: [2], now: asked.now) }
+            asked.machine.handle(.writable(stream), now: asked.now)
+        }
+        #expect(asked.resets() == [])
+        for number in 1_000..<1_250 as Range<UInt64> {
+            let stream = try asked.open(number, KnownIdentity.stranger(number), from: "/ip4/192.0.\(number / 200).\(number % 200)/tcp/1")
+            #expect(asked.resets() == [StreamID(rawValue: number - 1_000 + 6)])
+            asked.machine.handle(.received(stream, FrameReader.frame([1])), now: asked.now)
+        }
+        #expect(asked.questions().count == 250)
+        // None waits any more.
+        let surplus = try asked.open(2_000, KnownIdentity.stranger(2_000), from: "/ip4/203.0.113.5/tcp/9")
+        #expect(asked.resets() == [surplus])
+        #expect(asked.machine.counters.refused == 1)
+    }
+
     @Test func `questions that are half sent take so many bytes together, and the greatest household loses its own`() throws {
         var asked = Asked()
         let honest = try asked.open(0, KnownIdentity.make(2).id, from: "/ip4/198.51.100.9/tcp/1")

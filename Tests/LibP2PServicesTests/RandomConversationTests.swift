@@ -178,5 +178,12 @@ struct `No order of inputs and no bytes` {
         var requests = RequestResponse(configuration: .init(protocolIDs: ["/r"], requestByteCountMax: 100, answerByteCountMax: 100))
         most = storm.run(&requests, rounds: 600) { machine, storm, now in _ = try? machine.send([1], to: storm.peers[1], now: now) }
         #expect(most < 50_000 && requests.heldByteCount == 0)
+
+        storm = try Storm(seed: seed)
+        var keeping = RequestResponse.Configuration(protocolIDs: ["/r"], requestByteCountMax: 100, answerByteCountMax: 100)
+        keeping.keepsStreams = true
+        var kept = RequestResponse(configuration: keeping)
+        most = storm.run(&kept, rounds: 600) { machine, storm, now in _ = try? machine.send([1], to: storm.peers[1], now: now) }
+        #expect(most < 50_000 && kept.heldByteCount == 0)
     }
 }

@@ -19,7 +19,7 @@ struct Fuzzer: Sendable {
         .nonceSet, .signatureShares, .evidence, .cloneAlarm, .sealedSecret, .keyFile, .journal, .session, .exchange, .coordination,
         .commitments, .transcript, .mailbox, .advertisement, .announcement, .invitation, .groupMessages, .approvalPolicy,
         .networkEncodings, .multiaddr, .peerIdentity, .networkMessages, .multistream, .noise, .webSocket,
-        .identify, .ping, .requestResponse, .relayClient, .relayServer, .holePunch, .gossipsub, .kad, .mdns, .nameServer,
+        .identify, .ping, .requestResponse, .keptStreams, .relayClient, .relayServer, .holePunch, .gossipsub, .kad, .mdns, .nameServer,
         .yamux, .connection, .node,
     ]
 }

@@ -1,7 +1,14 @@
-/// Requests and their answers: one stream each, one frame there and one back.
+/// Requests and their answers: one frame there and one back, on a stream of their own.
 ///
 ///     asker      open ─ frame, end ──────────────▶ frame ─▶ `answered`
 ///     answerer        `asked` ─ `answer(_:with:)` ─▶ frame, end
+///
+/// Where both ends keep streams (``Configuration/keepsStreams``), a stream whose answer has come serves the next request to the peer, and
+/// saves it the negotiation:
+///
+///     asker      open ─ frame ▶        ◀ frame ─ frame ▶        ◀ frame … nothing to ask for a while ─ reset
+///
+/// An answerer that ends its side with its answer is asked on a new stream the next time, as is one that gives up a stream that waits.
 public struct RequestResponse: ProtocolMachine {
     /// One of our requests.
     public struct RequestID: Hashable, Sendable { let rawValue: UInt64 }
@@ -13,6 +20,8 @@ public struct RequestResponse: ProtocolMachine {
         /// Who counts as one with the peer where all share what there is: see ``ConnectionInfo/household``.
         public let household: [UInt8]
         let stream: StreamID
+        /// Which one of the stream's.
+        var number: UInt64 = 1
     }
 
     public struct Configuration: Sendable {
@@ -21,15 +30,22 @@ public struct RequestResponse: ProtocolMachine {
         /// Longest request and answer in bytes, without their lengths.
         public var requestByteCountMax: Int
         public var answerByteCountMax: Int
-        /// From the stream to the whole answer; for a peer's request from its stream to our answer's end.
+        /// From the stream, or the request's first byte on a stream that was kept, to the whole answer; for a peer's request to our
+        /// answer's end.
         public var timeout: Duration = .seconds(10)
+        /// Whether a stream serves one request after the other. A request on a stream that was kept and that the peer gives up just then is
+        /// told it again on another stream, so it may come twice.
+        public var keepsStreams = false
+        /// How long a stream is kept for the next request. The answerer waits twice as long, so that it does not give up what the asker counts on.
+        public var keepTime: Duration = .seconds(20)
         /// Most requests to one peer that are under way at a time.
         public var parallelRequestsPerPeerMax = 8
         /// Most requests to one peer that wait for their turn.
         public var waitingPerPeerMax = 64
-        /// Most requests of one peer that are under way at a time.
+        /// Most requests of one peer that are under way at a time, streams that wait for its next one included.
         public var parallelQuestionsPerPeerMax = 8
-        /// Most requests of all peers together that are under way at a time. Beyond it the household that has most of them loses its oldest.
+        /// Most requests of all peers together that are under way at a time, and streams that wait for one. Beyond it such a stream is given
+        /// up; where there is none, the household that has most requests loses its oldest.
         public var parallelQuestionsMax = 256
         /// Most bytes of requests that have not come whole, of all peers together. Beyond it the household that has most of them loses its
         /// oldest.
@@ -48,7 +64,9 @@ public struct RequestResponse: ProtocolMachine {
     }
 
     public struct Counters: Equatable, Sendable {
+        /// Requests that went out, those that went again on another stream counted again; and those of them on a stream that was kept.
         public var sent = 0
+        public var sentOnKept = 0
         public var answered = 0
         public var failed = 0
         public var asked = 0
@@ -64,52 +82,70 @@ public struct RequestResponse: ProtocolMachine {
         case refused(PeerID, Question?, RequestResponseError)
     }
 
-    private struct Outgoing: Sendable {
+    struct Outgoing: Sendable {
         let id: RequestID
         let peer: PeerID
         var body: [UInt8]
         var reader: ServiceFrameReader
+        /// Whether its stream served others before, whose end says nothing of this request; and whether one has ended so.
+        var isOnKept = false
+        var needsNewStream = false
+        /// ``Peer/epoch`` when its stream was opened.
+        var epoch: UInt64 = 0
     }
 
-    private struct Incoming: Sendable {
+    struct Incoming: Sendable {
         enum State: Sendable {
             case reading(ServiceFrameReader)
             case asked
         }
 
-        let question: Question
+        var question: Question
         var household: [UInt8] { self.question.household }
         var state: State
         /// The peer has said all it has to say.
         var hasEnded = false
+        /// Answers on this stream that the peer has not read, nor its buffers taken.
+        var unwrittenCount = 0
 
         var partialByteCount: Int { if case .reading(let reader) = self.state { reader.heldByteCount } else { 0 } }
+        /// Whether it was kept and waits for the next request.
+        var isIdle: Bool {
+            if case .reading(let reader) = self.state { self.question.number > 1 && reader.heldByteCount == 0 } else { false }
+        }
     }
 
-    /// A stream with our answer, which is over once both ends have said all.
-    private struct Answered: Sendable {
+    /// A stream with our last answer, which is over once both ends have said all.
+    struct Answered: Sendable {
         let peer: PeerID
         var hasEnded: Bool
         var isWritten = false
     }
 
-    private struct Peer: Sendable {
+    struct Peer: Sendable {
         var underWay = 0
         var waiting: [Outgoing] = []
         var questions = 0
+        /// Streams of ours that wait for the next request, the last used last.
+        var kept: [StreamID] = []
+        /// Rises with each new connection: what was opened before may not be on the best one any more.
+        var epoch: UInt64 = 0
+
+        var isIdle: Bool { self.underWay == 0 && self.waiting.isEmpty && self.questions == 0 && self.kept.isEmpty }
     }
 
-    private let configuration: Configuration
-    private var peers: [PeerID: Peer] = [:]
+    let configuration: Configuration
+    var peers: [PeerID: Peer] = [:]
     private var requests: [UInt64: Outgoing] = [:]
     private var outgoing: [StreamID: Outgoing] = [:]
-    private var incoming: [StreamID: Incoming] = [:]
-    private var partialByteCount = 0
-    private var answered: [StreamID: Answered] = [:]
-    private var deadlines = ServiceDeadlines<StreamID>()
-    private var outbox = ServiceOutbox<Event>()
+    private var kept: [StreamID: PeerID] = [:]
+    var incoming: [StreamID: Incoming] = [:]
+    var partialByteCount = 0
+    var answered: [StreamID: Answered] = [:]
+    var deadlines = ServiceDeadlines<StreamID>()
+    var outbox = ServiceOutbox<Event>()
     private var nextID: UInt64 = 0
-    public private(set) var counters = Counters()
+    public internal(set) var counters = Counters()
 
     public init(configuration: Configuration) { self.configuration = configuration }
 
@@ -119,7 +155,7 @@ public struct RequestResponse: ProtocolMachine {
     public mutating func nextEvent() -> Event? { self.outbox.nextEvent() }
 
     public var heldByteCount: Int {
-        self.outbox.heldByteCount + self.partialByteCount + self.incoming.count * 128 + self.answered.count * 64
+        self.outbox.heldByteCount + self.partialByteCount + self.incoming.count * 128 + self.answered.count * 64 + self.kept.count * 64
             + self.outgoing.values.reduce(0) { $0 + 128 + $1.body.count + $1.reader.heldByteCount }
             + self.requests.values.reduce(0) { $0 + 128 + $1.body.count }
             + self.peers.values.reduce(0) { $0 + $1.waiting.reduce(64) { $0 + 128 + $1.body.count } }
@@ -132,178 +168,56 @@ public struct RequestResponse: ProtocolMachine {
         guard body.count <= self.configuration.requestByteCountMax else {
             throw .tooLong(byteCount: body.count, limit: self.configuration.requestByteCountMax)
         }
-        var state = self.peers[peer] ?? Peer()
-        let mayGo = state.underWay < self.configuration.parallelRequestsPerPeerMax
-        guard mayGo || state.waiting.count < self.configuration.waitingPerPeerMax else {
+        let (underWay, waiting) = self.peers[peer].map { ($0.underWay, $0.waiting.count) } ?? (0, 0)
+        let mayGo = underWay < self.configuration.parallelRequestsPerPeerMax
+        guard mayGo || waiting < self.configuration.waitingPerPeerMax else {
             throw .tooManyWaiting(maximum: self.configuration.waitingPerPeerMax)
         }
         self.nextID += 1
         let id = RequestID(rawValue: self.nextID)
         let reader = ServiceFrameReader(byteCountMax: self.configuration.answerByteCountMax)
-        state.waiting.append(Outgoing(id: id, peer: peer, body: body, reader: reader))
-        self.peers[peer] = state
-        self.proceed(peer)
+        self.peers[peer, default: Peer()].waiting.append(Outgoing(id: id, peer: peer, body: body, reader: reader))
+        self.proceed(peer, now: now)
         return id
     }
 
-    /// Opens streams for those whose turn it is.
-    private mutating func proceed(_ peer: PeerID) {
-        guard var state = self.peers[peer] else { return }
-        while state.underWay < self.configuration.parallelRequestsPerPeerMax, !state.waiting.isEmpty {
-            let outgoing = state.waiting.removeFirst()
-            state.underWay += 1
+    /// Those whose turn it is go, on streams that wait for them or on new ones.
+    private mutating func proceed(_ peer: PeerID, now: Duration) {
+        while let state = self.peers[peer], state.underWay < self.configuration.parallelRequestsPerPeerMax, !state.waiting.isEmpty {
+            guard var outgoing = self.peers[peer]?.waiting.removeFirst() else { break }
+            self.peers[peer]?.underWay += 1
+            outgoing.epoch = state.epoch
+            if !outgoing.needsNewStream, let stream = self.peers[peer]?.kept.popLast() {
+                self.kept[stream] = nil
+                outgoing.isOnKept = true
+                self.ask(outgoing, on: stream, now: now)
+                continue
+            }
             self.requests[outgoing.id.rawValue] = outgoing
             self.outbox.send(
                 .open(
                     request: outgoing.id.rawValue, peer, protocolIDs: self.configuration.protocolIDs,
                     onLimited: self.configuration.usesLimitedConnections))
         }
-        self.peers[peer] = state.underWay == 0 && state.waiting.isEmpty && state.questions == 0 ? nil : state
+        self.forgetIfIdle(peer)
     }
 
-    private mutating func conclude(_ outgoing: Outgoing, _ result: Result<[UInt8], RequestResponseError>) {
-        switch result {
-        case .success(let answer):
-            self.counters.answered += 1
-            self.outbox.report(.answered(outgoing.id, by: outgoing.peer, answer))
-        case .failure(let error):
-            self.counters.failed += 1
-            self.outbox.report(.failed(outgoing.id, to: outgoing.peer, error))
-        }
-        self.peers[outgoing.peer]?.underWay -= 1
-        self.proceed(outgoing.peer)
-    }
-
-    // MARK: Answering
-
-    /// Answers a question. One that is over is passed over.
-    public mutating func answer(_ question: Question, with body: [UInt8], now: Duration) throws(RequestResponseError) {
-        guard body.count <= self.configuration.answerByteCountMax else {
-            throw .tooLong(byteCount: body.count, limit: self.configuration.answerByteCountMax)
-        }
-        guard case .asked? = self.incoming[question.stream]?.state else { return }
-        self.outbox.send(.write(question.stream, FrameReader.frame(body)))
-        self.outbox.send(.closeWrite(question.stream))
-        // Of the peer nothing is wanted any more; what it still sends is passed over. Who neither reads nor ends it keeps no stream by that.
-        let hasEnded = self.incoming[question.stream]?.hasEnded ?? false
-        self.forget(question.stream)
-        self.answered[question.stream] = Answered(peer: question.peer, hasEnded: hasEnded)
-        self.deadlines.set(question.stream, at: now + self.configuration.timeout)
-    }
-
-    /// Resets the stream of a question.
-    public mutating func refuse(_ question: Question) {
-        guard case .asked? = self.incoming[question.stream]?.state else { return }
-        self.forget(question.stream)
-        self.outbox.send(.reset(question.stream))
-    }
-
-    private mutating func admit(_ stream: StreamID, _ info: ConnectionInfo, _ protocolID: String, now: Duration) {
-        let peer = info.peer
-        let count = self.peers[peer]?.questions ?? 0
-        guard count < self.configuration.parallelQuestionsPerPeerMax, self.makeRoom(for: info.household) else {
-            self.counters.refused += 1
-            self.outbox.send(.reset(stream))
-            let maximum = self.configuration.parallelQuestionsPerPeerMax
-            return self.outbox.report(.refused(peer, nil, .tooManyRequests(maximum: maximum)))
-        }
-        self.peers[peer, default: Peer()].questions = count + 1
-        let reader = ServiceFrameReader(byteCountMax: self.configuration.requestByteCountMax)
-        let question = Question(peer: peer, protocolID: protocolID, household: info.household, stream: stream)
-        self.incoming[stream] = Incoming(question: question, state: .reading(reader))
+    private mutating func ask(_ outgoing: Outgoing, on stream: StreamID, now: Duration) {
+        var outgoing = outgoing
+        self.outbox.send(.write(stream, FrameReader.frame(outgoing.body)))
+        if !self.configuration.keepsStreams { self.outbox.send(.closeWrite(stream)) }
+        self.counters.sent += 1
+        if outgoing.isOnKept { self.counters.sentOnKept += 1 } else { outgoing.body = [] }
+        self.outgoing[stream] = outgoing
         self.deadlines.set(stream, at: now + self.configuration.timeout)
     }
 
-    /// When all places are taken, the household that has most of them gives up its oldest, unless the newcomer's has as many.
-    private mutating func makeRoom(for household: [UInt8]) -> Bool {
-        guard self.incoming.count >= self.configuration.parallelQuestionsMax else { return true }
-        let counts: [[UInt8]: Int] = self.incoming.values.reduce(into: [:]) { $0[$1.household, default: 0] += 1 }
-        guard let most = counts.values.max(), most > counts[household, default: 0] + 1,
-            let oldest = self.oldest(where: { counts[$0.household] == most })
-        else { return false }
-        self.breakOff(oldest, .tooManyRequests(maximum: self.configuration.parallelQuestionsMax), resets: true)
-        return true
+    private mutating func opened(_ request: UInt64, _ stream: StreamID, now: Duration) {
+        guard let outgoing = self.requests.removeValue(forKey: request) else { return self.outbox.send(.reset(stream)) }
+        self.ask(outgoing, on: stream, now: now)
     }
 
-    /// Requests may be half sent, and not without end: the household that has most of that gives up its oldest.
-    private mutating func giveUpPartials() {
-        while self.partialByteCount > self.configuration.partialByteCountMax {
-            let shares: [[UInt8]: Int] = self.incoming.values.reduce(into: [:]) { $0[$1.household, default: 0] += $1.partialByteCount }
-            guard let most = shares.values.max(),
-                let oldest = self.oldest(where: { $0.partialByteCount > 0 && shares[$0.household] == most })
-            else { return }
-            self.breakOff(oldest, .tooManyPartialBytes(maximum: self.configuration.partialByteCountMax), resets: true)
-        }
-    }
-
-    /// Streams are numbered as they come.
-    private func oldest(where isMeant: (Incoming) -> Bool) -> Incoming? {
-        self.incoming.values.filter(isMeant).min { $0.question.stream < $1.question.stream }
-    }
-
-    private mutating func forget(_ stream: StreamID) {
-        guard let incoming = self.incoming.removeValue(forKey: stream) else { return }
-        self.partialByteCount -= incoming.partialByteCount
-        self.deadlines.remove(stream)
-        self.peers[incoming.question.peer]?.questions -= 1
-        self.proceed(incoming.question.peer)
-    }
-
-    private mutating func breakOff(_ incoming: Incoming, _ error: RequestResponseError, resets: Bool) {
-        self.forget(incoming.question.stream)
-        self.counters.refused += 1
-        if resets { self.outbox.send(.reset(incoming.question.stream)) }
-        let wasAsked = if case .asked = incoming.state { true } else { false }
-        self.outbox.report(.refused(incoming.question.peer, wasAsked ? incoming.question : nil, error))
-    }
-
-    // MARK: Inputs
-
-    public mutating func handle(_ input: ProtocolInput, now: Duration) {
-        switch input {
-        case .opened(let request, let stream, _):
-            guard var outgoing = self.requests.removeValue(forKey: request) else { return self.outbox.send(.reset(stream)) }
-            self.outbox.send(.write(stream, FrameReader.frame(outgoing.body)))
-            self.outbox.send(.closeWrite(stream))
-            outgoing.body = []
-            self.counters.sent += 1
-            self.outgoing[stream] = outgoing
-            self.deadlines.set(stream, at: now + self.configuration.timeout)
-        case .failed(let request, let failure):
-            guard let outgoing = self.requests.removeValue(forKey: request) else { return }
-            self.conclude(outgoing, .failure(.stream(failure)))
-        case .inbound(let stream, let info, let protocolID): self.admit(stream, info, protocolID, now: now)
-        case .received(let stream, let bytes):
-            if self.outgoing[stream] != nil { self.takeAnswer(stream, bytes) } else { self.takeQuestion(stream, bytes) }
-        case .ended(let stream): self.ended(stream, isReset: false)
-        case .reset(let stream): self.ended(stream, isReset: true)
-        case .writable(let stream):
-            self.answered[stream]?.isWritten = true
-            self.forgetIfOver(stream)
-        case .connected, .disconnected, .protocols: break
-        }
-    }
-
-    public mutating func tick(now: Duration) {
-        while let stream = self.deadlines.popDue(now: now) {
-            if let outgoing = self.outgoing.removeValue(forKey: stream) {
-                self.outbox.send(.reset(stream))
-                self.conclude(outgoing, .failure(.timedOut))
-            } else if let answered = self.answered.removeValue(forKey: stream) {
-                self.counters.refused += 1
-                self.outbox.send(.reset(stream))
-                self.outbox.report(.refused(answered.peer, nil, answered.isWritten ? .notEnded : .notRead))
-            } else if let incoming = self.incoming[stream] {
-                if case .asked = incoming.state {
-                    self.breakOff(incoming, .notAnswered, resets: true)
-                } else {
-                    self.breakOff(incoming, .timedOut, resets: true)
-                }
-            }
-        }
-    }
-
-    private mutating func takeAnswer(_ stream: StreamID, _ bytes: [UInt8]) {
+    private mutating func takeAnswer(_ stream: StreamID, _ bytes: [UInt8], now: Duration) {
         guard var outgoing = self.outgoing[stream] else { return }
         let result: Result<[UInt8], RequestResponseError>
         do throws(FrameReader.Failure) {
@@ -313,55 +227,110 @@ public struct RequestResponse: ProtocolMachine {
             result = .failure(.frame(error))
         }
         self.outgoing[stream] = nil
-        self.deadlines.remove(stream)
-        // Nothing more can come that is of use, and a peer that does not end its stream must not keep it.
-        self.outbox.send(.reset(stream))
-        self.conclude(outgoing, result)
-    }
-
-    private mutating func takeQuestion(_ stream: StreamID, _ bytes: [UInt8]) {
-        guard var incoming = self.incoming[stream] else { return }
-        guard case .reading(var reader) = incoming.state else { return self.breakOff(incoming, .bytesBehind, resets: true) }
-        do throws(FrameReader.Failure) {
-            guard let found = try reader.receive(bytes) else {
-                self.partialByteCount += reader.heldByteCount - incoming.partialByteCount
-                self.incoming[stream]?.state = .reading(reader)
-                return self.giveUpPartials()
-            }
-            guard found.rest.isEmpty else { return self.breakOff(incoming, .bytesBehind, resets: true) }
-            self.partialByteCount -= incoming.partialByteCount
-            incoming.state = .asked
-            self.incoming[stream] = incoming
-            self.counters.asked += 1
-            self.outbox.report(.asked(incoming.question, found.frame))
-        } catch {
-            self.breakOff(incoming, .frame(error), resets: true)
-        }
-    }
-
-    private mutating func forgetIfOver(_ stream: StreamID) {
-        guard let answered = self.answered[stream], answered.hasEnded, answered.isWritten else { return }
-        self.answered[stream] = nil
-        self.deadlines.remove(stream)
-    }
-
-    private mutating func ended(_ stream: StreamID, isReset: Bool) {
-        if var answered = self.answered[stream] {
-            answered.hasEnded = true
-            if isReset { answered.isWritten = true }
-            self.answered[stream] = answered
-            return self.forgetIfOver(stream)
-        }
-        if let outgoing = self.outgoing.removeValue(forKey: stream) {
+        if case .success = result, self.configuration.keepsStreams, outgoing.epoch == self.peers[outgoing.peer]?.epoch {
+            self.kept[stream] = outgoing.peer
+            self.peers[outgoing.peer]?.kept.append(stream)
+            self.deadlines.set(stream, at: now + self.configuration.keepTime)
+        } else {
+            // Nothing more can come that is of use, and a peer that does not end its stream must not keep it.
             self.deadlines.remove(stream)
-            self.conclude(outgoing, .failure(.ended))
-        } else if let incoming = self.incoming[stream] {
-            // A peer that has asked has said all, so the end of its side is in order.
-            if case .asked = incoming.state, !isReset {
-                self.incoming[stream]?.hasEnded = true
-                return
+            self.outbox.send(.reset(stream))
+        }
+        self.conclude(outgoing, result, now: now)
+    }
+
+    /// The answer to one of our requests will not come on its stream.
+    private mutating func lost(_ outgoing: Outgoing, of stream: StreamID, now: Duration) {
+        self.deadlines.remove(stream)
+        guard outgoing.isOnKept, outgoing.reader.heldByteCount == 0 else { return self.conclude(outgoing, .failure(.ended), now: now) }
+        // The peer gave up the stream before it heard of the request: it is told on another one.
+        var again = outgoing
+        (again.isOnKept, again.needsNewStream) = (false, true)
+        self.peers[outgoing.peer]?.underWay -= 1
+        self.peers[outgoing.peer]?.waiting.insert(again, at: 0)
+        self.proceed(outgoing.peer, now: now)
+    }
+
+    private mutating func conclude(_ outgoing: Outgoing, _ result: Result<[UInt8], RequestResponseError>, now: Duration) {
+        switch result {
+        case .success(let answer):
+            self.counters.answered += 1
+            self.outbox.report(.answered(outgoing.id, by: outgoing.peer, answer))
+        case .failure(let error):
+            self.counters.failed += 1
+            self.outbox.report(.failed(outgoing.id, to: outgoing.peer, error))
+        }
+        self.peers[outgoing.peer]?.underWay -= 1
+        self.proceed(outgoing.peer, now: now)
+    }
+
+    /// Lets go of a stream that waited for our next request.
+    private mutating func giveUpKept(_ stream: StreamID, isGone: Bool) {
+        guard let peer = self.kept.removeValue(forKey: stream) else { return }
+        self.deadlines.remove(stream)
+        self.peers[peer]?.kept.removeAll { $0 == stream }
+        self.forgetIfIdle(peer)
+        if !isGone { self.outbox.send(.reset(stream)) }
+    }
+
+    /// A new connection may be a better one, as a direct one is after a relay's: what comes next goes on a stream of its own choice.
+    private mutating func connected(_ peer: PeerID) {
+        self.peers[peer]?.epoch += 1
+        for stream in self.peers[peer]?.kept ?? [] { self.giveUpKept(stream, isGone: false) }
+    }
+
+    /// Of who has nothing under way and nothing kept, nothing is kept.
+    mutating func forgetIfIdle(_ peer: PeerID) { if self.peers[peer]?.isIdle ?? false { self.peers[peer] = nil } }
+
+    // MARK: Inputs
+
+    public mutating func handle(_ input: ProtocolInput, now: Duration) {
+        switch input {
+        case .opened(let request, let stream, _): self.opened(request, stream, now: now)
+        case .failed(let request, let failure):
+            guard let outgoing = self.requests.removeValue(forKey: request) else { return }
+            self.conclude(outgoing, .failure(.stream(failure)), now: now)
+        case .inbound(let stream, let info, let protocolID): self.admit(stream, info, protocolID, now: now)
+        case .received(let stream, let bytes):
+            if self.outgoing[stream] != nil {
+                self.takeAnswer(stream, bytes, now: now)
+            } else if let peer = self.kept[stream] {
+                // Nothing was asked.
+                self.giveUpKept(stream, isGone: false)
+                self.counters.refused += 1
+                self.outbox.report(.refused(peer, nil, .bytesBehind))
+            } else {
+                self.takeQuestion(stream, bytes, now: now)
             }
-            self.breakOff(incoming, .ended, resets: !isReset)
+        case .ended(let stream): self.ended(stream, isReset: false, now: now)
+        case .reset(let stream): self.ended(stream, isReset: true, now: now)
+        case .writable(let stream): self.wroteAll(to: stream)
+        case .connected(let info): self.connected(info.peer)
+        case .disconnected, .protocols: break
+        }
+    }
+
+    public mutating func tick(now: Duration) {
+        while let stream = self.deadlines.popDue(now: now) {
+            if let outgoing = self.outgoing.removeValue(forKey: stream) {
+                self.outbox.send(.reset(stream))
+                self.conclude(outgoing, .failure(.timedOut), now: now)
+            } else if self.kept[stream] != nil {
+                self.giveUpKept(stream, isGone: false)
+            } else {
+                self.questionIsDue(stream)
+            }
+        }
+    }
+
+    private mutating func ended(_ stream: StreamID, isReset: Bool, now: Duration) {
+        if let outgoing = self.outgoing.removeValue(forKey: stream) {
+            self.lost(outgoing, of: stream, now: now)
+            if !isReset { self.outbox.send(.reset(stream)) }
+        } else if self.kept[stream] != nil {
+            self.giveUpKept(stream, isGone: isReset)
+        } else {
+            self.questionEnded(stream, isReset: isReset)
         }
     }
 }

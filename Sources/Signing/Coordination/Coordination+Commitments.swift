@@ -145,7 +145,7 @@ extension Coordination {
         guard let opened = self.opened.removeValue(forKey: number) else { return }
         let name = opened.approval.namedNonces?.name
         _ = self.offers.remove { $0.set.name == name }
-        self.links[self.coordinator(of: number)]?.outbox.remove { $0 == .opening(number) }
+        self.links.update(self.coordinator(of: number)) { $0.outbox.remove { $0 == .opening(number) } }
     }
 
     /// Those of a turn that we leave: nothing of them is signed any more. What was for one coordinator alone stays.
@@ -184,7 +184,7 @@ extension Coordination {
         attempt.commitments = commitments
         attempt.turn = turn
         self.occupy(attempt)
-        for signer in plan.signers { self.desk[signer]?.askedAt = nil }
+        for signer in plan.signers { self.desk.update(signer) { $0.askedAt = nil } }
         if let own = commitments.first(where: { $0.sender == self.signer }) {
             let isVisit = own == self.visits[self.signer]?.approval
             do throws(Objection) {
@@ -194,12 +194,12 @@ extension Coordination {
                 self.wantsOffer = true
                 return self.fail(attempt, number)
             }
-            self.desk[self.signer]?.owes = nil
+            self.desk.update(self.signer) { $0.owes = nil }
         } else {
             self.tell(.commitmentsComplete(attempt: number, signers: plan.signers))
         }
         for signer in plan.signers where signer != self.signer {
-            self.links[signer]?.outbox.remove { $0 == .renewal }
+            self.links.update(signer) { $0.outbox.remove { $0 == .renewal } }
             self.put(.commitments(number), .commitments(attempt: number, commitments), to: signer, now: now)
         }
         // Where we are the whole set, nothing more comes.
@@ -241,7 +241,7 @@ extension Coordination {
         // What they were committed to is known by name: nonces that are others prove a fault, as do such as are none.
         guard self.note(statement, named: name) != nil, self.keepsItsCommitment(statement, in: attempt) else { return .accepted }
         guard attempt.openings.updateValue(statement, forKey: sender) == nil else { return .repeated }
-        if self.desk[sender]?.owes == number { self.desk[sender]?.owes = nil }
+        if self.desk[sender]?.owes == number { self.desk.update(sender) { $0.owes = nil } }
         return .accepted
     }
 
@@ -264,8 +264,8 @@ extension Coordination {
             }
             attempt.approvals = approvals
             attempt.beganAt = now.uptime
-            for signer in attempt.plan.signers { self.desk[signer]?.owes = number }
-            for member in self.others { self.links[member]?.outbox.remove { $0 == .commitments(number) } }
+            for signer in attempt.plan.signers { self.desk.update(signer) { $0.owes = number } }
+            self.links.updateAll { $0.outbox.remove { $0 == .commitments(number) } }
             self.begin(attempt, sets, now: now, key: key, identity: identity)
         }
     }

@@ -12,10 +12,11 @@ extension Coordination {
         for number in self.attempts.keys.sorted() { self.finish(number, now: now) }
         guard !self.state.isOver else { return }
         guard self.isPossible() else { return }
-        self.noteGatherings(now: now)
+        let turns = self.turnsToCoordinate
+        self.noteGatherings(turns, now: now)
         self.beginOpened(now: now, key: key, identity: identity)
         if self.beginPooled(now: now, key: key, identity: identity) { return }
-        for turn in self.turnsToCoordinate {
+        for turn in turns {
             if self.beginAttempt(in: turn, now: now, key: key, identity: identity) { break }
             self.askForNonces(in: turn, now: now)
             self.callMembers(to: turn, now: now)
@@ -24,7 +25,7 @@ extension Coordination {
 
     /// Whether the members that neither refused nor are proved to be at fault can sign; else the request ends.
     private mutating func isPossible() -> Bool {
-        let refused = self.policy.members.filter { self.desk[$0]?.refusal != nil }
+        let refused = self.refusers
         // All together always can.
         if refused.isEmpty, self.excluded.isEmpty { return true }
         let left = Set(self.policy.members).subtracting(self.excluded).subtracting(refused)
@@ -34,14 +35,23 @@ extension Coordination {
         return false
     }
 
+    /// Members whose last word is that they do not agree, in the policy's order.
+    var refusers: [PublicKey] {
+        var refusers: [PublicKey] = []
+        for place in self.desk.values.indices where self.desk.values[place].refusal != nil { refusers.append(self.desk.members[place]) }
+        return refusers
+    }
+
     /// The turns that are ours and in which somebody waits for us, the latest first.
     private var turnsToCoordinate: [UInt32] {
-        var turns: Set<UInt32> = []
-        for member in self.policy.members {
-            turns.insert(self.desk[member]?.turn ?? 0)
-            turns.insert(self.desk[member]?.offeredFor ?? 0)
+        var turns: [UInt32] = []
+        // Nearly all are in one turn.
+        func note(_ turn: UInt32) { if turn > 0, turn != turns.last { turns.append(turn) } }
+        for place in self.desk.values.indices {
+            note(self.desk.values[place].turn)
+            note(self.desk.values[place].offeredFor)
         }
-        return turns.filter { $0 > 0 && self.coordinator(of: $0) == self.signer }.sorted(by: >)
+        return Set(turns.filter { self.coordinator(of: $0) == self.signer }).sorted(by: >)
     }
 
     /// The attempts begun here that may still complete, the oldest first.
@@ -50,12 +60,13 @@ extension Coordination {
             .sorted { $0.key < $1.key }.map { (number: $0.key, attempt: $0.value) }
     }
 
-    /// Whether a member's unused nonces can serve an attempt of this turn now. After ROAST: not while it owes an answer.
-    private func isEligible(_ member: PublicKey, in turn: UInt32) -> Bool {
-        guard let seat = self.desk[member] else { return false }
-        let isInTurn = seat.offeredFor == turn && (seat.turn <= turn || seat.isVisitor)
-        return isInTurn && seat.hasApproved && seat.refusal == nil && seat.owes == nil && !seat.approvals.isEmpty
-            && seat.highest <= self.highestCredible(in: turn) && !self.excluded.contains(member)
+    /// Members whose unused nonces can serve an attempt of this turn now. After ROAST: not while they owe an answer.
+    private func eligible(in turn: UInt32) -> [PublicKey] {
+        let highest = self.highestCredible(in: turn)
+        var eligible: [PublicKey] = []
+        for (place, member) in self.desk.members.enumerated()
+        where self.desk.values[place].isReady(for: turn, highest: highest) && !self.excluded.contains(member) { eligible.append(member) }
+        return eligible
     }
 
     /// The highest attempt of ours that a member can have signed: a little above all that we know of, for a former life of ours may have
@@ -76,7 +87,7 @@ extension Coordination {
         in turn: UInt32, now: Moment, key: borrowing SecretKey, identity: borrowing Ed25519.SecretKey
     ) -> Bool {
         guard self.mayBegin(in: turn, now: now) else { return false }
-        let eligible = self.policy.members.filter { self.isEligible($0, in: turn) }
+        let eligible = self.eligible(in: turn)
         guard let chosen = self.choose(among: eligible, now: now) else { return false }
         guard let number = self.nextNumber(in: turn, for: chosen), let plan = try? self.plan(of: chosen) else { return false }
         let approvals = plan.signers.compactMap { self.desk[$0]?.approvals.last }
@@ -108,8 +119,8 @@ extension Coordination {
     mutating func occupy(_ attempt: CoordinatedAttempt) {
         self.highestBegun = attempt.number
         for offer in attempt.commitments.isEmpty ? attempt.approvals : attempt.commitments {
-            if self.desk[offer.sender]?.approvals.last == offer { self.desk[offer.sender]?.approvals.removeLast() }
-            self.desk[offer.sender]?.owes = attempt.number
+            if self.desk[offer.sender]?.approvals.last == offer { self.desk.update(offer.sender) { $0.approvals.removeLast() } }
+            self.desk.update(offer.sender) { $0.owes = attempt.number }
         }
         self.attempts[attempt.number] = attempt
     }
@@ -132,7 +143,7 @@ extension Coordination {
             do { try attempt.session.fixTranscript() } catch { self.fail(attempt, number) }
         }
         for signer in plan.signers where signer != self.signer {
-            self.links[signer]?.outbox.remove { $0 == .renewal }
+            self.links.update(signer) { $0.outbox.remove { $0 == .renewal } }
             self.put(.begin(number), .begin(begin, approvals: approvals), to: signer, now: now)
         }
     }
@@ -157,7 +168,7 @@ extension Coordination {
     private mutating func doubt(_ member: PublicKey) {
         guard member != self.signer else { return }
         let doubts = min((self.desk[member]?.doubts ?? 0) + 1, 6)
-        self.desk[member]?.doubts = doubts
+        self.desk.update(member) { $0.doubts = doubts }
         if let now = self.lastMoment?.uptime { self.patientUntil = now + self.stuckAfter * (1 << doubts) }
     }
 
@@ -183,7 +194,7 @@ extension Coordination {
             if member == self.signer {
                 self.wantOwnNonces(in: turn)
             } else if seat.askedAt.map({ now.uptime >= $0 + self.stuckAfter }) ?? true {
-                self.desk[member]?.askedAt = now.uptime
+                self.desk.update(member) { $0.askedAt = now.uptime }
                 self.put(.renewal, .renewal(turn: turn), to: member, now: now)
             }
         }
@@ -193,12 +204,13 @@ extension Coordination {
     private mutating func callMembers(to turn: UInt32, now: Moment) {
         guard let since = self.gatherings[turn], now.uptime >= since + self.stuckAfter, self.mayBegin(in: turn, now: now) else { return }
         let patience = self.patience(in: self.turn)
+        let eligible = Set(self.eligible(in: turn))
         for member in self.policy.members {
             guard let seat = self.desk[member], seat.hasApproved || seat.saysApproved, seat.refusal == nil, seat.owes == nil,
-                !self.isEligible(member, in: turn), !self.excluded.contains(member)
+                !eligible.contains(member), !self.excluded.contains(member)
             else { continue }
             if let called = seat.called, called.turn >= turn, now.uptime < called.at + patience { continue }
-            self.desk[member]?.called = (turn, now.uptime)
+            self.desk.update(member) { $0.called = (turn, now.uptime) }
             if member == self.signer {
                 if self.turn != turn { self.calls[member] = turn }
             } else {
@@ -208,8 +220,8 @@ extension Coordination {
     }
 
     /// Notes since when somebody is in a turn of ours.
-    mutating func noteGatherings(now: Moment) {
-        let turns = self.turnsToCoordinate.filter { turn in self.policy.members.contains { self.isEligible($0, in: turn) } }
+    mutating func noteGatherings(_ turns: [UInt32], now: Moment) {
+        let turns = turns.filter { !self.eligible(in: $0).isEmpty }
         self.gatherings = Dictionary(uniqueKeysWithValues: turns.map { ($0, self.gatherings[$0] ?? now.uptime) })
     }
 
@@ -217,8 +229,8 @@ extension Coordination {
     mutating func fail(_ attempt: CoordinatedAttempt, _ number: UInt32) {
         attempt.hasFailed = true
         attempt.session.close()
-        for member in self.policy.members where self.desk[member]?.owes == number { self.desk[member]?.owes = nil }
-        for member in self.others { self.links[member]?.outbox.remove { $0 == .begin(number) || $0 == .commitments(number) } }
+        self.desk.updateAll { if $0.owes == number { $0.owes = nil } }
+        self.links.updateAll { $0.outbox.remove { $0 == .begin(number) || $0 == .commitments(number) } }
         self.forgetOpening(number)
         if !self.recording.contains(number) { self.attempts[number] = nil }
     }
@@ -241,14 +253,14 @@ extension Coordination {
         let wasAsked = seat.askedAt != nil || seat.called?.turn == turn
         seat.askedAt = nil
         seat.rise(turn: seat.isVisitor ? 0 : turn, highest: highest)
-        self.desk[member] = seat
+        self.desk.update(member) { $0 = seat }
         // It may owe less after that, and be thought less of.
         if member != self.signer {
             self.failAttempts(leftBy: member, offering: name, wasAsked: wasAsked, turn: turn, highest: highest)
         }
         let isTaken = self.wasTaken(approval)
-        self.desk[member]?.hold(approval, isTaken: isTaken)
-        self.links[member]?.outbox.remove { $0 == .renewal }
+        self.desk.update(member) { $0.hold(approval, isTaken: isTaken) }
+        self.links.update(member) { $0.outbox.remove { $0 == .renewal } }
         if isNew { self.tell(.joined(member)) }
     }
 
@@ -319,9 +331,9 @@ extension Coordination {
         self.tell(.partialSignaturesReceived(attempt: number, from: member))
         // What follows is kept of members of attempts that begin here.
         guard attempt.begin != nil else { return .accepted }
-        if let doubts = self.desk[member]?.doubts, doubts > 0 { self.desk[member]?.doubts = doubts - 1 }
-        if self.desk[member]?.owes == number { self.desk[member]?.owes = nil }
-        self.desk[member]?.rise(turn: 0, highest: number)
+        if let doubts = self.desk[member]?.doubts, doubts > 0 { self.desk.update(member) { $0.doubts = doubts - 1 } }
+        if self.desk[member]?.owes == number { self.desk.update(member) { $0.owes = nil } }
+        self.desk.update(member) { $0.rise(turn: 0, highest: number) }
         if attempt.takesPooled(of: member) { self.noteAgreed(member, to: attempt) }
         return .accepted
     }
@@ -329,9 +341,9 @@ extension Coordination {
     /// Who signed with what it had given ahead has agreed, and is in the turn: it may be asked for more, though it never offered any.
     private mutating func noteAgreed(_ member: PublicKey, to attempt: CoordinatedAttempt) {
         guard let seat = self.desk[member] else { return }
-        self.desk[member]?.rise(turn: attempt.turn, highest: attempt.number)
+        self.desk.update(member) { $0.rise(turn: attempt.turn, highest: attempt.number) }
         guard seat.refusal == nil, !seat.hasApproved else { return }
-        self.desk[member]?.hasApproved = true
+        self.desk.update(member) { $0.hasApproved = true }
         self.tell(.joined(member))
     }
 
@@ -342,7 +354,7 @@ extension Coordination {
             guard let transaction = try attempt.session.tryFinalize(), let signatures = attempt.session.signatures else { return }
             self.complete(transaction, CompletedSignatures(signers: attempt.plan.signers, signatures: signatures), now: now)
             // Whoever put it together tells everybody; the others tell whoever shows that it does not know.
-            for member in self.others { self.links[member]?.isToBeToldOfCompletion = true }
+            self.links.updateAll { $0.isToBeToldOfCompletion = true }
         } catch {
             var blamed: Set<PublicKey> = []
             for fault in attempt.session.inquiry?.faultsAtOnce() ?? [] where blamed.insert(fault.signer).inserted {

@@ -40,6 +40,7 @@ extension Coordination {
     /// one's turn to sign with one (after ROAST, where any number of coordinators go on beside each other). Nonces of a visit are known to
     /// one coordinator only and are good for its attempts only, so that no other can use them up.
     private mutating func visit(now: Moment, key: borrowing SecretKey, identity: borrowing Ed25519.SecretKey) {
+        guard !self.calls.isEmpty else { return }
         for coordinator in self.priority {
             guard let turn = self.calls.removeValue(forKey: coordinator) else { continue }
             if self.visits[coordinator] != nil {
@@ -99,7 +100,7 @@ extension Coordination {
 
     /// Looks at the begins that wait, in the order of turns.
     mutating func answerBegins(now: Moment, key: borrowing SecretKey, identity: borrowing Ed25519.SecretKey) {
-        guard self.decision.statement == .approved else { return }
+        guard self.decision.statement == .approved, !self.begins.isEmpty else { return }
         let size = UInt32(self.priority.count)
         for coordinator in self.priority {
             guard let begin = self.begins[coordinator] else { continue }
@@ -190,7 +191,7 @@ extension Coordination {
         if self.request.usesNonceCommitments {
             try self.verifyOpenings(attempt.approvals, own, number: number)
             self.opened[number] = nil
-            self.links[self.coordinator(of: number)]?.outbox.remove { $0 == .opening(number) }
+            self.links.update(self.coordinator(of: number)) { $0.outbox.remove { $0 == .opening(number) } }
         } else {
             try self.takeOffer(own, for: self.coordinator(of: number))
         }
@@ -230,7 +231,7 @@ extension Coordination {
             if attempt.signsLast {
                 do { try attempt.session.fixTranscript() } catch { throw .noSignature }
                 // What it has, it does not owe: other attempts may begin beside this one.
-                self.desk[self.signer]?.owes = nil
+                self.desk.update(self.signer) { $0.owes = nil }
             } else {
                 try self.sign(attempt, key: key)
             }

@@ -58,7 +58,7 @@ extension Coordination {
         }
         let isLive = isLive || provesLife
         let verdict = link.window.judge(head.series, head.sequence, isLive: isLive)
-        self.links[sender] = link
+        self.links.update(sender) { $0 = link }
         switch verdict {
         case .stale: return .ignored
         case .gap, .tooManyIncarnations: return .refused(.sequenceGap)
@@ -67,7 +67,7 @@ extension Coordination {
             return .repeated
         case .new: break
         }
-        if provesLife, head.series.incarnation == link.window.series?.incarnation { self.links[sender]?.window.settle() }
+        if provesLife, head.series.incarnation == link.window.series?.incarnation { self.links.update(sender) { $0.window.settle() } }
         if head.isOnlyAcknowledgement, !provesLife || verdict == .new(startsAnew: false) { return .accepted }
 
         let content: CoordinationMessage.Content
@@ -80,10 +80,9 @@ extension Coordination {
         if case .new(startsAnew: true) = verdict, link.window.series != nil { self.noteRestart(of: sender, now: now) }
         // What came in another series is acknowledged in that one or not at all.
         if self.links[sender]?.window.series != head.series {
-            self.links[sender]?.unacknowledged = []
-            self.links[sender]?.acknowledgeAt = nil
+            self.links.update(sender) { ($0.unacknowledged, $0.acknowledgeAt) = ([], nil) }
         }
-        self.links[sender]?.window.note(head.series, head.sequence, isLive: isLive)
+        self.links.update(sender) { $0.window.note(head.series, head.sequence, isLive: isLive) }
         if head.sequence != 0 { self.acknowledge(head.sequence, of: sender, now: now) }
         return self.take(content, from: sender, now: now)
     }
@@ -96,25 +95,26 @@ extension Coordination {
     }
 
     private mutating func acknowledge(_ sequence: UInt64, of sender: PublicKey, now: Moment) {
-        guard var link = self.links[sender] else { return }
-        if !link.unacknowledged.contains(sequence), link.unacknowledged.count < CoordinationMessage.Acknowledgement.countMax {
-            link.unacknowledged.append(sequence)
+        let latest = now.uptime + self.timing.acknowledgementDelay
+        self.links.update(sender) { link in
+            if !link.unacknowledged.contains(sequence), link.unacknowledged.count < CoordinationMessage.Acknowledgement.countMax {
+                link.unacknowledged.append(sequence)
+            }
+            link.acknowledgeAt = link.acknowledgeAt ?? latest
         }
-        link.acknowledgeAt = link.acknowledgeAt ?? now.uptime + self.timing.acknowledgementDelay
-        self.links[sender] = link
     }
 
     /// A member's process was started anew: it has forgotten what we told it, and its nonces are gone.
     private mutating func noteRestart(of sender: PublicKey, now: Moment) {
-        self.links[sender]?.outbox.receiverStartedAnew(now: now.uptime)
-        self.links[sender]?.unacknowledged = []
-        self.links[sender]?.acknowledgeAt = nil
-        self.links[sender]?.isToBeToldOfCompletion = self.completion != nil
-        self.desk[sender]?.approvals = []
-        self.desk[sender]?.turn = 0
+        let isComplete = self.completion != nil
+        self.links.update(sender) { link in
+            link.outbox.receiverStartedAnew(now: now.uptime)
+            (link.unacknowledged, link.acknowledgeAt) = ([], nil)
+            link.isToBeToldOfCompletion = isComplete
+        }
         // Its decisions are numbered by its clock, which may have been set back with its disk; and what a former life said is not heard
         // any more.
-        self.desk[sender]?.serial = 0
+        self.desk.update(sender) { ($0.approvals, $0.turn, $0.serial) = ([], 0, 0) }
         self.forgetOpenings(to: sender)
         self.forgetPooled(by: sender)
         self.tell(.restarted(sender))
@@ -185,7 +185,7 @@ extension Coordination {
     /// A newer enrolment: what its signer said under the old one is void.
     public mutating func learn(_ enrolment: Enrolment) {
         guard case .taken = self.roster.learn(enrolment) else { return }
-        self.desk[enrolment.signer]?.approvals = []
+        self.desk.update(enrolment.signer) { $0.approvals = [] }
     }
 
     private mutating func take(proposal statement: Statement) -> CoordinationReception {
@@ -217,7 +217,7 @@ extension Coordination {
         if turn > 0, self.coordinator(of: turn) == self.signer {
             self.seat(statement, of: sender, turn: turn, highest: highest)
         } else {
-            self.desk[sender]?.turn = max(seat.turn, turn)
+            self.desk.update(sender) { $0.turn = max(seat.turn, turn) }
         }
         if turn < self.turn { self.sendStanding(to: sender) }
         return .accepted
@@ -307,7 +307,7 @@ extension Coordination {
         guard self.completion == nil else { return .repeated }
         guard let count = self.links[sender]?.falseEndCount, count < Self.falseEndCountMax else { return .ignored }
         guard let transaction = self.verified(completion) else {
-            self.links[sender]?.falseEndCount = count + 1
+            self.links.update(sender) { $0.falseEndCount = count + 1 }
             return .refused(.inconsistent("signatures that do not verify"))
         }
         self.complete(transaction, completion, now: now)
@@ -323,9 +323,7 @@ extension Coordination {
             return .accepted
         }
         guard let seat = self.desk[sender], serial > seat.serial || (serial == seat.serial && !seat.hasApproved) else { return .ignored }
-        self.desk[sender]?.serial = serial
-        self.desk[sender]?.refusal = reason
-        self.desk[sender]?.approvals = []
+        self.desk.update(sender) { ($0.serial, $0.refusal, $0.approvals) = (serial, reason, []) }
         self.tell(.refused(sender, reason))
         return .accepted
     }
@@ -339,8 +337,10 @@ extension Coordination {
             return .accepted
         }
         guard !self.state.isOver else { return .ignored }
-        self.desk[sender]?.rise(turn: standing.turn, highest: standing.highest)
-        self.desk[sender]?.saysApproved = standing.hasApproved
+        self.desk.update(sender) { seat in
+            seat.rise(turn: standing.turn, highest: standing.highest)
+            seat.saysApproved = standing.hasApproved
+        }
         if standing.hasApproved, sender == self.currentCoordinator { self.known.insert(sender) }
         if sender == self.currentCoordinator {
             self.known.formUnion(standing.approvers.compactMap { self.roster.member(at: Int($0)) })
@@ -361,7 +361,7 @@ extension Coordination {
     /// A member that does not know yet is told again.
     mutating func remindOfCompletion(_ member: PublicKey) {
         guard let link = self.links[member], !link.outbox.holds(.completion) else { return }
-        self.links[member]?.isToBeToldOfCompletion = true
+        self.links.update(member) { $0.isToBeToldOfCompletion = true }
     }
 
     // MARK: Evidence
@@ -401,7 +401,7 @@ extension Coordination {
     private mutating func take(evidence bytes: [UInt8], from sender: PublicKey) -> CoordinationReception {
         guard !self.state.isOver else { return .ignored }
         guard let count = self.links[sender]?.evidenceCount, count < Self.evidenceCountMax else { return .ignored }
-        self.links[sender]?.evidenceCount += 1
+        self.links.update(sender) { $0.evidenceCount += 1 }
         let evidence: Evidence
         do { evidence = try Evidence(parsing: bytes) } catch { return .refused(.malformed(error)) }
         return self.judge(evidence) ? .accepted : .refused(.inconsistent("evidence that proves nothing"))
@@ -415,7 +415,7 @@ extension Coordination {
     public var progress: CoordinationProgress {
         var approved = self.known
         for member in self.policy.members where self.desk[member]?.hasApproved ?? false { approved.insert(member) }
-        var refused = Set(self.policy.members.filter { self.desk[$0]?.refusal != nil })
+        var refused = Set(self.refusers)
         // Of ourselves the person's last word counts, whatever others have heard.
         switch self.decision.statement {
         case .none: break

@@ -29,7 +29,7 @@ extension Coordination {
             }
         }
         self.sayWhatStands(now: now, identity: identity)
-        if self.isLongOver(now: now) { for member in self.others { self.links[member]?.outbox.remove { _ in true } } }
+        if self.isLongOver(now: now) { self.links.updateAll { $0.outbox.remove { _ in true } } }
         self.broadcast(now: now)
         self.flush(now: now)
         defer { self.actions = [] }
@@ -40,9 +40,7 @@ extension Coordination {
     public var nextStepAt: Duration? {
         guard let now = self.lastMoment else { return .zero }
         var times: [Duration] = []
-        for member in self.others {
-            if let due = self.links[member]?.nextDueAt { times.append(due) }
-        }
+        for place in self.links.values.indices { if let due = self.links.values[place].nextDueAt { times.append(due) } }
         if let broadcastAt { times.append(broadcastAt) }
         guard !self.state.isOver else { return times.min() }
         if self.request.expiry != 0 {
@@ -90,17 +88,17 @@ extension Coordination {
         if let completion {
             if !self.hasSaidEnd {
                 self.hasSaidEnd = true
-                for member in self.others { self.links[member]?.outbox.remove { !$0.outlivesEnd } }
+                self.links.updateAll { $0.outbox.remove { !$0.outlivesEnd } }
             }
-            for member in self.others where self.links[member]?.isToBeToldOfCompletion ?? false {
-                self.links[member]?.isToBeToldOfCompletion = false
+            for (place, member) in self.others.enumerated() where self.links.values[place].isToBeToldOfCompletion {
+                self.links.values[place].isToBeToldOfCompletion = false
                 self.put(.completion, .complete(completion), to: member, now: now)
             }
             return
         }
         guard self.state.isOver, !self.hasSaidEnd else { return }
         self.hasSaidEnd = true
-        for member in self.others { self.links[member]?.outbox.remove { !$0.outlivesEnd } }
+        self.links.updateAll { $0.outbox.remove { !$0.outlivesEnd } }
         if case .refused(let reason) = self.decision.statement {
             let statement = self.say(.refusal(serial: self.decision.serial, reason), identity: identity)
             self.tellAll(.decision, .refusal(statement), now: now)
@@ -112,7 +110,7 @@ extension Coordination {
     /// Has a member told of this until it acknowledges it.
     mutating func put(_ matter: Outbox.Matter, _ content: CoordinationMessage.Content, to member: PublicKey, now: Moment) {
         let interval = self.retryInterval(to: member)
-        self.links[member]?.outbox.put(matter, content, now: now.uptime, interval: interval)
+        self.links.update(member) { $0.outbox.put(matter, content, now: now.uptime, interval: interval) }
     }
 
     /// Tells a member where we stand, once: it is behind, or asked. The same again only after a while, or one that says it over and over
@@ -121,14 +119,14 @@ extension Coordination {
         let standing = self.standing(for: member, asks: false)
         let now = self.lastMoment?.uptime ?? .zero
         if let last = self.links[member]?.standingSent, last.standing == standing, now - last.at < self.retryInterval(to: member) { return }
-        self.links[member]?.standingSent = (standing, now)
+        self.links.update(member) { $0.standingSent = (standing, now) }
         self.sendOnce(.standing(standing), to: member)
     }
 
     /// Tells a member this once, whether it arrives or not.
     mutating func sendOnce(_ content: CoordinationMessage.Content, to member: PublicKey) {
         guard self.links[member]?.once.count ?? 0 < Self.onceCountMax else { return }
-        self.links[member]?.once.append(content)
+        self.links.update(member) { $0.once.append(content) }
     }
 
     /// Most messages for a member between two steps that are sent once.
@@ -154,8 +152,8 @@ extension Coordination {
 
     /// Sends what is due, with acknowledgements.
     private mutating func flush(now: Moment) {
-        for member in self.others where self.hasToSay(to: member, now: now.uptime) {
-            guard var link = self.links[member] else { continue }
+        for (place, member) in self.others.enumerated() where self.hasToSay(to: place, now: now.uptime) {
+            var link = self.links.values[place]
             var due = link.outbox.takeDue(now: now.uptime).map { (sequence: $0.sequence, content: $0.content) }
             due += link.once.map { (0, $0) }
             link.once = []
@@ -174,14 +172,14 @@ extension Coordination {
                     acknowledged: acknowledged, content: content)
                 self.actions.append(.send(message.serialized(self.roster), to: member))
             }
-            self.links[member] = link
+            self.links.values[place] = link
         }
     }
 
     /// Whether something for a member is due: most steps concern one of them.
-    private func hasToSay(to member: PublicKey, now: Duration) -> Bool {
-        if let due = self.links[member]?.nextDueAt, due <= now { return true }
-        return !(self.links[member]?.once.isEmpty ?? true)
+    private func hasToSay(to place: Int, now: Duration) -> Bool {
+        if let due = self.links.values[place].nextDueAt, due <= now { return true }
+        return !self.links.values[place].once.isEmpty
     }
 
     /// After completion, whose turn it is to broadcast: the coordinator's at once, then the others' in the order of turns.
@@ -200,7 +198,7 @@ extension Coordination {
     /// A member can be reached again: what it has to be told is told now.
     public mutating func noteConnected(_ member: PublicKey, now: Moment) {
         let interval = self.retryInterval(to: member)
-        self.links[member]?.outbox.sendAgain(now: now.uptime, interval: interval)
+        self.links.update(member) { $0.outbox.sendAgain(now: now.uptime, interval: interval) }
     }
 
     /// A member does not know the request, for it never heard of it or lost its disk: it is told the proposal, whoever proposed it.
@@ -208,7 +206,7 @@ extension Coordination {
         guard let link = self.links[member], !self.request.isExpired(at: now.time) else { return }
         // Whoever says so over and over is not told as often.
         if let last = link.proposedAt, now.uptime < last + Outbox.intervalMax { return }
-        self.links[member]?.proposedAt = now.uptime
+        self.links.update(member) { $0.proposedAt = now.uptime }
         self.put(.proposal, .proposal(self.request, self.proposal), to: member, now: now)
     }
 
@@ -217,16 +215,20 @@ extension Coordination {
     /// - Parameter roundTrip: how long a word and its answer take that way; `nil` for as long as over a connection.
     public mutating func setDistance(_ roundTrip: Duration?, of member: PublicKey, now: Moment) {
         guard let link = self.links[member], link.distance != roundTrip else { return }
-        self.links[member]?.distance = roundTrip
+        self.links.update(member) { $0.distance = roundTrip }
         if roundTrip != nil { self.shareReleased(with: member, now: now) }
         guard roundTrip ?? .zero < link.distance ?? .zero else { return }
         // The long way is no reason to be impatient on the short one: that is counted from now on.
-        self.links[member]?.outbox.restartWaiting(now: now.uptime)
+        self.links.update(member) { $0.outbox.restartWaiting(now: now.uptime) }
         if member == self.currentCoordinator, self.signedAt != nil { self.signedAt = now.uptime }
     }
 
     /// The longest round trip to a member, as far as it is known.
-    var roundTrip: Duration { self.others.reduce(self.timing.roundTrip) { max($0, self.links[$1]?.distance ?? .zero) } }
+    var roundTrip: Duration {
+        var longest = self.timing.roundTrip
+        for place in self.links.values.indices { longest = max(longest, self.links.values[place].distance ?? .zero) }
+        return longest
+    }
 
     /// Time after which what was not acknowledged is told again.
     func retryInterval(to member: PublicKey) -> Duration {

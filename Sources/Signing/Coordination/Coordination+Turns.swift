@@ -85,7 +85,7 @@ extension Coordination {
         self.probeAt = nil
         if (turn - 1) / UInt32(self.priority.count) > rotation { self.tell(.failoverExhausted(turn: turn)) }
         self.tell(.coordinatorElected(self.currentCoordinator, turn: turn))
-        self.links[old]?.outbox.remove { $0 == .approval || $0 == .probe }
+        self.links.update(old) { $0.outbox.remove { $0 == .approval || $0 == .probe } }
         self.forgetOpeningsOfTurn()
         self.dropPooled()
         for member in self.others { self.put(.turn, .standing(self.standing(for: member, asks: false)), to: member, now: now) }
@@ -94,10 +94,12 @@ extension Coordination {
 
     /// Goes to the turn that so many claim to be in that one of them must be honest: who was away finds the others so.
     private mutating func followOthers(now: Moment) {
-        let claims = self.others.compactMap { self.desk[$0]?.turn }.sorted(by: >)
         let liarsMax = self.policy.members.count - self.policy.threshold
-        guard claims.indices.contains(liarsMax), claims[liarsMax] > self.turn else { return }
-        self.enter(claims[liarsMax], now: now)
+        var later: [UInt32] = []
+        for (place, member) in self.desk.members.enumerated()
+        where self.desk.values[place].turn > self.turn && member != self.signer { later.append(self.desk.values[place].turn) }
+        guard later.count > liarsMax else { return }
+        self.enter(later.sorted(by: >)[liarsMax], now: now)
     }
 
     private mutating func probe(now: Moment) {

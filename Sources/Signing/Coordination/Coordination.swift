@@ -107,7 +107,8 @@ public struct Coordination: ~Copyable, Sendable {
     var seenBegins: [Statement] = []
 
     // What others said
-    var desk: [PublicKey: Seat] = [:]
+    /// Of all members, ourselves too.
+    var desk: MemberTable<Seat>
     /// The newest named nonces of each member, to find two under one name, and not to verify one twice. Ours too: each begin repeats them.
     var named: [PublicKey: [Statement]] = [:]
     /// The same of commitments.
@@ -139,7 +140,7 @@ public struct Coordination: ~Copyable, Sendable {
     var pooledStart = PooledStart()
 
     // The channels
-    var links: [PublicKey: Link] = [:]
+    var links: MemberTable<Link>
     var actions: [CoordinationAction] = []
 
     /// A begin as it came: the coordinator's word, the approvals that it rests on, and the nonces in them.
@@ -174,6 +175,12 @@ public struct Coordination: ~Copyable, Sendable {
         var doubts = 0
         /// When it was last asked for fresh nonces.
         var askedAt: Duration?
+
+        /// Whether its unused nonces can serve an attempt of this turn, where numbers of attempts up to `highest` are believed.
+        func isReady(for turn: UInt32, highest: UInt32) -> Bool {
+            self.offeredFor == turn && (self.turn <= turn || self.isVisitor) && self.hasApproved && self.refusal == nil && self.owes == nil
+                && !self.approvals.isEmpty && self.highest <= highest
+        }
 
         mutating func rise(turn: UInt32, highest: UInt32) {
             self.turn = max(self.turn, turn)
@@ -264,7 +271,10 @@ public struct Coordination: ~Copyable, Sendable {
         var proposedAt: Duration?
 
         /// When something has to be said at the latest.
-        var nextDueAt: Duration? { [self.outbox.nextDueAt, self.acknowledgeAt].compactMap { $0 }.min() }
+        var nextDueAt: Duration? {
+            guard let due = self.outbox.nextDueAt, let acknowledgeAt else { return self.outbox.nextDueAt ?? self.acknowledgeAt }
+            return min(due, acknowledgeAt)
+        }
     }
 
     /// Highest number of an attempt.
@@ -329,8 +339,8 @@ public struct Coordination: ~Copyable, Sendable {
             records.filter { $0.signer == enrolment.signer && $0.request == digest }.map { ($0.attempt, $0) },
             uniquingKeysWith: { first, _ in first })
         self.others = policy.members.filter { $0 != enrolment.signer }
-        for member in self.others { self.links[member] = Link() }
-        for member in policy.members { self.desk[member] = Seat() }
+        self.links = MemberTable(self.others, Link())
+        self.desk = MemberTable(policy.members, Seat())
         _ = self.roster.learn(enrolment)
         _ = self.roster.learn(proposal.enrolment)
     }
@@ -395,7 +405,7 @@ extension Coordination {
         self.complete(transaction, completion, now: now)
         // The former life told its owner. Who of the others has heard is not known any more.
         self.actions = []
-        for member in self.others { self.links[member]?.isToBeToldOfCompletion = true }
+        self.links.updateAll { $0.isToBeToldOfCompletion = true }
     }
 
     /// The request ended in a former life of this process: nothing more is signed. What was released then may still complete.
@@ -444,13 +454,14 @@ extension Coordination {
     public mutating func discardNonces(incarnation: Incarnation) {
         self.wipe()
         self.incarnation = incarnation.bytes
-        for member in self.others {
-            self.links[member]?.outbox.remove { $0.goesWithNonces }
+        let now = self.lastMoment?.uptime ?? .zero
+        self.links.updateAll {
+            $0.outbox.remove { $0.goesWithNonces }
             // Numbers begin anew with the incarnation: in a new series nobody takes one far from the first.
-            self.links[member]?.outbox.receiverStartedAnew(now: self.lastMoment?.uptime ?? .zero)
+            $0.outbox.receiverStartedAnew(now: now)
         }
-        for member in self.policy.members { self.desk[member]?.owes = nil }
-        self.desk[self.signer]?.approvals = []
+        self.desk.updateAll { $0.owes = nil }
+        self.desk.update(self.signer) { $0.approvals = [] }
         self.wantsOffer = true
     }
 }

@@ -127,5 +127,11 @@ struct Outbox: Sendable {
         return due
     }
 
-    var nextDueAt: Duration? { self.entries.map(\.dueAt).min() }
+    var nextDueAt: Duration? {
+        var next: Duration?
+        for place in self.entries.indices where self.entries[place].dueAt < next ?? Self.never { next = self.entries[place].dueAt }
+        return next
+    }
+
+    private static let never = Duration.seconds(Int64.max)
 }

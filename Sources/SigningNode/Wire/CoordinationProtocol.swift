@@ -1,7 +1,8 @@
 public import CryptoPrimitives
 public import LibP2P
 
-/// How members' messages about a request cross the network: one stream for each, with the message as its only frame and a byte in answer.
+/// How members' messages about requests cross the network: each is a frame, and is answered by a byte. A stream carries one after the other;
+/// more streams, several at once.
 ///
 /// That the answer came says that the message was taken in, and no more: what matters is acknowledged by `Coordination` itself, which
 /// tells it again until then.
@@ -27,6 +28,7 @@ public enum CoordinationProtocol {
             protocolIDs: [Self.id], requestByteCountMax: Self.messageByteCountMax, answerByteCountMax: 1)
         configuration.timeout = .seconds(30)
         configuration.usesLimitedConnections = true
+        configuration.keepsStreams = true
         return configuration
     }
 }

@@ -7,6 +7,10 @@ extension Fuzzer {
     static let requestResponse = Fuzzer(
         name: "request-response", byteCountMax: 1_024, seeds: { Plans.requestResponse.seeds },
         run: { MachinePlay.run(Plans.requestResponse, $0, $1) })
+    /// The same where streams serve one request after the other.
+    static let keptStreams = Fuzzer(
+        name: "kept-streams", byteCountMax: 1_024, seeds: { Plans.keptStreams.seeds },
+        run: { MachinePlay.run(Plans.keptStreams, $0, $1) })
     static let relayClient = Fuzzer(
         name: "relay-client", byteCountMax: 1_024, seeds: { Plans.relayClient.seeds }, run: { MachinePlay.run(Plans.relayClient, $0, $1) })
     static let relayServer = Fuzzer(
@@ -57,36 +61,43 @@ enum Plans {
             machine.ping(Plans.peer(&script), bytes: [UInt8](repeating: script.byte(), count: Ping.byteCount), now: world.now)
         }, useCount: 1)
 
-    static let requestResponse = MachinePlan<RequestResponse>(
-        machine: {
-            var configuration = RequestResponse.Configuration(
-                protocolIDs: ["/r/2", "/r/1"], requestByteCountMax: 300, answerByteCountMax: 400)
-            configuration.parallelRequestsPerPeerMax = 2
-            configuration.waitingPerPeerMax = 4
-            configuration.parallelQuestionsPerPeerMax = 3
-            return RequestResponse(configuration: configuration)
-        },
-        messages: [
-            FrameReader.frame([1, 2, 3]), FrameReader.frame([UInt8](repeating: 1, count: 300)),
-            FrameReader.frame([UInt8](repeating: 1, count: 400)), FrameReader.frame([]), FrameReader.frame([1]) + FrameReader.frame([2]),
-        ],
-        heldByteCountMax: { world in
-            (world.streams.count + world.requests.count) * (128 + 300 + 402) + KnownPeers.identities.count * (64 + 4 * (128 + 300))
-        },
-        restByteCountMax: 0,
-        use: { machine, script, world, events in
-            switch script.choice(3) {
-            case 0:
-                let body = [UInt8](repeating: 5, count: 2 * script.choice(160))
-                _ = try? machine.send(body, to: Plans.peer(&script), now: world.now)
-            case 1:
-                guard case .asked(let question, _)? = script.choice(of: events.reversed()) else { return }
-                try? machine.answer(question, with: [UInt8](repeating: 6, count: 2 * Int(script.byte())), now: world.now)
-            default:
-                guard case .asked(let question, _)? = script.choice(of: events.reversed()) else { return }
-                machine.refuse(question)
-            }
-        }, useCount: 3)
+    static let requestResponse = Plans.requestResponse(keepsStreams: false)
+    static let keptStreams = Plans.requestResponse(keepsStreams: true)
+
+    private static func requestResponse(keepsStreams: Bool) -> MachinePlan<RequestResponse> {
+        MachinePlan(
+            machine: {
+                var configuration = RequestResponse.Configuration(
+                    protocolIDs: ["/r/2", "/r/1"], requestByteCountMax: 300, answerByteCountMax: 400)
+                configuration.parallelRequestsPerPeerMax = 2
+                configuration.waitingPerPeerMax = 4
+                configuration.parallelQuestionsPerPeerMax = 3
+                configuration.keepsStreams = keepsStreams
+                return RequestResponse(configuration: configuration)
+            },
+            messages: [
+                FrameReader.frame([1, 2, 3]), FrameReader.frame([UInt8](repeating: 1, count: 300)),
+                FrameReader.frame([UInt8](repeating: 1, count: 400)), FrameReader.frame([]),
+                FrameReader.frame([1]) + FrameReader.frame([2]),
+            ],
+            heldByteCountMax: { world in
+                (world.streams.count + world.requests.count) * (128 + 300 + 402) + KnownPeers.identities.count * (64 + 4 * (128 + 300))
+            },
+            restByteCountMax: 0,
+            use: { machine, script, world, events in
+                switch script.choice(3) {
+                case 0:
+                    let body = [UInt8](repeating: 5, count: 2 * script.choice(160))
+                    _ = try? machine.send(body, to: Plans.peer(&script), now: world.now)
+                case 1:
+                    guard case .asked(let question, _)? = script.choice(of: events.reversed()) else { return }
+                    try? machine.answer(question, with: [UInt8](repeating: 6, count: 2 * Int(script.byte())), now: world.now)
+                default:
+                    guard case .asked(let question, _)? = script.choice(of: events.reversed()) else { return }
+                    machine.refuse(question)
+                }
+            }, useCount: 3)
+    }
 
     static let relayClient = MachinePlan<RelayClient>(
         machine: {
