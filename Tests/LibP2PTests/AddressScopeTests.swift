@@ -12,7 +12,8 @@ struct `How far an address reaches` {
             ("/ip4/0.0.0.0/tcp/1", nil), ("/ip4/224.0.0.1/tcp/1", nil), ("/ip6/::/tcp/1", nil), ("/ip6/ff02::1/tcp/1", nil),
             // Through which a router or the system reaches an address of IPv4.
             ("/ip6/::ffff:127.0.0.1/tcp/1", .loopback), ("/ip6/64:ff9b::10.0.0.1/tcp/1", .local),
-            ("/ip6/64:ff9b::9.9.9.9/tcp/1", .everywhere),
+            ("/ip6/64:ff9b::9.9.9.9/tcp/1", .everywhere), ("/ip6/64:ff9b:1::9.9.9.9/tcp/1", .local),
+            ("/ip6/64:ff9c::9.9.9.9/tcp/1", .everywhere), ("/ip6/fec0::1/tcp/1", .local), ("/ip6/feff::1/tcp/1", .local),
             ("/ip6/2002:7f00:1::1/tcp/1", .loopback), ("/ip6/2002:c0a8:101::1/tcp/1", .local),
             // An interface's name says that nobody else means the same by it.
             ("/ip6zone/lo/ip6/::1/tcp/1", .loopback), ("/ip6zone/eth0/ip6/2606:4700::1/tcp/1", .local),

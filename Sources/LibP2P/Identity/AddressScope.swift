@@ -30,7 +30,7 @@ public enum AddressScope: Int, Comparable, Sendable {
         }
     }
 
-    /// Source: IANA IPv6 Special-Purpose Address Registry; RFC 4193 and 4291.
+    /// Source: IANA IPv6 Special-Purpose Address Registry; RFC 3879, 4193, 4291 and 8215.
     private init?(ofIPv6 bytes: [UInt8]) {
         if let inner = Self.innerIPv4(of: bytes) {
             self.init(ofIPv4: inner)
@@ -43,7 +43,10 @@ public enum AddressScope: Int, Comparable, Sendable {
         }
         switch (bytes[0], bytes[1]) {
         case (0xff, _): return nil
-        case (0xfc...0xfd, _), (0xfe, 0x80...0xbf): self = .local
+        // Link-local ones, and site-local ones, which some networks have still.
+        case (0xfc...0xfd, _), (0xfe, 0x80...0xff): self = .local
+        // Translated by a router of this network, to wherever it likes.
+        case (0, 0x64) where bytes.starts(with: [0, 0x64, 0xff, 0x9b, 0, 1]): self = .local
         default: self = .everywhere
         }
     }

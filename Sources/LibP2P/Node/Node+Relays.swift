@@ -171,6 +171,8 @@ extension Node {
             options = DialOptions()
             options.isDirect = true
             options.ignoresBackoff = true
+            // The peer told them, or somebody else did.
+            options.isHearsay = true
         }
         self.swarm.dial(dial.peer, at: dial.addresses, options: options, now: now)
     }
