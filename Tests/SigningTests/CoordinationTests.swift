@@ -293,6 +293,52 @@ import Testing
         #expect(member.state == .endedMayStillComplete(.withdrawn))
     }
 
+    @Test func `who waits for a request that has ended for another signer is told so once`() throws {
+        let group = try CoordinationGroup(3)
+        let (member, refuser, late) = (group.members[0], group.members[1], group.members[2])
+        refuser.machine?.refuse(.rejected, serial: 1)
+        member.machine?.approve(serial: 1)
+        var told = 0
+        let filter: (CoordinationGroup.Member, CoordinationGroup.Member, [UInt8]) -> [UInt8]? = { sender, receiver, bytes in
+            if case .refusal(let statement) = group.content(bytes), statement.body == .refusal(serial: 2, .aborted) { told += 1 }
+            // The two are never connected.
+            return sender === refuser && receiver === late ? nil : bytes
+        }
+        group.exchange(filter)
+        #expect(member.state == .aborted(.refused([refuser.key])) && told == 0)
+        #expect(late.state == .proposed)
+        late.machine?.approve(serial: 1)
+        group.pass(.seconds(5), filter)
+        // It counts as that signer's own refusal.
+        #expect(late.events.contains(.refused(member.key, .aborted)))
+        #expect(late.state == .aborted(.refused([member.key])) && told == 1)
+        // A process that starts anew without its disk hears it again.
+        try group.restart(late)
+        group.pass(.seconds(5), filter)
+        #expect(late.state == .aborted(.refused([member.key])) && told == 2)
+    }
+
+    @Test func `whose partial signatures are out does not say that it ended, for others may complete it`() throws {
+        let group = try CoordinationGroup(3)
+        group.approveAll()
+        let (coordinator, member) = (group.members[0], group.members[1])
+        group.exchange { _, _, bytes in
+            if case .partialSignatures = group.content(bytes) { return nil }
+            return bytes
+        }
+        #expect(member.state == .signing)
+        let refusal = group.message(.refusal(group.say(.refusal(serial: 9, .withdrawn), of: group.members[2])), of: group.members[2])
+        group.deliver(refusal, from: group.members[2], to: member)
+        group.step(member)
+        #expect(member.state == .endedMayStillComplete(.aborted(.refused([group.members[2].key]))))
+        var told = 0
+        group.pass(.seconds(20)) { sender, _, bytes in
+            if sender === member, case .refusal = group.content(bytes) { told += 1 }
+            return bytes
+        }
+        #expect(told == 0 && coordinator.state == .complete)
+    }
+
     @Test func `only the proposer cancels`() throws {
         let group = try CoordinationGroup(3)
         let (member, stranger) = (group.members[0], group.members[1])

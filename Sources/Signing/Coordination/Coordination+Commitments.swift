@@ -56,7 +56,10 @@ extension Coordination {
             self.remindOfCompletion(sender)
             return .accepted
         }
-        guard !self.state.isOver else { return .ignored }
+        guard !self.state.isOver else {
+            self.remindOfEnd(sender)
+            return .ignored
+        }
         for statement in commitments {
             guard statement.commitment != nil, statement.attempt == 0, !statement.enrolment.isExpired(at: now.time) else {
                 return .refused(.inconsistent("an attempt without commitments"))

@@ -110,7 +110,7 @@ extension Coordination {
         self.links.update(sender) { link in
             link.outbox.receiverStartedAnew(now: now.uptime)
             (link.unacknowledged, link.acknowledgeAt) = ([], nil)
-            link.isToBeToldOfCompletion = isComplete
+            (link.isToBeToldOfCompletion, link.hasBeenToldOfEnd) = (isComplete, false)
         }
         // Its decisions are numbered by its clock, which may have been set back with its disk; and what a former life said is not heard
         // any more.
@@ -210,7 +210,10 @@ extension Coordination {
             self.remindOfCompletion(sender)
             return .accepted
         }
-        guard !self.state.isOver else { return .ignored }
+        guard !self.state.isOver else {
+            self.remindOfEnd(sender)
+            return .ignored
+        }
         guard statement.commitment == nil || self.note(commitment: statement) else { return .accepted }
         guard nonceCount == 0 || self.note(statement, named: offer.name) != nil else { return .accepted }
         guard let seat = self.desk[sender], serial >= seat.serial else { return .ignored }
@@ -262,7 +265,10 @@ extension Coordination {
             self.remindOfCompletion(sender)
             return .accepted
         }
-        guard !self.state.isOver else { return .ignored }
+        guard !self.state.isOver else {
+            self.remindOfEnd(sender)
+            return .ignored
+        }
         for other in self.seenBegins where other.sender == sender && other.attempt == statement.attempt && other != statement {
             if case .begin(incarnation, let first) = other.body, first != transcript {
                 self.accuse(sender, with: [other, statement])
@@ -336,7 +342,10 @@ extension Coordination {
             self.remindOfCompletion(sender)
             return .accepted
         }
-        guard !self.state.isOver else { return .ignored }
+        guard !self.state.isOver else {
+            self.remindOfEnd(sender)
+            return .ignored
+        }
         self.desk.update(sender) { seat in
             seat.rise(turn: standing.turn, highest: standing.highest)
             seat.saysApproved = standing.hasApproved
@@ -362,6 +371,13 @@ extension Coordination {
     mutating func remindOfCompletion(_ member: PublicKey) {
         guard let link = self.links[member], !link.outbox.holds(.completion) else { return }
         self.links.update(member) { $0.isToBeToldOfCompletion = true }
+    }
+
+    /// It ended here without any signature of ours, and a member that shows that it still goes on need not wait for us: it is told once in a
+    /// life of its process. Where partial signatures of ours are out others may still complete it, and nothing is said.
+    mutating func remindOfEnd(_ member: PublicKey) {
+        guard case .aborted = self.state, !self.isCancelledByUs, self.links[member]?.hasBeenToldOfEnd == false else { return }
+        self.links.update(member) { $0.isToBeToldOfEnd = true }
     }
 
     // MARK: Evidence

@@ -96,7 +96,9 @@ extension Coordination {
             }
             return
         }
-        guard self.state.isOver, !self.hasSaidEnd else { return }
+        guard self.state.isOver else { return }
+        self.sayEnd(now: now, identity: identity)
+        guard !self.hasSaidEnd else { return }
         self.hasSaidEnd = true
         self.links.updateAll { $0.outbox.remove { !$0.outlivesEnd } }
         if case .refused(let reason) = self.decision.statement {
@@ -104,6 +106,16 @@ extension Coordination {
             self.tellAll(.decision, .refusal(statement), now: now)
         } else if self.isCancelledByUs {
             self.tellAll(.cancellation, .cancellation(self.say(.cancellation, identity: identity)), now: now)
+        }
+    }
+
+    /// Tells those who still go on that it ended here: for them it is as if this signer had refused.
+    private mutating func sayEnd(now: Moment, identity: borrowing Ed25519.SecretKey) {
+        for (place, member) in self.others.enumerated() where self.links.values[place].isToBeToldOfEnd {
+            (self.links.values[place].isToBeToldOfEnd, self.links.values[place].hasBeenToldOfEnd) = (false, true)
+            // After the decision to agree, which it follows.
+            let serial = self.decision.serial == .max ? .max : self.decision.serial + 1
+            self.put(.decision, .refusal(self.say(.refusal(serial: serial, .aborted), identity: identity)), to: member, now: now)
         }
     }
 

@@ -267,6 +267,9 @@ public struct Coordination: ~Copyable, Sendable {
         var falseEndCount = 0
         /// Whether it has shown that it may not know how the request ended.
         var isToBeToldOfCompletion = false
+        /// The same of an end without a signature; and whether this life of its process was told.
+        var isToBeToldOfEnd = false
+        var hasBeenToldOfEnd = false
         /// When it was last told the proposal because it did not know the request.
         var proposedAt: Duration?
 
@@ -305,22 +308,7 @@ public struct Coordination: ~Copyable, Sendable {
     ) throws(SigningError) {
         let digest = request.digest
         guard policy.members.contains(enrolment.signer) else { throw .notASigner(enrolment.signer) }
-        guard case .proposal(let terms) = proposal.body, proposal.request == digest, proposal.sender == request.proposer else {
-            throw .transaction("its proposal is not signed by its proposer")
-        }
-        guard policy.members.contains(proposal.sender) else { throw .notASigner(proposal.sender) }
-        guard request.policyDigest == policy.digest else { throw .transaction("it is proposed under another policy") }
-        guard policy.chooseSet(among: Set(policy.members)) != nil else { throw .transaction("its policy lets no set of its members sign") }
-        let script = policy.scriptPubKey
-        let signedInputs = request.prevouts.indices.filter { request.prevouts[$0].scriptPubKey == script }
-        guard !signedInputs.isEmpty else { throw .scriptDoesNotMatch(input: 0) }
-        guard policy.members.count <= SigningPlan.signerCountMax else {
-            throw .tooLarge(what: "signers", actual: policy.members.count, limit: SigningPlan.signerCountMax)
-        }
-        guard policy.members.count * signedInputs.count <= SigningPlan.nonceCountMax else {
-            let count = policy.members.count * signedInputs.count
-            throw .tooLarge(what: "signers × inputs", actual: count, limit: SigningPlan.nonceCountMax)
-        }
+        let (terms, signedInputs) = try Self.check(request, digest: digest, proposal: proposal, under: policy)
         self.request = request
         self.requestDigest = digest
         self.policy = policy
@@ -343,6 +331,35 @@ public struct Coordination: ~Copyable, Sendable {
         self.desk = MemberTable(policy.members, Seat())
         _ = self.roster.learn(enrolment)
         _ = self.roster.learn(proposal.enrolment)
+    }
+
+    /// Whether a policy's members can take part in a request as it is proposed: asked before anything of it is kept.
+    ///
+    /// - Throws: what `init` throws, but for a signer that is none.
+    public static func check(_ request: SigningRequest, proposal: Statement, under policy: any SpendingPolicy) throws(SigningError) {
+        _ = try Self.check(request, digest: request.digest, proposal: proposal, under: policy)
+    }
+
+    private static func check(
+        _ request: SigningRequest, digest: Bytes32, proposal: Statement, under policy: any SpendingPolicy
+    ) throws(SigningError) -> (terms: RequestTerms, signedInputs: [Int]) {
+        guard case .proposal(let terms) = proposal.body, proposal.request == digest, proposal.sender == request.proposer else {
+            throw .transaction("its proposal is not signed by its proposer")
+        }
+        guard policy.members.contains(proposal.sender) else { throw .notASigner(proposal.sender) }
+        guard request.policyDigest == policy.digest else { throw .transaction("it is proposed under another policy") }
+        guard policy.chooseSet(among: Set(policy.members)) != nil else { throw .transaction("its policy lets no set of its members sign") }
+        let script = policy.scriptPubKey
+        let signedInputs = request.prevouts.indices.filter { request.prevouts[$0].scriptPubKey == script }
+        guard !signedInputs.isEmpty else { throw .scriptDoesNotMatch(input: 0) }
+        guard policy.members.count <= SigningPlan.signerCountMax else {
+            throw .tooLarge(what: "signers", actual: policy.members.count, limit: SigningPlan.signerCountMax)
+        }
+        guard policy.members.count * signedInputs.count <= SigningPlan.nonceCountMax else {
+            let count = policy.members.count * signedInputs.count
+            throw .tooLarge(what: "signers × inputs", actual: count, limit: SigningPlan.nonceCountMax)
+        }
+        return (terms, signedInputs)
     }
 
     /// The proposer's word on a request, to begin with.

@@ -181,6 +181,9 @@ extension CoordinationMessage {
         /// Whether partial signatures follow.
         package var holdsPartialSignatures: Bool { self.kind == 5 }
 
+        /// Whether somebody's partial signatures follow, with all nonces of their attempt.
+        package var holdsNonceUse: Bool { self.kind == 15 }
+
         /// Whether commitments of a set follow, or nonces that were committed to.
         package var holdsCommitments: Bool { self.kind == 21 }
         package var holdsNoncesAlone: Bool { self.kind == 22 }

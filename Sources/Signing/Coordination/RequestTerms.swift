@@ -85,7 +85,8 @@ public enum CoordinatorElection: UInt8, Hashable, Sendable, CaseIterable {
 public enum RefusalReason: UInt8, Hashable, Sendable, CaseIterable, CustomStringConvertible {
     case rejected = 1
     case withdrawn = 2
-    /// It gave up on the request, having seen a fault.
+    /// The request ended for it, and it had signed nothing: as far as it knows no set can sign, or the proposer took it back. Told to who
+    /// still waits for it.
     case aborted = 3
 
     public var description: String {

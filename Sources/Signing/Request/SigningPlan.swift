@@ -169,7 +169,7 @@ public struct SigningPlan: Sendable {
     }
 
     /// The request's transaction with the set's signatures, one for each signed input.
-    func transaction(with signatures: [SchnorrSignature]) -> Transaction {
+    package func transaction(with signatures: [SchnorrSignature]) -> Transaction {
         var transaction = self.request.transaction
         for (input, signature) in zip(self.inputs, signatures) { transaction.inputs[input.index].witness = input.witness(signature) }
         return transaction

@@ -209,7 +209,13 @@ extension SigningMachine {
 
     /// What stands in the way of taking part in a request at all.
     private func objection(to arriving: ArrivingRequest, now: Duration) -> String? {
-        guard case .proposal(let terms) = arriving.proposal.body else { return "it is no proposal" }
+        guard case .proposal(let terms) = arriving.proposal.body, let policy = self.groups[arriving.group]?.policy else {
+            return "it is no proposal of a group here"
+        }
+        // What no machine can be made for would lie on the disk until its end.
+        do throws(SigningError) { try Coordination.check(arriving.request, proposal: arriving.proposal, under: policy) } catch {
+            return "\(error)"
+        }
         let time = self.moment(now).time
         let (request, created) = (arriving.request, terms.createdAt)
         if created > time &+ self.configuration.clockSkewMax { return "it was made at a time that is to come: compare the clocks" }
