@@ -56,9 +56,10 @@ final class CoordinationGroup {
 
     init(
         _ count: Int, threshold: Int? = nil, inputs: Int = 1, election: CoordinatorElection = .firstSigner, life: UInt64 = 600,
-        commitments: Bool = false
+        commitments: Bool = false, signers chosen: [Signer]? = nil
     ) throws {
-        let signers = try Signer.make(count)
+        let signers = try chosen?.sorted { $0.publicKey < $1.publicKey } ?? Signer.make(count)
+        precondition(signers.count == count, "as many signers as members")
         let keys = signers.map(\.publicKey)
         self.policy =
             if let threshold, threshold < count {

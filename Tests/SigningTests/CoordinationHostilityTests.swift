@@ -308,20 +308,74 @@ import Testing
         }
     }
 
-    @Test func `a key ground to come first gains a turn, and no more`() throws {
-        // Whoever coordinates first and says nothing is passed over.
-        for election in CoordinatorElection.allCases {
-            let group = try CoordinationGroup(3, threshold: 2, election: election)
-            group.approveAll()
-            let order = group.members[0].machine?.priority ?? []
-            let first = try #require(order.first)
-            let filter: (CoordinationGroup.Member, CoordinationGroup.Member, [UInt8]) -> [UInt8]? = { sender, _, bytes in
-                sender.key == first ? nil : bytes
-            }
-            group.exchange(filter)
-            group.pass(.seconds(120), filter)
-            #expect(group.members.filter { $0.key != first }.allSatisfy { $0.state == .complete }, "\(election)")
+    /// Two of five signers whose keys were chosen among thousands so that they come first.
+    private func groupWithGroundKeys(_ election: CoordinatorElection) throws -> (group: CoordinationGroup, ground: Set<PublicKey>)? {
+        let honest = try (0..<3).map { try Signer($0) }
+        func group(_ ground: [Signer]) throws -> (group: CoordinationGroup, ground: Set<PublicKey>) {
+            (try CoordinationGroup(5, threshold: 3, election: election, signers: honest + ground), Set(ground.map(\.publicKey)))
         }
+        let candidates = try (1_000..<4_000).map { try Signer($0) }
+        switch election {
+        case .lexicographic, .firstSigner: return try group(Array(candidates.sorted { $0.publicKey < $1.publicKey }.prefix(2)))
+        case .lastSigner: return try group(Array(candidates.sorted { $0.publicKey < $1.publicKey }.suffix(2)))
+        // The order is by T0, which names the policy and so each key: every pair makes another one.
+        case .hash, .proposerFirst:
+            for place in stride(from: 0, to: candidates.count, by: 2) {
+                let found = try group(Array(candidates[place..<(place + 2)]))
+                let order = found.group.members[0].machine?.priority ?? []
+                // Whoever proposes comes first there without grinding anything; the others come after.
+                let isProposerFirst = election == .proposerFirst
+                if Set(order.dropFirst(isProposerFirst ? 1 : 0).prefix(2)) == found.ground,
+                    !isProposerFirst || !found.ground.contains(found.group.request.proposer ?? order[0])
+                {
+                    return found
+                }
+            }
+            return nil
+        }
+    }
+
+    @Test(arguments: CoordinatorElection.allCases)
+    func `keys ground to come first gain a turn each, and no more`(election: CoordinatorElection) throws {  // a key ground to win elections
+        let (group, ground) = try #require(try self.groupWithGroundKeys(election))
+        let order = try #require(group.members[0].machine?.priority)
+        #expect(Set(order.dropFirst(election == .proposerFirst ? 1 : 0).prefix(2)) == ground)
+        let honest = group.members.filter { !ground.contains($0.key) }
+        group.approveAll()
+        // Whoever coordinates first and says nothing is passed over.
+        let filter: (CoordinationGroup.Member, CoordinationGroup.Member, [UInt8]) -> [UInt8]? = { sender, _, bytes in
+            ground.contains(sender.key) ? nil : bytes
+        }
+        group.exchange(filter)
+        let turnCount = election == .proposerFirst ? 0 : ground.count
+        #expect(honest.allSatisfy { ($0.state == .complete) == (turnCount == 0) })
+        // Each has the shortest patience and no more: a rotation is doubled only when it is over.
+        group.pass(CoordinationTiming().patienceMin * turnCount + .seconds(1), filter)
+        #expect(honest.allSatisfy { $0.state == .complete && ($0.machine?.turn ?? .max) <= UInt32(1 + turnCount) }, "\(group.now)")
+    }
+
+    @Test(arguments: [CoordinatorElection.lexicographic, .hash])
+    func `whoever has ground its way to the first turns and answers without beginning has its share of the time`(
+        election: CoordinatorElection
+    ) throws {
+        let life: UInt64 = 600
+        let (group, ground) = try #require(try self.groupWithGroundKeys(election))
+        let honest = group.members.filter { !ground.contains($0.key) }
+        group.approveAll()
+        let filter: (CoordinationGroup.Member, CoordinationGroup.Member, [UInt8]) -> [UInt8]? = { sender, _, bytes in
+            guard ground.contains(sender.key) else { return bytes }
+            return switch group.content(bytes) {
+            case .begin, .renewal, .partialSignatures: nil
+            default: bytes
+            }
+        }
+        group.exchange(filter)
+        // Of a quarter of the request's life all members have the same share.
+        let share = Duration.seconds(Int64(life)) / (4 * group.members.count)
+        group.pass(share * 2 - .seconds(1), filter)
+        #expect(!honest.contains { $0.state == .complete })
+        group.pass(.seconds(10), filter)
+        #expect(honest.allSatisfy { $0.state == .complete }, "\(group.now)")
     }
 
     @Test func `turns far ahead, claimed by fewer than could all be honest, are not followed`() throws {
