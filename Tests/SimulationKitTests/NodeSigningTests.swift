@@ -69,7 +69,8 @@ import Testing
         (.frames, "refused inconsistent"), (.turns, "refused inconsistent"), (.replays, "refused notEntitled"),
         (.begins, "event attemptBegan"), (.silent, "event coordinatorFailed"), (.withholds, "event coordinatorFailed"),
         (.clones, "event cloneAlarm"), (.floods, "event attemptBegan"), (.climbs, "event attemptBegan"), (.leaves, "event attemptBegan"),
-        (.opensOther, "fault wrongOpening"),
+        (.opensOther, "fault wrongOpening"), (.proposesOther, "event ended"), (.proposesOrders, "refused notEntitled"),
+        (.altersProposals, "refused proposal"),
     ])
     func `who cheats is met among whole nodes`(cheat: SigningCheat, outcome: String) throws {
         var reached: Set<String> = []
@@ -83,19 +84,40 @@ import Testing
 
     /// A checker that finds nothing is worth nothing. Each fault is found by the rule that it breaks.
     @Test(arguments: [
-        (NodeSigningFault.losesDecisions, "signed without having agreed"), (.losesAnswers, "did not complete"),
-        (.releasesBeforeDurable, "before its decision was durable"), (.reusesIncarnations, "blamed"),
-        (.keepsNonces, "one nonce for two transcripts"), (.signsUnapproved, "signed without having agreed"),
-        (.believesTooEarly, "does not verify"), (.blamesWithoutProof, "which is honest"), (.forgetsTimers, "did not complete"),
-        (.repeatsItself, "messages, and the limit"), (.writesWithoutEnd, "bytes on the disk"), (.letsNothingGo, "bytes held"),
+        (NodeSigningFault.losesDecisions, "signedUnapproved"), (.losesAnswers, "notCompleted"),
+        (.releasesBeforeDurable, "releasedBeforeDurable"), (.reusesIncarnations, "honestBlamed"), (.keepsNonces, "nonceReused"),
+        (.signsUnapproved, "signedUnapproved"), (.believesTooEarly, "doesNotVerify"), (.blamesWithoutProof, "honestBlamed"),
+        (.forgetsTimers, "notCompleted"), (.repeatsItself, "messages"), (.writesWithoutEnd, "bytes on the disk"),
+        (.letsNothingGo, "bytes held"),
     ])
-    func `what is made wrong with nodes on purpose is found`(fault: NodeSigningFault, violation: String) throws {
+    func `what is made wrong with nodes on purpose is found`(fault: NodeSigningFault, rule: String) throws {
         let found = try (UInt64(1)...60).contains { seed in
             try SigningReport.run(NodeSigningScenario(seed: seed, memberCounts: 2...4), fault: fault).violations.contains {
-                $0.violation.description.contains(violation)
+                $0.violation.rule == rule
             }
         }
         #expect(found, "no seed found it")
         #expect(NodeSigningFault.allCases.contains(fault))
+    }
+
+    /// The same, where one rule and no other finds it.
+    @Test(arguments: [
+        (NodeSigningFault.garblesItsWords, "honestBlocked"), (.padsItsWords, "bytes sent"), (.writesAgain, "writes"),
+        (.signsWithoutEnd, "decisions to sign"), (.tellsRefusalsAgain, "refusals told"), (.outlivesItsTime, "notOver"),
+        (.alarmsWithoutProof, "falseAlarm"), (.completesAnother, "differentTransactions"), (.signsAside, "differentTransactions"),
+    ])
+    func `what is made wrong with nodes on purpose is found by its rule alone`(fault: NodeSigningFault, rule: String) throws {
+        var rules: Set<Set<String>> = []
+        for seed in UInt64(1)...60 where !rules.contains([rule]) {
+            // Long words are read beside each other: of two members nobody holds more than one.
+            let scenario = NodeSigningScenario(seed: seed, memberCounts: fault == .padsItsWords ? 2...2 : 2...4)
+            rules.insert(Set(try SigningReport.run(scenario, fault: fault).violations.map(\.violation.rule)))
+        }
+        #expect(rules.contains([rule]), "\(rules)")
+    }
+
+    @Test func `every fault has its rule`() {
+        // As many as the two tables above have.
+        #expect(NodeSigningFault.allCases.count == 21)
     }
 }

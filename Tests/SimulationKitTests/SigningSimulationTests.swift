@@ -36,13 +36,27 @@ import Testing
         #expect((200...300).contains(count))
     }
 
-    /// A checker that finds nothing is worth nothing.
-    @Test(arguments: SigningFault.allCases)
-    func `what is made wrong on purpose is found`(fault: SigningFault) throws {
-        let found = try (1...60).contains { seed in
-            try !SigningReport.run(SigningScenario(seed: seed, memberCounts: 2...5), fault: fault).violations.isEmpty
+    /// A checker that finds nothing is worth nothing. Each fault is found by the rule that it breaks, in some seed by that one alone.
+    @Test(arguments: [
+        (SigningFault.releasesBeforeDurable, "releasedBeforeDurable"), (.signsUnapproved, "signedUnapproved"),
+        (.forgetsTimers, "notCompleted"), (.repeatsItself, "messages"), (.believesTooEarly, "doesNotVerify"),
+        (.blamesWithoutProof, "honestBlamed"), (.showsNoncesEarly, "shownEarly"), (.alarmsWithoutProof, "falseAlarm"),
+        (.neverRests, "endless"), (.outlivesItsTime, "notOver"), (.completesAnother, "differentTransactions"),
+        (.signsAside, "differentTransactions"), (.overlooksClones, "cloneUnnoticed"),
+    ])
+    func `what is made wrong on purpose is found by its rule`(fault: SigningFault, rule: String) throws {
+        var rules: Set<Set<String>> = []
+        for seed in UInt64(1)...60 where !rules.contains([rule]) {
+            let scenario = SigningScenario(seed: seed, memberCounts: 2...5, only: fault == .overlooksClones ? .clones : nil)
+            rules.insert(Set(try SigningReport.run(scenario, fault: fault).violations.map(\.violation.rule)))
         }
-        #expect(found, "no seed found it")
+        #expect(rules.contains([rule]), "\(rules)")
+        #expect(SigningFault.allCases.contains(fault))
+    }
+
+    @Test func `every fault has its rule`() {
+        // As many as the table above has.
+        #expect(SigningFault.allCases.count == 13)
     }
 
     @Test func `a seed does the same twice`() throws {
@@ -62,7 +76,8 @@ import Testing
         (.frames, "refused inconsistent"), (.turns, "refused inconsistent"), (.replays, "refused notEntitled"),
         (.begins, "event attemptBegan"), (.silent, "event coordinatorFailed"), (.withholds, "event coordinatorFailed"),
         (.clones, "event cloneAlarm"), (.floods, "event attemptBegan"), (.climbs, "event attemptBegan"), (.leaves, "event attemptBegan"),
-        (.opensOther, "fault wrongOpening"),
+        (.opensOther, "fault wrongOpening"), (.proposesOther, "refused anotherRequest"), (.proposesOrders, "refused notEntitled"),
+        (.altersProposals, "refused malformed"),
     ])
     func `who cheats is met`(cheat: SigningCheat, outcome: String) throws {
         var reached: Set<String> = []

@@ -25,8 +25,8 @@ enum SimulateSigningCommand {
         discussion: """
             Each seed makes a group of members, all of whom or any k of whom sign, a request, and what happens to it: messages are lost, \
             late, repeated and out of order; the network is cut; machines crash, also while their journal writes, and lose their disks; \
-            clocks are wrong; people think, and refuse; members send wrong, malformed and contradicting contributions, flood, slander \
-            and keep silent.
+            clocks are wrong; people think, and refuse; members send wrong, malformed and contradicting contributions, propose \
+            something else to each, flood, slander and keep silent.
 
             It is checked that no nonce serves two transcripts; that nothing is released before its decision is durable; that nobody \
             honest is blamed; that whatever completes verifies and is the same for all; that a request completes once enough honest \

@@ -76,7 +76,26 @@ struct CheatingNode {
     private func begin(_ bytes: [UInt8], now: Duration) -> Part? {
         let (policy, enrolment) = (self.person.policy, self.person.keys.enrolment)
         let roster = Roster(members: policy.members, network: .regtest, enrolments: self.person.enrolments)
-        guard let cheat = self.person.cheat, let found = try? Coordination.proposal(in: bytes, roster: roster) else { return nil }
+        guard let found = try? Coordination.proposal(in: bytes, roster: roster) else { return nil }
+        return self.begin(found, policy, roster, enrolment, now: now)
+    }
+
+    /// Asks for something itself.
+    mutating func propose(_ request: SigningRequest, _ terms: RequestTerms, _ node: inout Node, now: Duration) {
+        let (policy, enrolment) = (self.person.policy, self.person.keys.enrolment)
+        let roster = Roster(members: policy.members, network: .regtest, enrolments: self.person.enrolments)
+        let proposal = self.person.identity.withSecretKey {
+            Coordination.propose(request, terms: terms, enrolment: enrolment, identity: $0)
+        }
+        self.part = self.begin((request, proposal), policy, roster, enrolment, now: now)
+        self.step(&node, now: now)
+    }
+
+    private func begin(
+        _ found: (request: SigningRequest, proposal: Statement), _ policy: any SpendingPolicy, _ roster: Roster, _ enrolment: Enrolment,
+        now: Duration
+    ) -> Part? {
+        guard let cheat = self.person.cheat, case .proposal(let terms) = found.proposal.body else { return nil }
         let incarnation = self.person.incarnations().next()
         guard
             var coordination = try? Coordination(
@@ -85,7 +104,7 @@ struct CheatingNode {
         else { return nil }
         let serial = UInt32(clamping: self.moment(now).time)
         coordination.approve(serial: serial)
-        var speaker = CheatingSpeaker(cheat, found.request, policy, roster, enrolment)
+        var speaker = CheatingSpeaker(cheat, found.request, terms, policy, roster, enrolment)
         (speaker.incarnation, speaker.serial) = (incarnation.bytes, serial)
         return Part(coordination, speaker)
     }

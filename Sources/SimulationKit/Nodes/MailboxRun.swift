@@ -162,6 +162,8 @@ final class MailboxRun {
         self.report.completed = Set(self.transactions.keys.map { $0 - self.members.lowerBound })
         self.report.visitsUntilComplete = Dictionary(
             uniqueKeysWithValues: self.report.visitsUntilComplete.map { ($0.key - self.members.lowerBound, $0.value) })
+        self.ledger.compareCompletions(
+            honest: Dictionary(uniqueKeysWithValues: self.members.map { (self.people[$0].keys.signer, self.people[$0].place) }))
         self.report.violations = self.ledger.violations
         for person in self.people {
             self.report.depositCount += person.mailbox.depositCount
@@ -185,9 +187,10 @@ final class MailboxRun {
             self.ledger.note(.honestBlamed(member: self.people.first { $0.keys.signer == signer }?.place ?? -1, by: person.place))
         case .cloneAlarm(let alarm, _):
             self.ledger.note(.falseAlarm(member: self.people.first { $0.keys.signer == alarm.signer }?.place ?? -1, by: person.place))
-        case .complete(let transaction, _):
+        case .complete(let transaction, let completion):
             self.transactions[person.place] = transaction
-            if let request = self.request { self.ledger.completed(transaction, of: request, by: person.place, policy: self.policy) }
+            guard let request = self.request else { return }
+            self.ledger.completed(transaction, by: completion.signers, of: request, at: person.place, policy: self.policy)
         default: break
         }
     }

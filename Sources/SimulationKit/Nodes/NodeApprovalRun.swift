@@ -149,7 +149,7 @@ extension NodeApprovalRun: SigningWatch {
         self.ledger.note(.signedBeyondPolicy(member: member.place, what))
     }
 
-    func happened(_ event: CoordinationEvent, at member: SigningPerson) {
+    func happened(_ event: CoordinationEvent, to request: Bytes32, at member: SigningPerson) {
         switch event {
         case .fault(let signer, _, _):
             let blamed = self.people.first { $0.keys.signer == signer }?.place ?? -1

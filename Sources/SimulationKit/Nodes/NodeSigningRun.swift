@@ -21,6 +21,8 @@ final class NodeSigningRun {
     private(set) var ledger = SigningLedger()
     private(set) var coverage: Set<String> = []
     private(set) var request: SigningRequest?
+    /// All that was asked for: who lies about what it asks for asks for more than one thing.
+    private var requests: [Bytes32: SigningRequest] = [:]
     private(set) var transactions: [Int: Transaction] = [:]
     private var stepCounts: [Int: Int] = [:]
     private var writeCounts: [Int: Int] = [:]
@@ -69,7 +71,8 @@ final class NodeSigningRun {
         }
         self.people = people
         let honest = (0..<count).filter { scenario.cheats[$0] == nil }
-        self.proposer = honest.first(where: scenario.isWilling) ?? honest.first ?? 0
+        self.proposer =
+            (0..<count).first { scenario.cheats[$0]?.isOfProposer ?? false } ?? honest.first(where: scenario.isWilling) ?? honest.first ?? 0
         let strangerSeed = random.next()
         self.random = random
         let overheard = self.overheard
@@ -91,6 +94,8 @@ final class NodeSigningRun {
             person.watch = self
             person.fault = fault
             person.noncePool = scenario.noncePool
+            // Before anybody's clock shows that the request's time is over.
+            if fault == .outlivesItsTime { person.sleepsAt = .seconds(scenario.life - 2 * scenario.clockSkewMax - 5) }
         }
         self.coverage.formUnion(scenario.cheats.values.map { "cheat \($0.rawValue)" })
         if scenario.strangerCount > 0 { self.coverage.insert("strangers that flood") }
@@ -131,6 +136,7 @@ final class NodeSigningRun {
         let election = isPooled ? nil : CoordinatorElection(rawValue: self.scenario.election) ?? .hash
         let id = SHA256.hash(Array("request \(self.scenario.seed)".utf8))
         let usesNonceCommitments = self.scenario.usesNonceCommitments
+        if self.scenario.cheats[self.proposer] != nil { return try self.proposeFalsely(id: id, election: election ?? .hash) }
         let store = self.people[self.proposer].store
         while true {
             if let row = store.rows.values.first {
@@ -151,6 +157,31 @@ final class NodeSigningRun {
             }
             self.network.run(for: self.scenario.diskDelayMax + .milliseconds(1))
         }
+    }
+
+    /// Whoever cheats by what it proposes.
+    private func proposeFalsely(id: Bytes32, election: CoordinatorElection) throws {
+        if !self.network.hosts[self.proposer].isUp { try self.network.restart(self.proposer) }
+        let person = self.people[self.proposer]
+        let created = UInt64(clamping: person.clock.wall(at: self.network.now).components.seconds)
+        let request = try SigningRequest(
+            transaction: self.transaction, prevouts: self.coins, policyDigest: self.policy.digest, proposer: person.keys.signer,
+            expiry: created + UInt64(self.scenario.life), id: id, usesNonceCommitments: self.scenario.usesNonceCommitments)
+        guard let terms = RequestTerms(election: election, createdAt: created) else { preconditionFailure("no note is not too long") }
+        self.request = request
+        self.network.update(self.proposer) { node, program, now in
+            guard case .cheat(var cheat) = program else { return }
+            cheat.propose(request, terms, &node, now: now)
+            program = .cheat(cheat)
+        }
+    }
+
+    /// What a member was asked for under a digest.
+    private func request(_ id: Bytes32, of member: SigningPerson) -> SigningRequest? {
+        if let known = self.requests[id] { return known }
+        let found = member.store.rows[id].flatMap { try? Coordination.proposal(in: $0.proposal, roster: self.roster)?.request }
+        self.requests[id] = found
+        return found
     }
 
     private func planFaults() {
@@ -241,11 +272,15 @@ final class NodeSigningRun {
         return self.honest.allSatisfy { self.isOver(for: $0) ?? (self.transactions[$0.place] != nil) }
     }
 
-    /// Whether a member's machine holds it open no more; `nil` if it has not heard of it.
+    /// Whether a member's machine holds nothing open any more that it was asked for; `nil` if it has heard of nothing.
     private func isOver(for person: SigningPerson) -> Bool? {
         let host = self.network.hosts[person.place]
-        guard host.isUp, let machine = host.program.machine, let request else { return false }
-        return host.node.swarm.read(machine) { $0.machine.request(request.digest)?.state.isOver }
+        guard host.isUp, let machine = host.program.machine else { return false }
+        let ids = person.store.rows.keys
+        return host.node.swarm.read(machine) { watched in
+            let states = ids.compactMap { watched.machine.request($0)?.state.isOver }
+            return states.isEmpty ? nil : states.allSatisfy { $0 }
+        }
     }
 
     // MARK: What must hold
@@ -271,6 +306,7 @@ final class NodeSigningRun {
 
     private func close() {
         self.lookAround()
+        self.ledger.compareCompletions(honest: Dictionary(uniqueKeysWithValues: self.honest.map { ($0.keys.signer, $0.place) }))
         let seconds = Int(self.network.now.components.seconds)
         let fromOthers = self.network.hosts.filter { $0.number >= self.people.count || self.scenario.cheats[$0.number] != nil }
         let byteCountFromOthers = fromOthers.reduce(0) { $0 + $1.sentByteCount }
@@ -348,23 +384,42 @@ extension NodeSigningRun: SigningWatch {
         if self.scenario.strangerCount > 0, self.overheard.messages.count < 64 { self.overheard.messages.append(message) }
     }
 
-    func happened(_ event: CoordinationEvent, at member: SigningPerson) {
+    func happened(_ event: CoordinationEvent, to id: Bytes32, at member: SigningPerson) {
         self.coverage.insert("event \(SigningRun.name(of: event))")
         switch event {
         case .fault(let signer, let fault, _):
             self.coverage.insert("fault \(SigningRun.kind(of: fault))")
             self.blamed(signer, by: member)
-        case .cloneAlarm(let alarm, _):
-            guard let other = self.people.first(where: { $0.keys.signer == alarm.signer }) else { return }
-            self.ledger.alarmed(about: alarm.signer, by: member.place, isClone: other.cheat == .clones, member: other.place)
-        case .complete(let transaction, _):
+        case .cloneAlarm(let alarm, _): self.alarmed(about: alarm.signer, by: member)
+        case .complete(let transaction, let completion):
             self.transactions[member.place] = transaction
-            guard let request = self.request else { return }
-            let seen = self.fault == .believesTooEarly ? self.transaction : transaction
-            self.ledger.completed(seen, of: request, by: member.place, policy: self.policy)
+            guard let request = self.request(id, of: member) else { return }
+            let seen =
+                self.fault == .believesTooEarly
+                ? self.transaction : self.forged(request, by: completion.signers, at: member) ?? transaction
+            self.ledger.completed(seen, by: completion.signers, of: request, at: member.place, policy: self.policy)
+        case .joined(let signer) where self.fault == .alarmsWithoutProof: self.alarmed(about: signer, by: member)
         case .joined(let signer) where self.fault == .blamesWithoutProof: self.blamed(signer, by: member)
         default: break
         }
+    }
+
+    private func alarmed(about signer: PublicKey, by member: SigningPerson) {
+        guard let other = self.people.first(where: { $0.keys.signer == signer }) else { return }
+        self.ledger.alarmed(about: signer, by: member.place, isClone: other.cheat == .clones, member: other.place)
+    }
+
+    /// On purpose: what nobody asked for, or what no attempt made.
+    private func forged(_ request: SigningRequest, by signers: [PublicKey], at member: SigningPerson) -> Transaction? {
+        guard self.fault == .completesAnother || self.fault == .signsAside else { return nil }
+        do {
+            return try ForgedCompletion.make(
+                of: request, changesTransaction: self.fault == .completesAnother, by: signers, under: self.policy,
+                seed: [UInt8(member.place)]
+            ) { signer, nonce, context in
+                self.people.first { $0.keys.signer == signer }.flatMap { nonce.sign(with: $0.key, in: context) }
+            }
+        } catch { preconditionFailure("whoever has all keys can sign: \(error)") }
     }
 
     private func blamed(_ signer: PublicKey, by member: SigningPerson) {

@@ -124,6 +124,7 @@ public struct NodeSigningScenario: Sendable {
         if let only { cheats = [Int.random(in: 0..<memberCount, using: &random): only] }
         self.usesNonceCommitments = NonceCommitmentDraw.decide(seed: seed, wanted: commitments, cheats: &cheats, only: only)
         if only == nil, !self.usesNonceCommitments, let place = cheats.keys.min(), seed % 8 == 5 { cheats[place] = .clones }
+        if only == nil { SigningCheat.drawProposals(seed: seed, &cheats) }
         self.cheats = cheats
         self.strangerCount = !isCalm && Int.random(in: 0..<4, using: &random) == 0 ? Int.random(in: 1...2, using: &random) : 0
         let honest = (0..<memberCount).filter { cheats[$0] == nil }
@@ -201,7 +202,9 @@ public struct NodeSigningScenario: Sendable {
 
     /// Whether enough members agree for the request to have to complete.
     public var mustComplete: Bool {
-        self.cancelledAt == nil && (0..<self.memberCount).count(where: self.isWilling) >= self.threshold
+        // Who proposes to each something else has nothing that could complete, or nobody whose turn it is for all.
+        self.cancelledAt == nil && !self.cheats.values.contains(where: \.isOfProposer)
+            && (0..<self.memberCount).count(where: self.isWilling) >= self.threshold
     }
 }
 
@@ -231,4 +234,22 @@ public enum NodeSigningFault: String, CaseIterable, Sendable {
     case writesWithoutEnd
     /// What it sent it holds for ever.
     case letsNothingGo
+    /// Says to everybody what is no message, beside what it has to say.
+    case garblesItsWords
+    /// The same, so long and so seldom that only its bytes are too many.
+    case padsItsWords
+    /// Writes what is on the disk again and again.
+    case writesAgain
+    /// Decides to sign what nobody began.
+    case signsWithoutEnd
+    /// Tells each refusal many times.
+    case tellsRefusalsAgain
+    /// Time makes its machine do nothing from shortly before the request's end.
+    case outlivesItsTime
+    /// Says that a member runs twice that does not.
+    case alarmsWithoutProof
+    /// Holds another transaction of the same coins complete, with signatures that verify.
+    case completesAnother
+    /// Holds the transaction complete with signatures that verify and that no attempt made.
+    case signsAside
 }

@@ -57,7 +57,7 @@ struct SigningMember {
             if self.hasToSay(stored.decision) { self.think(about: id, now: now) }
         }
         for (peer, address) in person.addresses { machine.learn([address], of: peer, now: now) }
-        self.machine = node.swarm.add(WatchedMachine(machine, fault: person.fault), onLimited: true, now: now)
+        self.machine = node.swarm.add(WatchedMachine(machine, fault: person.fault, sleepsAt: person.sleepsAt), onLimited: true, now: now)
         node.announce(now: now)
     }
 
@@ -85,10 +85,12 @@ struct SigningMember {
         case .writeApproval(let id, let group, let approval):
             self.approvals.append((self.dueTime(from: now), id, group, approval))
         case .requested(let id): self.think(about: id, now: now)
-        case .request(_, let event):
-            if case .complete = event { self.thoughts = [] }
-            self.person.watch?.happened(event, at: self.person)
-        case .refused(let peer, let refusal): self.person.watch?.refused(refusal, from: peer, at: self.person)
+        case .request(let id, let event):
+            if case .complete = event { self.thoughts.removeAll { $0.request == id } }
+            self.person.watch?.happened(event, to: id, at: self.person)
+        case .refused(let peer, let refusal):
+            let count = self.person.fault == .tellsRefusalsAgain ? Self.faultyRefusalCount : 1
+            for _ in 0..<count { self.person.watch?.refused(refusal, from: peer, at: self.person) }
         case .blocked(let peer, _): self.person.watch?.blocked(peer, at: self.person)
         case .notStored(let id, _):
             // Whoever sees that a word of theirs was not kept says it again.
@@ -134,6 +136,7 @@ struct SigningMember {
             if self.person.fault == .writesWithoutEnd, case .transcript = done.write {
                 for _ in 0..<2_000 { _ = self.person.store.perform(done.write, of: done.request, at: done.time) }
             }
+            self.writeMore(after: done.write, of: done.request, at: done.time, now: now)
             node.swarm.update(machine, now: now) { $0.machine.written(done.id, of: done.request, result, now: now) }
             self.tellWhatLeft(machine, &node, now: now)
         }
@@ -146,6 +149,27 @@ struct SigningMember {
         while let index = self.thoughts.firstIndex(where: { $0.due <= now }) {
             let (_, request) = self.thoughts.remove(at: index)
             self.say(about: request, machine, &node, now: now)
+        }
+    }
+
+    private static let (faultyRefusalCount, faultyWriteCount, faultyDecisionCount) = (10_000, 10_000, 100)
+
+    /// On purpose: what is on the disk once is written again and again, or more is decided than anybody began.
+    private func writeMore(after write: SigningWrite, of request: Bytes32, at time: UInt64, now: Duration) {
+        switch (self.person.fault, write) {
+        case (.writesAgain, .decision), (.writesAgain, .state):
+            for _ in 0..<Self.faultyWriteCount {
+                self.person.watch?.writes(write, of: self.person, from: now, due: now)
+                _ = self.person.store.perform(write, of: request, at: time)
+            }
+        case (.signsWithoutEnd, .burn(let record)):
+            for number in 1...UInt32(Self.faultyDecisionCount) {
+                let other = BurnRecord(
+                    request: request, attempt: record.attempt + number * 1_000, signer: record.signer, transcript: record.transcript,
+                    contributions: [])
+                _ = self.person.store.perform(.burn(other), of: request, at: time)
+            }
+        default: break
         }
     }
 

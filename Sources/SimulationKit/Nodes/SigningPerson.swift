@@ -41,6 +41,8 @@ final class SigningPerson {
     var life = 0
     /// What is wrong with it on purpose.
     var fault: NodeSigningFault?
+    /// From when on time makes its process do nothing, where that is what is wrong.
+    var sleepsAt: Duration?
     weak var watch: (any SigningWatch)?
 
     init(
@@ -96,7 +98,7 @@ final class SigningPerson {
 protocol SigningWatch: AnyObject {
     /// A write is on its way, and done at `due` unless the process dies before.
     func writes(_ write: SigningWrite, of member: SigningPerson, from now: Duration, due: Duration)
-    func happened(_ event: CoordinationEvent, at member: SigningPerson)
+    func happened(_ event: CoordinationEvent, to request: Bytes32, at member: SigningPerson)
     /// A message leaves the member's process.
     func sent(_ message: [UInt8], by member: SigningPerson)
     /// A refusal is told.

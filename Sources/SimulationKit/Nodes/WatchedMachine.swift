@@ -6,10 +6,14 @@ struct WatchedMachine: ~Copyable, ProtocolMachine {
     var machine: SigningMachine
     /// What is wrong with it on purpose.
     let fault: NodeSigningFault?
+    /// From when on time makes it do nothing, where that is what is wrong with it.
+    private let sleepsAt: Duration?
+    /// Peers to which it has said what is no message.
+    private var garbled: Set<PeerID> = []
     /// Messages that left and were not looked at.
     private var left: [[UInt8]] = []
     /// Messages that it says once more, by the stream that is asked for, to whom and how often.
-    private var repeats: [UInt64: (frame: [UInt8], peer: PeerID, count: Int)] = [:]
+    private var repeats: [UInt64: (frame: [UInt8], peer: PeerID, count: Int, isMessage: Bool)] = [:]
     private var receivers: [UInt64: PeerID] = [:]
     private var requests: [StreamID: UInt64] = [:]
     private var extra: [ProtocolCommand] = []
@@ -17,10 +21,14 @@ struct WatchedMachine: ~Copyable, ProtocolMachine {
     /// What a machine that lets nothing go still holds.
     private var hoardedByteCount = 0
 
-    init(_ machine: consuming SigningMachine, fault: NodeSigningFault?) {
+    init(_ machine: consuming SigningMachine, fault: NodeSigningFault?, sleepsAt: Duration? = nil) {
         self.machine = machine
         self.fault = fault
+        self.sleepsAt = sleepsAt
     }
+
+    /// Whether it says more than it has to.
+    private var isTalkative: Bool { self.fault == .repeatsItself || self.fault == .garblesItsWords || self.fault == .padsItsWords }
 
     var hasLeft: Bool { !self.left.isEmpty }
 
@@ -31,12 +39,16 @@ struct WatchedMachine: ~Copyable, ProtocolMachine {
 
     /// How often each message is said by a machine that repeats itself.
     private static let repeatCount = 200
+    /// How often one that garbles or pads its words does so to each peer: so often that it is not heard any more, and less often; and how
+    /// many bytes such a word has.
+    private static let (garbledCount, paddedCount) = (12, 9)
+    private static let (garbledByteCount, paddedByteCount) = (40, 2 << 20)
 
     mutating func nextCommand() -> ProtocolCommand? {
         if let command = self.extra.popLast() { return command }
         guard let command = self.machine.nextCommand() else { return nil }
         switch command {
-        case .open(let request, let peer, _, _): if self.fault == .repeatsItself { self.receivers[request] = peer }
+        case .open(let request, let peer, _, _): if self.isTalkative { self.receivers[request] = peer }
         case .write(let stream, let frame):
             // Whatever else is written is an answer, a byte long.
             guard frame.count > 2 else { break }
@@ -46,28 +58,35 @@ struct WatchedMachine: ~Copyable, ProtocolMachine {
             guard let request = self.requests.removeValue(forKey: stream), let peer = self.receivers.removeValue(forKey: request) else {
                 break
             }
-            self.sayAgain(frame, to: peer, count: Self.repeatCount)
+            if self.fault == .repeatsItself {
+                self.sayAgain(frame, to: peer, count: Self.repeatCount, isMessage: true)
+            } else if self.garbled.insert(peer).inserted {
+                let isPadding = self.fault == .padsItsWords
+                let noise = [UInt8](repeating: 0xff, count: isPadding ? Self.paddedByteCount : Self.garbledByteCount)
+                self.sayAgain(
+                    FrameReader.frame(noise), to: peer, count: isPadding ? Self.paddedCount : Self.garbledCount, isMessage: false)
+            }
         default: break
         }
         return command
     }
 
     /// One stream after the other, or the receiver would take few of them.
-    private mutating func sayAgain(_ frame: [UInt8], to peer: PeerID, count: Int) {
+    private mutating func sayAgain(_ frame: [UInt8], to peer: PeerID, count: Int, isMessage: Bool) {
         guard count > 0 else { return }
         self.nextRepeat += 1
-        self.repeats[self.nextRepeat] = (frame, peer, count)
+        self.repeats[self.nextRepeat] = (frame, peer, count, isMessage)
         self.extra.append(.open(request: self.nextRepeat, peer, protocolIDs: [CoordinationProtocol.id], onLimited: true))
     }
 
     mutating func handle(_ input: ProtocolInput, now: Duration) {
-        if self.fault == .repeatsItself {
+        if self.isTalkative {
             switch input {
             case .opened(let request, let stream, _):
                 if let again = self.repeats.removeValue(forKey: request) {
-                    self.left.append(again.frame)
+                    if again.isMessage { self.left.append(again.frame) }
                     self.extra += [.closeWrite(stream), .write(stream, again.frame)]
-                    self.sayAgain(again.frame, to: again.peer, count: again.count - 1)
+                    self.sayAgain(again.frame, to: again.peer, count: again.count - 1, isMessage: again.isMessage)
                     return
                 }
                 self.requests[stream] = request
@@ -80,12 +99,15 @@ struct WatchedMachine: ~Copyable, ProtocolMachine {
     }
 
     mutating func tick(now: Duration) {
-        guard self.fault != .forgetsTimers else { return }
+        guard self.fault != .forgetsTimers, self.sleepsAt.map({ now < $0 }) ?? true else { return }
         self.machine.tick(now: now)
     }
 
     var servedProtocolIDs: [String] { self.machine.servedProtocolIDs }
-    var deadline: Duration? { self.fault == .forgetsTimers ? nil : self.machine.deadline }
+    var deadline: Duration? {
+        guard self.fault != .forgetsTimers, let deadline = self.machine.deadline else { return nil }
+        return self.sleepsAt.map { deadline < $0 } ?? true ? deadline : nil
+    }
     var heldByteCount: Int { self.machine.heldByteCount + self.hoardedByteCount }
     mutating func nextEvent() -> SigningMachineEvent? { self.machine.nextEvent() }
 }

@@ -9,6 +9,7 @@ internal import Signing
 struct CheatingSpeaker {
     let cheat: SigningCheat
     let request: SigningRequest
+    let terms: RequestTerms
     let policy: any SpendingPolicy
     let roster: Roster
     let enrolment: Enrolment
@@ -27,9 +28,13 @@ struct CheatingSpeaker {
     /// Nonce sets that it made up.
     var inventedCount: UInt32 = 0
 
-    init(_ cheat: SigningCheat, _ request: SigningRequest, _ policy: any SpendingPolicy, _ roster: Roster, _ enrolment: Enrolment) {
+    init(
+        _ cheat: SigningCheat, _ request: SigningRequest, _ terms: RequestTerms, _ policy: any SpendingPolicy, _ roster: Roster,
+        _ enrolment: Enrolment
+    ) {
         self.cheat = cheat
         self.request = request
+        self.terms = terms
         self.policy = policy
         self.roster = roster
         self.enrolment = enrolment
@@ -65,6 +70,7 @@ struct CheatingSpeaker {
             return (said.content.map { [with($0)] } ?? []) + said.beside.map { with($0, sequence: 0) }
         }
         let isOdd = receiver % 2 == 1
+        if let said = self.saidOfProposals(content, message, head, to: receiver, identity: identity) { return said }
         if self.request.usesNonceCommitments,
             let said = self.saidWithCommitments(
                 content, message, to: receiver, key: key, identity: identity, with: { with($0, sequence: $1) })

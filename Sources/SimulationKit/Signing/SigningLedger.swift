@@ -22,8 +22,9 @@ public enum SigningViolation: Hashable, Sendable, CustomStringConvertible {
     case shownEarly(member: Int)
     /// What a member holds complete does not verify.
     case doesNotVerify(member: Int)
-    /// Two members hold different transactions complete.
-    case differentTransactions
+    /// What a member holds complete is another transaction than the one that it was asked for; or it holds signatures that no attempt made
+    /// which all honest members of their set decided to sign.
+    case differentTransactions(member: Int)
     /// Enough honest members agreed and could talk long enough, and this one does not hold it complete.
     case notCompleted(member: Int)
     /// A member signed that had not agreed.
@@ -37,6 +38,27 @@ public enum SigningViolation: Hashable, Sendable, CustomStringConvertible {
     /// More than its bound.
     case bound(String, member: Int, actual: Int, limit: Int)
 
+    /// The rule that it breaks, by a name that does not tell by whom.
+    public var rule: String {
+        switch self {
+        case .nonceReused: "nonceReused"
+        case .releasedBeforeDurable: "releasedBeforeDurable"
+        case .honestBlamed: "honestBlamed"
+        case .falseAlarm: "falseAlarm"
+        case .cloneUnnoticed: "cloneUnnoticed"
+        case .honestBlocked: "honestBlocked"
+        case .shownEarly: "shownEarly"
+        case .doesNotVerify: "doesNotVerify"
+        case .differentTransactions: "differentTransactions"
+        case .notCompleted: "notCompleted"
+        case .signedUnapproved: "signedUnapproved"
+        case .signedBeyondPolicy: "signedBeyondPolicy"
+        case .notOver: "notOver"
+        case .endless: "endless"
+        case .bound(let what, _, _, _): what
+        }
+    }
+
     public var description: String {
         switch self {
         case .nonceReused(let member): "member \(member) used one nonce for two transcripts"
@@ -47,7 +69,8 @@ public enum SigningViolation: Hashable, Sendable, CustomStringConvertible {
         case .honestBlocked(let member, let by): "member \(by) does not hear member \(member) any more, which is honest"
         case .shownEarly(let member): "member \(member) showed its nonces before it had heard what all others committed to"
         case .doesNotVerify(let member): "what member \(member) holds complete does not verify"
-        case .differentTransactions: "members hold different transactions complete"
+        case .differentTransactions(let member):
+            "member \(member) holds another transaction complete than was asked for, or signatures of no attempt that its signers decided on"
         case .notCompleted(let member): "member \(member) did not complete, though enough honest members agreed"
         case .signedUnapproved(let member): "member \(member) signed without having agreed"
         case .signedBeyondPolicy(let member, let what): "member \(member) signed by itself, and its policy does not allow that: \(what)"
@@ -65,9 +88,14 @@ public enum SigningViolation: Hashable, Sendable, CustomStringConvertible {
 struct SigningLedger {
     private(set) var violations: Set<SigningViolation> = []
     private var transcripts: [PublicNonce: Bytes32] = [:]
-    private var completed: Transaction?
-    /// Transcripts under which each honest member heard a cloned member sign.
+    /// Who decided to sign under a transcript.
+    private var deciders: [Bytes32: Set<Int>] = [:]
+    /// What members hold complete and verifies, with its signatures, and whose they are.
+    private var completions: [(place: Int, transaction: Transaction, signers: Set<PublicKey>)] = []
+    /// Transcripts under which each honest member saw a cloned member sign, in the life of its process that it is in.
     private var clonesHeard: [Int: Set<Bytes32>] = [:]
+    /// Members that lost their disks.
+    private var forgetful: Set<Int> = []
     private(set) var isAlarmed = false
     /// What each member heard that all of a set committed to: by its own commitment.
     private var shown: [Int: [NonceName: [Statement]]] = [:]
@@ -81,6 +109,7 @@ struct SigningLedger {
             if let other = self.transcripts[nonce], other != record.transcript { self.violations.insert(.nonceReused(member: place)) }
             self.transcripts[nonce] = record.transcript
         }
+        self.deciders[record.transcript, default: []].insert(place)
         if !hasApproved { self.violations.insert(.signedUnapproved(member: place)) }
     }
 
@@ -123,28 +152,68 @@ struct SigningLedger {
         self.violations.insert(.honestBlamed(member: blamed.place, by: host.place))
     }
 
-    /// Partial signatures of a member that runs twice arrive at an honest one.
-    mutating func heardClone(_ message: [UInt8], by host: SigningHost, _ roster: Roster) {
-        guard let head = try? CoordinationMessage.Head(parsing: message), head.holdsPartialSignatures,
-            case .partialSignatures(let statement)? = try? head.content(roster),
-            case .partialSignatures(let transcript, _) = statement.body
+    /// Partial signatures of a member that runs twice arrive at an honest one, from itself or out of the hands of who compares them.
+    mutating func heardClone(_ message: [UInt8], by place: Int, clones: Set<PublicKey>, _ roster: Roster) {
+        guard let head = try? CoordinationMessage.Head(parsing: message), head.holdsPartialSignatures || head.holdsNonceUse,
+            let content = try? head.content(roster)
         else { return }
-        self.clonesHeard[host.place, default: []].insert(transcript)
+        let statement: Statement? =
+            switch content {
+            case .partialSignatures(let statement): statement
+            case .nonceUse(let bytes): (try? Evidence(parsing: bytes))?.statements.last
+            default: nil
+            }
+        guard let statement, clones.contains(statement.sender), case .partialSignatures(let transcript, _) = statement.body else { return }
+        self.clonesHeard[place, default: []].insert(transcript)
+    }
+
+    /// A process ends, and what it has heard with it; with its disk also what it began, which what comes then can rest on.
+    mutating func forgot(_ place: Int, losesDisk: Bool) {
+        self.clonesHeard[place] = nil
+        if losesDisk { self.forgetful.insert(place) }
     }
 
     mutating func alarmed(about signer: PublicKey, by place: Int, isClone: Bool, member: Int) {
         if isClone { self.isAlarmed = true } else { self.violations.insert(.falseAlarm(member: member, by: place)) }
     }
 
-    mutating func completed(_ transaction: Transaction, of request: SigningRequest, by place: Int, policy: any SpendingPolicy) {
-        if !Self.verifies(transaction, request, policy) { self.violations.insert(.doesNotVerify(member: place)) }
-        if let completed, completed.txid != transaction.txid { self.violations.insert(.differentTransactions) }
-        self.completed = self.completed ?? transaction
+    /// - Parameter signers: whose signatures they are, as the member itself says.
+    mutating func completed(
+        _ transaction: Transaction, by signers: [PublicKey], of request: SigningRequest, at place: Int, policy: any SpendingPolicy
+    ) {
+        guard Self.verifies(transaction, request, policy) else {
+            self.violations.insert(.doesNotVerify(member: place))
+            return
+        }
+        if transaction.txid != request.transaction.txid { self.violations.insert(.differentTransactions(member: place)) }
+        self.completions.append((place, transaction, Set(signers)))
+    }
+
+    /// Everywhere the same: that is the requested transaction, whose id says all of it but the witnesses; and in them signatures that may
+    /// differ only as far as there were different attempts, each of which makes one list of signatures. So of one set there are no more
+    /// lists than transcripts on which all of its honest members decided.
+    ///
+    /// - Parameter honest: the honest members' places.
+    mutating func compareCompletions(honest: [PublicKey: Int]) {
+        var lists: [Set<PublicKey>: [[UInt8]]] = [:]
+        for (place, transaction, signers) in self.completions {
+            let places = Set(signers.compactMap { honest[$0] })
+            // Those who all cheat sign as often as they like.
+            guard !places.isEmpty else { continue }
+            let bytes = transaction.serialized()
+            guard !(lists[signers]?.contains(bytes) ?? false) else { continue }
+            lists[signers, default: []].append(bytes)
+            let attemptCount = self.deciders.values.count { places.isSubset(of: $0) }
+            if lists[signers]?.count ?? 0 > attemptCount { self.violations.insert(.differentTransactions(member: place)) }
+        }
     }
 
     /// The signatures in the witnesses against the coins' own scripts, worked out anew.
     private static func verifies(_ transaction: Transaction, _ request: SigningRequest, _ policy: any SpendingPolicy) -> Bool {
         guard let cache = try? SighashCache(transaction, prevouts: request.prevouts) else { return false }
+        // What the policy's signers do not sign has no witness of theirs.
+        for (index, prevout) in request.prevouts.enumerated()
+        where prevout.scriptPubKey != policy.scriptPubKey && !transaction.inputs[index].witness.items.isEmpty { return false }
         for (index, prevout) in request.prevouts.enumerated() where prevout.scriptPubKey == policy.scriptPubKey {
             let witness = transaction.inputs[index].witness.items
             guard let first = witness.first, let signature = try? SchnorrSignature(parsing: first),
@@ -177,9 +246,15 @@ struct SigningLedger {
         self.violations.insert(.endless(atSecond: Int(time.components.seconds)))
     }
 
+    /// Whether it was broken off: then nothing can be said of what would have come.
+    private var wasBrokenOff: Bool { self.violations.contains { if case .endless = $0 { true } else { false } } }
+
     /// When all is over.
     mutating func close(_ hosts: [SigningHost], scenario: SigningScenario) {
-        for (place, transcripts) in self.clonesHeard where transcripts.count > 1 && !self.isAlarmed {
+        self.compareCompletions(
+            honest: Dictionary(uniqueKeysWithValues: hosts.filter { $0.cheat == nil }.map { ($0.signer, $0.place) }))
+        for (place, transcripts) in self.clonesHeard
+        where transcripts.count > 1 && !self.isAlarmed && !self.forgetful.contains(place) {
             self.violations.insert(.cloneUnnoticed(by: place))
         }
         for host in hosts where host.cheat == nil {
@@ -187,7 +262,9 @@ struct SigningLedger {
             if host.sentCount > limit {
                 self.violations.insert(.bound("messages", member: host.place, actual: host.sentCount, limit: limit))
             }
-            guard scenario.mustComplete, !scenario.refusers.contains(host.place), host.transaction == nil else { continue }
+            guard scenario.mustComplete, !self.wasBrokenOff, !scenario.refusers.contains(host.place), host.transaction == nil else {
+                continue
+            }
             self.violations.insert(.notCompleted(member: host.place))
         }
     }

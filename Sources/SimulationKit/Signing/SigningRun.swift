@@ -12,6 +12,8 @@ struct SigningRun {
     let policy: any SpendingPolicy
     let request: SigningRequest
     let proposal: Statement
+    /// Members that run twice.
+    private let clones: Set<PublicKey>
     /// What is wrong with every honest member on purpose, to see that it is found.
     let fault: SigningFault?
     var random: SeededRandom
@@ -48,8 +50,10 @@ struct SigningRun {
         } else {
             self.policy = try DelegatedMultisig(internalKey: .unspendable, signers: signers, threshold: scenario.threshold)
         }
-        // Somebody honest asks: a proposer that cheats has nothing to gain.
-        let proposer = hosts.first { $0.cheat == nil && !scenario.refusers.contains($0.place) } ?? hosts[0]
+        // Who lies about what it asks for asks; else somebody honest, for other cheats have nothing to gain by it.
+        let proposer =
+            hosts.first { $0.cheat?.isOfProposer ?? false } ?? hosts.first { $0.cheat == nil && !scenario.refusers.contains($0.place) }
+            ?? hosts[0]
         let script = self.policy.scriptPubKey
         let coins = (0..<scenario.inputCount).map { TransactionOutput(amount: 10_000 + UInt64($0), scriptPubKey: script) }
         let inputs = (0..<scenario.inputCount).map {
@@ -67,9 +71,10 @@ struct SigningRun {
         self.proposal = Coordination.propose(self.request, terms: terms, enrolment: proposer.enrolment, identity: proposer.identity)
         self.roster = Roster(members: self.policy.members, network: .regtest, enrolments: hosts.map(\.enrolment))
         self.hosts = hosts
+        self.clones = Set(hosts.filter { $0.cheat == .clones }.map(\.signer))
         for host in hosts {
             guard let cheat = host.cheat else { continue }
-            host.speaker = CheatingSpeaker(cheat, self.request, self.policy, self.roster, host.enrolment)
+            host.speaker = CheatingSpeaker(cheat, self.request, terms, self.policy, self.roster, host.enrolment)
         }
         self.open(proposer, resumes: false)
         for crash in scenario.crashes {
@@ -91,16 +96,23 @@ struct SigningRun {
 
     mutating func run() {
         let end = self.scenario.life + .seconds(2 * self.scenario.clockSkewMax + 600)
-        var eventCount = 0
+        var (eventCount, isBrokenOff) = (0, false)
         while let (time, event) = self.queue.popFirst(until: end) {
             if !self.isNoise(event) { eventCount += 1 }
             guard eventCount <= Self.eventCountMax * self.hosts.count else {
                 self.ledger.wentOnForEver(at: time)
+                isBrokenOff = true
                 break
             }
             self.now = time
             self.handle(event)
             if self.isOver { break }
+        }
+        // Long after its time nobody holds it open; where all have completed it the time was not waited for.
+        if !self.isOver, !isBrokenOff {
+            for host in self.hosts where host.cheat == nil && host.coordination?.state.isOver == false {
+                self.ledger.note(.notOver(member: host.place))
+            }
         }
         self.ledger.close(self.hosts, scenario: self.scenario)
     }
@@ -124,6 +136,7 @@ struct SigningRun {
         switch event {
         case .step(let place, let time):
             guard self.hosts[place].timer == time, self.fault != .forgetsTimers else { return }
+            if self.fault == .outlivesItsTime, self.now >= self.scenario.life - .seconds(2 * self.scenario.clockSkewMax) { return }
             self.step(self.hosts[place])
         case .deliver(let message, let from, let to): self.deliver(message, from: from, to: self.hosts[to])
         case .written(let place, let life, let record):
@@ -151,12 +164,16 @@ struct SigningRun {
 
     private mutating func open(_ host: SigningHost, resumes: Bool) {
         let known = host.request ?? (self.request, self.proposal)
-        host.request = known
         do {
             host.coordination = try Coordination(
                 request: known.request, proposal: known.proposal, policy: self.policy, roster: self.roster, enrolment: host.enrolment,
                 incarnation: host.incarnation(seed: self.scenario.seed), records: host.journal, resumes: resumes)
-        } catch { preconditionFailure("an honest request is refused: \(error)") }
+        } catch {
+            precondition(known.request.digest != self.request.digest, "an honest request is refused: \(error)")
+            self.coverage.insert("refused proposal")
+            return
+        }
+        host.request = known
         for message in host.said { host.coordination?.recall(message, now: self.moment(of: host)) }
         if let decision = host.decision {
             self.tell(host, decision.approves, serial: decision.serial)
@@ -196,6 +213,7 @@ struct SigningRun {
         host.timer = nil
         for record in host.pending where Bool.random(using: &self.random) { host.journal.append(record) }
         host.pending = []
+        self.ledger.forgot(host.place, losesDisk: losesDisk)
         if losesDisk, host.transaction == nil {
             host.journal = []
             host.said = []
@@ -232,7 +250,8 @@ struct SigningRun {
             host.lastState = name
         }
         guard let due = host.coordination?.nextStepAt else { return host.timer = nil }
-        let time = max(self.now + .microseconds(1), due - self.uptimeOffset(of: host))
+        let isRestless = self.fault == .neverRests && host.cheat == nil
+        let time = max(self.now + .microseconds(1), isRestless ? .zero : due - self.uptimeOffset(of: host))
         host.timer = time
         self.queue.add(.step(host.place, time), at: time)
     }
@@ -254,7 +273,10 @@ struct SigningRun {
                 for _ in 0..<copies { self.transmit(said, from: host, to: to) }
             }
         case .record(let record):
-            if host.cheat == nil { self.ledger.decided(record, by: host.place, hasApproved: host.decision?.approves == true) }
+            if host.cheat == nil {
+                let hasApproved = host.decision?.approves == true && host.request?.request.digest == record.request
+                self.ledger.decided(record, by: host.place, hasApproved: hasApproved)
+            }
             if self.fault == .releasesBeforeDurable {
                 host.coordination?.recorded(record)
                 return self.step(host)
@@ -277,15 +299,15 @@ struct SigningRun {
         case .fault(let signer, let fault, _):
             self.coverage.insert("fault \(Self.kind(of: fault))")
             self.ledger.blamed(signer, by: host, among: self.hosts)
-        case .cloneAlarm(let alarm, _):
-            guard let member = self.hosts.first(where: { $0.signer == alarm.signer }) else { return }
-            self.ledger.alarmed(about: alarm.signer, by: host.place, isClone: member.cheat == .clones, member: member.place)
-        case .complete(let transaction, _):
+        case .cloneAlarm where self.fault == .overlooksClones: break
+        case .cloneAlarm(let alarm, _): self.alarmed(about: alarm.signer, by: host)
+        case .complete(let transaction, let completion):
             host.transaction = transaction
-            self.ledger.completed(transaction, of: self.request, by: host.place, policy: self.policy)
-        case .attemptBegan where self.fault == .believesTooEarly:
+            self.holdsComplete(self.forged(by: completion.signers, at: host) ?? transaction, by: completion.signers, host)
+        case .attemptBegan(_, let signers) where self.fault == .believesTooEarly:
             host.transaction = self.request.transaction
-            self.ledger.completed(self.request.transaction, of: self.request, by: host.place, policy: self.policy)
+            self.holdsComplete(self.request.transaction, by: signers, host)
+        case .partialSignaturesReceived(_, let signer) where self.fault == .alarmsWithoutProof: self.alarmed(about: signer, by: host)
         case .partialSignaturesReceived(_, let signer) where self.fault == .blamesWithoutProof:
             self.ledger.blamed(signer, by: host, among: self.hosts)
         case .shouldBroadcast: host.broadcasts += 1
@@ -293,6 +315,29 @@ struct SigningRun {
             .partialSignaturesReceived, .signed, .restarted, .ended:
             break
         }
+    }
+
+    private mutating func alarmed(about signer: PublicKey, by host: SigningHost) {
+        guard let member = self.hosts.first(where: { $0.signer == signer }) else { return }
+        self.ledger.alarmed(about: signer, by: host.place, isClone: member.cheat == .clones, member: member.place)
+    }
+
+    private mutating func holdsComplete(_ transaction: Transaction, by signers: [PublicKey], _ host: SigningHost) {
+        self.ledger.completed(
+            transaction, by: signers, of: host.request?.request ?? self.request, at: host.place, policy: self.policy)
+    }
+
+    /// On purpose: what nobody asked for, or what no attempt made.
+    private func forged(by signers: [PublicKey], at host: SigningHost) -> Transaction? {
+        guard self.fault == .completesAnother || self.fault == .signsAside else { return nil }
+        do {
+            return try ForgedCompletion.make(
+                of: self.request, changesTransaction: self.fault == .completesAnother, by: signers, under: self.policy,
+                seed: [UInt8(host.place)]
+            ) { signer, nonce, context in
+                self.hosts.first { $0.signer == signer }.flatMap { nonce.sign(with: $0.key, in: context) }
+            }
+        } catch { preconditionFailure("whoever has all keys can sign: \(error)") }
     }
 
     // MARK: The network
@@ -348,17 +393,17 @@ struct SigningRun {
         if self.request.usesNonceCommitments, host.cheat == nil { self.ledger.heard(message, by: host.place, self.roster) }
         if host.coordination == nil {
             // A request that is new to it: known durably before anything is said about it.
-            guard let proposed = try? Coordination.proposal(in: message, roster: self.roster),
-                proposed.request.digest == self.request.digest
-            else { return }
+            guard let proposed = try? Coordination.proposal(in: message, roster: self.roster) else { return }
             host.request = proposed
-            self.beganDurableStep(of: host)
             self.open(host, resumes: host.life > 0)
+            // What cannot be taken part in is not kept.
+            guard host.coordination != nil else { return host.request = nil }
+            self.beganDurableStep(of: host)
         }
         let outcome = host.coordination?.receive(message, from: self.hosts[from].identityKey, now: self.moment(of: host))
         if outcome == .accepted { host.transcribe(message) }
-        if outcome == .accepted || outcome == .ignored, self.hosts[from].cheat == .clones, host.cheat == nil {
-            self.ledger.heardClone(message, by: host, self.roster)
+        if outcome == .accepted || outcome == .ignored, !self.clones.isEmpty, host.cheat == nil {
+            self.ledger.heardClone(message, by: host.place, clones: self.clones, self.roster)
         }
         if case .refused(let refusal) = outcome {
             host.refusedCount += 1

@@ -103,6 +103,7 @@ public struct SigningScenario: Sendable {
             }
         }
         if only == nil, !self.usesNonceCommitments, let place = cheats.keys.min(), seed % 8 == 5 { cheats[place] = .clones }
+        if only == nil { SigningCheat.drawProposals(seed: seed, &cheats) }
         self.seed = seed
         self.memberCount = memberCount
         self.threshold = threshold
@@ -141,7 +142,9 @@ public struct SigningScenario: Sendable {
 
     /// Whether enough honest members agree for the request to have to complete.
     public var mustComplete: Bool {
-        self.memberCount - self.cheats.count - self.refusers.count >= self.threshold
+        // Who proposes to each something else has nothing that could complete, or nobody whose turn it is for all.
+        !self.cheats.values.contains(where: \.isOfProposer)
+            && self.memberCount - self.cheats.count - self.refusers.count >= self.threshold
     }
 }
 
@@ -184,9 +187,26 @@ public enum SigningCheat: String, CaseIterable, Sendable {
     /// Shows other nonces than it committed to.
     case opensOther
 
+    /// As the proposer, asks each for something else under one id: another amount, another policy, another end.
+    case proposesOther
+    /// As the proposer, tells each another order of turns for one request.
+    case proposesOrders
+    /// Passes the proposal on with other contents, as its proposer never signed it, or signed by itself.
+    case altersProposals
+
     /// Those that come by chance in any request: what a seed makes of them stays what it was. In one of eight seeds the first one runs twice
-    /// in place of it, and where nonces are committed to some show others.
-    static let drawn: [SigningCheat] = Self.allCases.filter { $0 != .clones && $0 != .opensOther }
+    /// in place of it, and where nonces are committed to some show others. In one of sixteen the first one lies about what is proposed.
+    static let drawn: [SigningCheat] = Self.allCases.filter { $0 != .clones && $0 != .opensOther && !Self.ofProposals.contains($0) }
+
+    private static let ofProposals: [SigningCheat] = [.proposesOther, .proposesOrders, .altersProposals]
+
+    /// Whether it is the proposer that cheats.
+    var isOfProposer: Bool { self == .proposesOther || self == .proposesOrders }
+
+    static func drawProposals(seed: UInt64, _ cheats: inout [Int: SigningCheat]) {
+        guard seed % 16 == 9, let place = cheats.keys.min() else { return }
+        cheats[place] = Self.ofProposals[Int(seed / 16 % UInt64(Self.ofProposals.count))]
+    }
 }
 
 /// Which requests have their nonces committed to, and who cheats then.
@@ -224,4 +244,16 @@ public enum SigningFault: String, CaseIterable, Sendable {
     case blamesWithoutProof
     /// Shows nonces with its commitment to them.
     case showsNoncesEarly
+    /// Says that a member runs twice that does not.
+    case alarmsWithoutProof
+    /// Tells nobody that a member runs twice.
+    case overlooksClones
+    /// Always has something to do at once.
+    case neverRests
+    /// Time makes nobody do anything from shortly before the request's end.
+    case outlivesItsTime
+    /// Holds another transaction of the same coins complete, with signatures that verify.
+    case completesAnother
+    /// Holds the transaction complete with signatures that verify and that no attempt made.
+    case signsAside
 }
