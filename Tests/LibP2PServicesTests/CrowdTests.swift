@@ -115,27 +115,38 @@ struct `Services and a stranger who is many peers` {
         #expect(asked.questions().count == 1)
     }
 
-    @Test func `streams that wait for a next question make room for whoever asks, and questions that are asked do not`() throws {
+    @Test func `streams that wait for a next question take no place of questions, and have one when they bring it`() throws {
         var asked = Asked { $0.keepsStreams = true }
         // Everybody has a household of its own, and one stream.
-        for number in 0..<256 as Range<UInt64> {
-            let stream = try asked.open(number, KnownIdentity.stranger(number), from: "/ip4/198.51.\(number / 200).\(number % 200)/tcp/1")
-            asked.machine.handle(.received(stream, FrameReader.frame([1])), now: asked.now)
-            let question = try #require(asked.questions().first)
-            if number > 5 { try asked.machine.answer(question, with: [2], now: asked.now) }
-            asked.machine.handle(.writable(stream), now: asked.now)
+        func open(_ numbers: Range<UInt64>, answering: Bool) throws {
+            for number in numbers {
+                let address = "/ip4/198.\(30 + number / 40_000).\(number / 200 % 200).\(number % 200)/tcp/1"
+                let stream = try asked.open(number, KnownIdentity.stranger(number), from: address)
+                asked.machine.handle(.received(stream, FrameReader.frame([1])), now: asked.now)
+                let question = try #require(asked.questions().first)
+                if answering { try asked.machine.answer(question, with: [2], now: asked.now) }
+                asked.machine.handle(.writable(stream), now: asked.now)
+            }
         }
+        try open(0..<1_024, answering: true)
+        try open(2_000..<2_256, answering: false)
         #expect(asked.resets() == [])
-        for number in 1_000..<1_250 as Range<UInt64> {
-            let stream = try asked.open(number, KnownIdentity.stranger(number), from: "/ip4/192.0.\(number / 200).\(number % 200)/tcp/1")
-            #expect(asked.resets() == [StreamID(rawValue: number - 1_000 + 6)])
-            asked.machine.handle(.received(stream, FrameReader.frame([1])), now: asked.now)
-        }
-        #expect(asked.questions().count == 250)
-        // None waits any more.
-        let surplus = try asked.open(2_000, KnownIdentity.stranger(2_000), from: "/ip4/203.0.113.5/tcp/9")
+        // All places are taken: one that waited has none either, nor has a newcomer. Neither pushes out what others ask.
+        let woken = StreamID(rawValue: 5)
+        asked.machine.handle(.received(woken, FrameReader.frame([1])), now: asked.now)
+        #expect(asked.resets() == [woken])
+        let surplus = try asked.open(3_000, KnownIdentity.stranger(3_000), from: "/ip4/203.0.113.5/tcp/9")
         #expect(asked.resets() == [surplus])
-        #expect(asked.machine.counters.refused == 1)
+        #expect(asked.machine.counters.refused == 2)
+        // Beyond their own number the one that waits longest goes, and nobody is blamed.
+        asked.machine.handle(.reset(StreamID(rawValue: 2_000)), now: asked.now)
+        asked.machine.handle(.reset(StreamID(rawValue: 2_001)), now: asked.now)
+        _ = asked.questions()
+        try open(4_000..<4_001, answering: true)
+        #expect(asked.resets() == [])
+        try open(4_001..<4_002, answering: true)
+        #expect(asked.resets() == [StreamID(rawValue: 0)])
+        #expect(asked.machine.counters.refused == 4)
     }
 
     @Test func `questions that are half sent take so many bytes together, and the greatest household loses its own`() throws {

@@ -272,6 +272,42 @@ struct `A peer whose streams are kept` {
         #expect(talk.network.machine(1, Puppet.self).reset == [])
     }
 
+    @Test func `gets its answer also where it has said all together with its request, as nodes do that keep none`() throws {
+        var configuration = RequestResponse.Configuration(protocolIDs: [protocolID], requestByteCountMax: 100, answerByteCountMax: 100)
+        configuration.keepsStreams = true
+        for endsFirst in [false, true] {
+            var machine = RequestResponse(configuration: configuration)
+            let info = ConnectionInfo(
+                id: ConnectionID(rawValue: 1), peer: try KnownIdentity.make(2).id, isOutbound: false,
+                remoteAddress: try Multiaddr(text: "/ip4/127.0.0.1/tcp/1"), isLimited: false)
+            let stream = StreamID(rawValue: 1)
+            // All that came at once is taken before anything that follows from it is done.
+            machine.handle(.inbound(stream, info, protocolID: protocolID), now: .zero)
+            machine.handle(.received(stream, FrameReader.frame([1])), now: .zero)
+            if endsFirst { machine.handle(.ended(stream), now: .zero) }
+            guard case .asked(let question, [1])? = machine.nextEvent() else {
+                Issue.record("it was not asked")
+                return
+            }
+            try machine.answer(question, with: [2], now: .zero)
+            if !endsFirst { machine.handle(.ended(stream), now: .zero) }
+            var commands: [ProtocolCommand] = []
+            while let command = machine.nextCommand() { commands.append(command) }
+            #expect(commands == [.write(stream, FrameReader.frame([2])), .closeWrite(stream)])
+            machine.handle(.writable(stream), now: .zero)
+            #expect(machine.heldByteCount == 0 && machine.deadline == nil && machine.nextEvent() == nil)
+        }
+    }
+
+    @Test func `keeps the stream that it uses, and loses the one that waits longest`() throws {
+        var talk = try Talk(secondIsPuppet: true) { $0.keptQuestionsMax = 2 }
+        let streams = (0..<3).map { _ in talk.network.open(1, to: 0, protocolID) }
+        for stream in [streams[0], streams[1], streams[0], streams[2]] { #expect(try Self.ask(&talk, on: stream) == 1) }
+        talk.network.run(for: .seconds(1))
+        #expect(talk.network.machine(1, Puppet.self).reset == [streams[1]])
+        #expect(talk.counters(0).refused == 0)
+    }
+
     @Test func `may end its side between two requests`() throws {
         var talk = try Talk(secondIsPuppet: true)
         let stream = talk.network.open(1, to: 0, protocolID)

@@ -96,7 +96,8 @@ private struct Storm {
     ///
     /// - Parameter wantsNoMore: the user gives up what the machine would else do for ever.
     mutating func run<M: ProtocolMachine>(
-        _ machine: inout M, rounds: Int, wantsNoMore: (inout M) -> Void = { _ in }, user: (inout M, inout Storm, Duration) -> Void
+        _ machine: inout M, rounds: Int, wantsNoMore: (inout M) -> Void = { _ in },
+        took: (inout M, M.Event, Duration) -> Void = { _, _, _ in }, user: (inout M, inout Storm, Duration) -> Void
     ) -> Int {
         var (now, mostBytes) = (Duration.seconds(100), 0)
         for _ in 0..<rounds {
@@ -104,7 +105,7 @@ private struct Storm {
             if let deadline = machine.deadline, deadline <= now { machine.tick(now: now) }
             machine.handle(self.input(for: machine.servedProtocolIDs), now: now)
             if Int.random(in: 0..<8, using: &self.random) == 0 { user(&machine, &self, now) }
-            while machine.nextEvent() != nil {}
+            while let event = machine.nextEvent() { took(&machine, event, now) }
             while let command = machine.nextCommand() {
                 switch command {
                 case .open(let request, _, let names, _), .openOn(let request, _, let names): self.openRequests.append((request, names[0]))
@@ -121,7 +122,7 @@ private struct Storm {
         var ticks = 0
         while let deadline = machine.deadline, ticks < 10_000 {
             machine.tick(now: deadline)
-            while machine.nextEvent() != nil {}
+            while let event = machine.nextEvent() { took(&machine, event, deadline) }
             while let command = machine.nextCommand() {
                 if case .open(let request, _, _, _) = command { machine.handle(.failed(request: request, .notConnected), now: deadline) }
                 if case .openOn(let request, _, _) = command { machine.handle(.failed(request: request, .notConnected), now: deadline) }
@@ -174,16 +175,33 @@ struct `No order of inputs and no bytes` {
         most = storm.run(&punch, rounds: 600) { machine, storm, now in machine.upgrade(storm.peers[1], addresses: [], now: now) }
         #expect(most < 20_000 && punch.heldByteCount < 1_000)
 
-        storm = try Storm(seed: seed)
-        var requests = RequestResponse(configuration: .init(protocolIDs: ["/r"], requestByteCountMax: 100, answerByteCountMax: 100))
-        most = storm.run(&requests, rounds: 600) { machine, storm, now in _ = try? machine.send([1], to: storm.peers[1], now: now) }
-        #expect(most < 50_000 && requests.heldByteCount == 0)
+        for keepsStreams in [false, true] { try Self.ask(seed: seed, keepsStreams: keepsStreams) }
+    }
 
-        storm = try Storm(seed: seed)
-        var keeping = RequestResponse.Configuration(protocolIDs: ["/r"], requestByteCountMax: 100, answerByteCountMax: 100)
-        keeping.keepsStreams = true
-        var kept = RequestResponse(configuration: keeping)
-        most = storm.run(&kept, rounds: 600) { machine, storm, now in _ = try? machine.send([1], to: storm.peers[1], now: now) }
-        #expect(most < 50_000 && kept.heldByteCount == 0)
+    /// Requests and answers: besides, each request of ours comes to one end, answered or failed.
+    private static func ask(seed: UInt64, keepsStreams: Bool) throws {
+        var storm = try Storm(seed: seed)
+        var configuration = RequestResponse.Configuration(protocolIDs: ["/r"], requestByteCountMax: 100, answerByteCountMax: 100)
+        configuration.keepsStreams = keepsStreams
+        var machine = RequestResponse(configuration: configuration)
+        var (sent, ended): ([RequestResponse.RequestID], [RequestResponse.RequestID: Int]) = ([], [:])
+        var late: [RequestResponse.Question] = []
+        func took(_ machine: inout RequestResponse, _ event: RequestResponse.Event, now: Duration) {
+            switch event {
+            case .answered(let id, _, _), .failed(let id, _, _): ended[id, default: 0] += 1
+            case .asked(let question, let body):
+                // Some at once, some later, when they may be over.
+                guard body.count % 2 == 0 else { return late.append(question) }
+                try? machine.answer(question, with: body, now: now)
+            case .refused: break
+            }
+        }
+        let most = storm.run(&machine, rounds: 600, took: { took(&$0, $1, now: $2) }) { machine, storm, now in
+            if let id = try? machine.send([1], to: storm.peers[1], now: now) { sent.append(id) }
+            for question in late.prefix(1) { try? machine.answer(question, with: [], now: now) }
+            late = Array(late.dropFirst())
+        }
+        #expect(most < 50_000 && machine.heldByteCount == 0 && machine.deadline == nil)
+        #expect(!sent.isEmpty && ended == Dictionary(uniqueKeysWithValues: sent.map { ($0, 1) }))
     }
 }

@@ -326,6 +326,27 @@ struct `A swarm's limits` {
 }
 
 struct `A hole punch` {
+    @Test func `takes half of all places for dials, whoever asks for how many, and leaves the others to the owner`() throws {
+        var limits = SwarmLimits()
+        limits.dialCountMax = 16
+        let world = try SwarmWorld(seed: 1, nodeCount: 1, limits: limits)
+        let node = world.nodes[0]
+        var dials: [RawDial] = []
+        func take() { while let command = node.swarm.nextCommand() { if case .dial(_, let dial) = command { dials.append(dial) } } }
+        for number in 0..<20 as Range<UInt8> {
+            let address = try Multiaddr(text: "/ip4/203.0.113.\(number)/tcp/4001")
+            node.swarm.dial(try PeerID(parsing: [0, 1, number]), at: [address], options: .holePunch(as: .dialer), now: .zero)
+            take()
+        }
+        #expect(dials.count == 8)
+        for number in 20..<28 as Range<UInt8> {
+            let address = try Multiaddr(text: "/ip4/203.0.113.\(number)/tcp/4001")
+            node.swarm.dial(try PeerID(parsing: [0, 1, number]), at: [address], now: .zero)
+            take()
+        }
+        #expect(dials.count == 16)
+    }
+
     @Test func `makes one connection of two dials where both sides agreed on their roles`() throws {
         // The pipe of a TCP simultaneous open: both sides dialled it, and one of them listens to the other's handshake.
         let world = try SwarmWorld(seed: 1, nodeCount: 2)
@@ -337,6 +358,8 @@ struct `A hole punch` {
             while let command = node.swarm.nextCommand() {
                 guard case .dial(let id, let dial) = command else { continue }
                 #expect(dial.fromListenPort)
+                // The address is another's word, and its name leads no nearer than it says.
+                #expect(dial.leastScope == dial.address.scope && dial.leastScope != nil)
                 ids.append(id)
                 node.swarm.dialled(id, now: .zero)
             }

@@ -8,6 +8,8 @@ struct `How far an address reaches` {
             ("/ip4/127.1.2.3/tcp/1", .loopback), ("/ip6/::1/tcp/1", .loopback), ("/ip4/10.0.0.1/tcp/1", .local),
             ("/ip4/172.31.0.1/tcp/1", .local),
             ("/ip4/172.32.0.1/tcp/1", .everywhere), ("/ip4/100.64.0.1/tcp/1", .local), ("/ip4/169.254.1.1/tcp/1", .local),
+            ("/ip4/198.17.0.1/tcp/1", .everywhere), ("/ip4/198.18.0.1/tcp/1", .local), ("/ip4/198.20.0.1/tcp/1", .everywhere),
+            ("/ip4/192.0.0.8/tcp/1", .local), ("/ip4/192.0.1.8/tcp/1", .everywhere),
             ("/ip6/fd00::1/tcp/1", .local), ("/ip6/febf::1/tcp/1", .local), ("/ip6/2606:4700::1/tcp/1", .everywhere),
             ("/ip4/0.0.0.0/tcp/1", nil), ("/ip4/224.0.0.1/tcp/1", nil), ("/ip6/::/tcp/1", nil), ("/ip6/ff02::1/tcp/1", nil),
             // Through which a router or the system reaches an address of IPv4.

@@ -310,12 +310,16 @@ struct `A store of requests` {
         try await database.groups.put(StoredGroup(name: "till", policy: [1], policyDigest: group, members: []))
         let halted = StoredApproval(policy: [1], history: [2], halt: "a copy of the machine may be running")
         let halts = [ApprovalHalt(group: group, approval: halted), ApprovalHalt(group: Sample.digest("left"), approval: halted)]
-        // Of what is about no request nothing is kept.
-        await #expect(throws: StoreError.notFound) {
-            try await requests.raise(Self.entry(6, [7]), about: Self.id, halting: halts, at: 1_100)
+        // Where the entry has no place, for its request is gone or it is longer than any, what it halts is halted all the same.
+        for (number, entry) in [Self.entry(6, [7]), Self.entry(6, [UInt8](repeating: 7, count: TranscriptHead.entryByteCountMax + 1))]
+            .enumerated()
+        {
+            let one = StoredApproval(policy: [1], history: [2], halt: "halt \(number)")
+            try await requests.raise(entry, about: Self.id, halting: [ApprovalHalt(group: group, approval: one)], at: 1_100)
+            #expect(try await database.approvals.approval(of: group) == one)
+            if number == 0 { try await requests.add(Self.request("a")) }
         }
-        #expect(try await database.approvals.approval(of: group) == nil)
-        try await requests.add(Self.request("a"))
+        #expect(try await requests.transcript(of: Self.id, after: 0, countMax: 10, byteCountMax: 1_000).isEmpty)
         try await requests.append([Self.entry(1, [UInt8](repeating: 0, count: 300), source: "talker")], to: Self.id, at: 1_100)
         await #expect(throws: StoreError.self) { try await requests.append([Self.entry(1, [1])], to: Self.id, at: 1_100) }
         try await requests.raise(Self.entry(6, [7]), about: Self.id, halting: halts, at: 1_100)

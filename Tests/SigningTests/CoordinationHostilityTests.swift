@@ -338,7 +338,7 @@ import Testing
     @Test(arguments: CoordinatorElection.allCases)
     func `keys ground to come first gain a turn each, and no more`(election: CoordinatorElection) throws {  // a key ground to win elections
         let (group, ground) = try #require(try self.groupWithGroundKeys(election))
-        let order = try #require(group.members[0].machine?.priority)
+        let order = group.members[0].machine?.priority ?? []
         #expect(Set(order.dropFirst(election == .proposerFirst ? 1 : 0).prefix(2)) == ground)
         let honest = group.members.filter { !ground.contains($0.key) }
         group.approveAll()
@@ -499,6 +499,76 @@ import Testing
         group.deliver(group.message(.begin(begin, approvals: [approval]), of: coordinator), from: coordinator, to: member)
         group.step(member)
         #expect(member.events.contains { if case .fault(cheat.key, .malformedNonces, _) = $0 { true } else { false } })
+    }
+
+    @Test func `a word too long to be shown whole is not taken, and all that is taken can be shown`() throws {
+        for excess in [0, 1] {
+            let group = try CoordinationGroup(3)
+            let (cheat, member, third) = (group.members[1], group.members[0], group.members[2])
+            group.approveAll()
+            func say(_ count: Int) -> Statement {
+                group.say(.approval(serial: 1, Party.name(9), [[UInt8](repeating: 0xff, count: count)]), of: cheat)
+            }
+            let spare = Statement.byteCountMax - say(90_000).serialized().count
+            let statement = say(90_000 + spare + excess)
+            #expect(statement.serialized().count == Statement.byteCountMax + excess)
+            let reception = group.deliver(
+                group.message(.approval(turn: 1, highest: 0, statement), of: cheat), from: cheat, to: member)
+            group.step(member)
+            let proofs = member.events.compactMap {
+                if case .fault(cheat.key, .malformedNonces, let evidence) = $0 { evidence } else { nil }
+            }
+            if excess > 0 {
+                guard case .refused(.malformed(.tooLarge))? = reception else {
+                    Issue.record("\(String(describing: reception))")
+                    continue
+                }
+                #expect(proofs.isEmpty)
+            } else {
+                let proof = try #require(proofs.first).serialized()
+                #expect(group.deliver(group.message(.evidence(proof), of: member), from: member, to: third) == .accepted)
+            }
+        }
+    }
+
+    @Test func `what a former life left in a mailbox does not take back what a later one said`() throws {
+        let group = try CoordinationGroup(3, threshold: 2)
+        let (member, other) = (group.members[1], group.members[0])
+        let nonces = try self.nonces(of: member.signer.key, request: group.request.digest).nonces.map(\.bytes)
+        let left = group.message(
+            .approval(turn: 1, highest: 0, group.say(.approval(serial: 5, Party.name(9), nonces), of: member)), of: member)
+        member.life += 1
+        let said = group.message(.refusal(group.say(.refusal(serial: 6, .withdrawn), of: member)), of: member)
+        #expect(group.deliver(said, from: member, to: other) == .accepted)
+        #expect(other.machine?.progress.refused == [member.key])
+        group.isLive = false
+        _ = group.deliver(left, from: member, to: other)
+        #expect(other.machine?.progress.refused == [member.key])
+        // A life that is there now has the last word, whatever its clock shows.
+        group.isLive = true
+        member.life += 1
+        let again = group.message(
+            .approval(turn: 1, highest: 0, group.say(.approval(serial: 4, Party.name(8), nonces), of: member)), of: member)
+        _ = group.deliver(again, from: member, to: other)
+        #expect(other.machine?.progress.refused == [])
+    }
+
+    @Test func `an attempt whose transcript does not come out is worked out once, however often somebody names it`() throws {
+        let group = try CoordinationGroup(3)
+        let begun = CloneWatch.Begun(
+            transcript: Bytes32(), attempt: 1, coordinator: group.members[0].key, approvals: [], plan: nil, byteCount: 100)
+        var watch = CloneWatch()
+        let isNew = watch.note(begun)
+        #expect(isNew)
+        var count = 0
+        for _ in 0..<10 {
+            let found = watch.begun(Bytes32(), attempt: 1) { _ in
+                count += 1
+                return nil
+            }
+            #expect(found == nil)
+        }
+        #expect(count == 1)
     }
 
     @Test func `an identity whose enrolment has expired is not heard`() throws {

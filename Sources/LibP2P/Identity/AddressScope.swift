@@ -20,12 +20,14 @@ public enum AddressScope: Int, Comparable, Sendable {
         }
     }
 
-    /// Source: IANA IPv4 Special-Purpose Address Registry; RFC 1918, 3927 and 6598.
+    /// Source: IANA IPv4 Special-Purpose Address Registry; RFC 1918, 2544, 3927, 6598 and 6890.
     private init?(ofIPv4 bytes: ArraySlice<UInt8>) {
         switch (bytes[bytes.startIndex], bytes[bytes.startIndex + 1]) {
         case (0, _), (224..., _): return nil
         case (127, _): self = .loopback
-        case (10, _), (172, 16...31), (192, 168), (169, 254), (100, 64...127): self = .local
+        case (10, _), (172, 16...31), (192, 168), (169, 254), (100, 64...127), (198, 18...19): self = .local
+        // Of 192.0.0.0/24 two addresses reach everybody, and none is a peer's.
+        case (192, 0) where bytes[bytes.startIndex + 2] == 0: self = .local
         default: self = .everywhere
         }
     }

@@ -6,7 +6,7 @@ extension RequestResponse {
         guard body.count <= self.configuration.answerByteCountMax else {
             throw .tooLong(byteCount: body.count, limit: self.configuration.answerByteCountMax)
         }
-        guard let incoming = self.incoming[question.stream], incoming.question == question, case .asked = incoming.state else { return }
+        guard let incoming = self.incoming[question.stream], incoming.question == question, incoming.isAsked else { return }
         self.outbox.send(.write(question.stream, FrameReader.frame(body)))
         if self.configuration.keepsStreams, !incoming.hasEnded { return self.keep(question, now: now) }
         self.outbox.send(.closeWrite(question.stream))
@@ -18,15 +18,18 @@ extension RequestResponse {
 
     /// The stream waits for the peer's next request.
     private mutating func keep(_ question: Question, now: Duration) {
+        self.nextIdleOrder += 1
         self.incoming[question.stream]?.question.number += 1
-        self.incoming[question.stream]?.state = .reading(ServiceFrameReader(byteCountMax: self.configuration.requestByteCountMax))
+        self.incoming[question.stream]?.state = .idle(order: self.nextIdleOrder)
         self.incoming[question.stream]?.unwrittenCount += 1
+        self.idleCount += 1
         self.deadlines.set(question.stream, at: now + self.configuration.keepTime * 2)
+        if self.idleCount > self.configuration.keptQuestionsMax, let idle = self.longestIdle(where: { _ in true }) { self.giveUp(idle) }
     }
 
     /// Resets the stream of a question.
     public mutating func refuse(_ question: Question) {
-        guard let incoming = self.incoming[question.stream], incoming.question == question, case .asked = incoming.state else { return }
+        guard let incoming = self.incoming[question.stream], incoming.question == question, incoming.isAsked else { return }
         self.forget(question.stream)
         self.outbox.send(.reset(question.stream))
     }
@@ -40,32 +43,29 @@ extension RequestResponse {
             return self.outbox.report(.refused(peer, nil, .tooManyRequests(maximum: maximum)))
         }
         self.peers[peer, default: Peer()].questions += 1
-        let reader = ServiceFrameReader(byteCountMax: self.configuration.requestByteCountMax)
         let question = Question(peer: peer, protocolID: protocolID, household: info.household, stream: stream)
-        self.incoming[stream] = Incoming(question: question, state: .reading(reader))
+        self.incoming[stream] = Incoming(question: question)
+        self.readers[stream] = ServiceFrameReader(byteCountMax: self.configuration.requestByteCountMax)
         self.deadlines.set(stream, at: now + self.configuration.timeout)
     }
 
     /// Whether the peer may have one more: a stream of its own that waits for its next request makes room.
     private mutating func makeRoom(of peer: PeerID) -> Bool {
         guard self.peers[peer]?.questions ?? 0 >= self.configuration.parallelQuestionsPerPeerMax else { return true }
-        guard let idle = self.oldest(where: { $0.isIdle && $0.question.peer == peer }) else { return false }
+        guard let idle = self.longestIdle(where: { $0.question.peer == peer }) else { return false }
         self.giveUp(idle)
         return true
     }
 
-    /// When all places are taken, a stream that waits for a next request makes room, of the household that has most of them. Where none
-    /// waits, the household that has most gives up its oldest, unless the newcomer's has as many.
+    /// When all places are taken, the household that has most of them gives up its oldest, unless the newcomer's has as many. Streams that
+    /// wait for a next request take none.
     private mutating func makeRoom(for household: [UInt8]) -> Bool {
-        guard self.incoming.count >= self.configuration.parallelQuestionsMax else { return true }
-        let idle: [[UInt8]: Int] = self.incoming.values.reduce(into: [:]) { if $1.isIdle { $0[$1.household, default: 0] += 1 } }
-        if let most = idle.values.max(), let oldest = self.oldest(where: { $0.isIdle && idle[$0.household] == most }) {
-            self.giveUp(oldest)
-            return true
+        guard self.incoming.count - self.idleCount >= self.configuration.parallelQuestionsMax else { return true }
+        let counts: [[UInt8]: Int] = self.incoming.values.reduce(into: [:]) { counts, incoming in
+            if incoming.idleOrder == nil { counts[incoming.household, default: 0] += 1 }
         }
-        let counts: [[UInt8]: Int] = self.incoming.values.reduce(into: [:]) { $0[$1.household, default: 0] += 1 }
         guard let most = counts.values.max(), most > counts[household, default: 0] + 1,
-            let oldest = self.oldest(where: { counts[$0.household] == most })
+            let oldest = self.oldest(where: { $0.idleOrder == nil && counts[$0.household] == most })
         else { return false }
         self.breakOff(oldest, .tooManyRequests(maximum: self.configuration.parallelQuestionsMax), resets: true)
         return true
@@ -87,9 +87,20 @@ extension RequestResponse {
         self.incoming.values.filter(isMeant).min { $0.question.stream < $1.question.stream }
     }
 
+    /// The stream that waits longest for a next request.
+    private func longestIdle(where isMeant: (Incoming) -> Bool) -> Incoming? {
+        var found: (order: UInt64, incoming: Incoming)?
+        for incoming in self.incoming.values {
+            if let order = incoming.idleOrder, order < found?.order ?? .max, isMeant(incoming) { found = (order, incoming) }
+        }
+        return found?.incoming
+    }
+
     private mutating func forget(_ stream: StreamID) {
         guard let incoming = self.incoming.removeValue(forKey: stream) else { return }
+        self.readers[stream] = nil
         self.partialByteCount -= incoming.partialByteCount
+        if incoming.idleOrder != nil { self.idleCount -= 1 }
         self.deadlines.remove(stream)
         self.peers[incoming.question.peer]?.questions -= 1
         self.forgetIfIdle(incoming.question.peer)
@@ -105,36 +116,59 @@ extension RequestResponse {
         self.forget(incoming.question.stream)
         self.counters.refused += 1
         if resets { self.outbox.send(.reset(incoming.question.stream)) }
-        let wasAsked = if case .asked = incoming.state { true } else { false }
-        self.outbox.report(.refused(incoming.question.peer, wasAsked ? incoming.question : nil, error))
+        self.outbox.report(.refused(incoming.question.peer, incoming.isAsked ? incoming.question : nil, error))
     }
 
     // MARK: What comes
 
     mutating func takeQuestion(_ stream: StreamID, _ bytes: [UInt8], now: Duration) {
-        guard var incoming = self.incoming[stream] else { return }
-        guard case .reading(var reader) = incoming.state else { return self.breakOff(incoming, .bytesBehind, resets: true) }
-        // Who asks on and on and reads no answer would have us hold them all.
-        guard incoming.unwrittenCount <= Self.unwrittenCountMax else { return self.breakOff(incoming, .notRead, resets: true) }
-        if incoming.isIdle { self.deadlines.set(stream, at: now + self.configuration.timeout) }
+        guard let incoming = self.incoming[stream], !incoming.isAsked else {
+            if let incoming = self.incoming[stream] { self.breakOff(incoming, .bytesBehind, resets: true) }
+            return
+        }
+        if incoming.idleOrder != nil { guard self.wakeUp(incoming, now: now) else { return } }
         do throws(FrameReader.Failure) {
-            guard let found = try reader.receive(bytes) else {
-                self.partialByteCount += reader.heldByteCount - incoming.partialByteCount
-                self.incoming[stream]?.state = .reading(reader)
-                return self.giveUpPartials()
-            }
-            guard found.rest.isEmpty else { return self.breakOff(incoming, .bytesBehind, resets: true) }
-            self.partialByteCount -= incoming.partialByteCount
-            incoming.state = .asked
-            self.incoming[stream] = incoming
+            let found = try self.readers[stream]?.receive(bytes)
+            self.countPartial(of: stream)
+            guard let (frame, rest) = found else { return self.giveUpPartials() }
+            guard rest.isEmpty else { return self.breakOff(incoming, .bytesBehind, resets: true) }
+            self.readers[stream] = nil
+            self.incoming[stream]?.state = .asked
             self.counters.asked += 1
-            self.outbox.report(.asked(incoming.question, found.frame))
+            self.outbox.report(.asked(incoming.question, frame))
         } catch {
             self.breakOff(incoming, .frame(error), resets: true)
         }
     }
 
-    /// Most answers on one stream that wait to be read.
+    /// A stream that waited brings the next request, which has a place and a time like any other.
+    ///
+    /// - Returns: whether there is a place for it.
+    private mutating func wakeUp(_ incoming: Incoming, now: Duration) -> Bool {
+        let stream = incoming.question.stream
+        // Who asks on and on and takes no answer would have us hold them all.
+        guard incoming.unwrittenCount <= Self.unwrittenCountMax else {
+            self.breakOff(incoming, .notRead, resets: true)
+            return false
+        }
+        guard self.makeRoom(for: incoming.household) else {
+            self.breakOff(incoming, .tooManyRequests(maximum: self.configuration.parallelQuestionsMax), resets: true)
+            return false
+        }
+        self.idleCount -= 1
+        self.incoming[stream]?.state = .reading
+        self.readers[stream] = ServiceFrameReader(byteCountMax: self.configuration.requestByteCountMax)
+        self.deadlines.set(stream, at: now + self.configuration.timeout)
+        return true
+    }
+
+    private mutating func countPartial(of stream: StreamID) {
+        let (before, count) = (self.incoming[stream]?.partialByteCount ?? 0, self.readers[stream]?.heldByteCount ?? 0)
+        self.incoming[stream]?.partialByteCount = count
+        self.partialByteCount += count - before
+    }
+
+    /// Most answers on one stream that our own buffers have not taken.
     private static let unwrittenCountMax = 4
 
     /// All that was written to a stream has left the machine.
@@ -157,14 +191,14 @@ extension RequestResponse {
             self.outbox.send(.reset(stream))
             self.outbox.report(.refused(answered.peer, nil, answered.isWritten ? .notEnded : .notRead))
         } else if let incoming = self.incoming[stream] {
-            let wasAsked = if case .asked = incoming.state { true } else { false }
-            if incoming.isIdle, incoming.unwrittenCount == 0 { return self.giveUp(incoming) }
-            self.breakOff(incoming, wasAsked ? .notAnswered : incoming.isIdle ? .notRead : .timedOut, resets: true)
+            if incoming.idleOrder != nil, incoming.unwrittenCount == 0 { return self.giveUp(incoming) }
+            self.breakOff(
+                incoming, incoming.isAsked ? .notAnswered : incoming.idleOrder == nil ? .timedOut : .notRead, resets: true)
         }
     }
 
     /// The peer has said all that it will say on a stream.
-    mutating func questionEnded(_ stream: StreamID, isReset: Bool) {
+    mutating func questionEnded(_ stream: StreamID, isReset: Bool, now: Duration) {
         if var answered = self.answered[stream] {
             answered.hasEnded = true
             if isReset { answered.isWritten = true }
@@ -173,12 +207,16 @@ extension RequestResponse {
         }
         guard let incoming = self.incoming[stream] else { return }
         // A peer that has asked has said all, so the end of its side is in order.
-        if case .asked = incoming.state, !isReset {
+        if incoming.isAsked, !isReset {
             self.incoming[stream]?.hasEnded = true
-        } else if incoming.isIdle {
-            // It wants nothing more.
+        } else if incoming.idleOrder != nil {
+            // It wants nothing more, but for the last answer, which may be under way still.
             self.forget(stream)
-            if !isReset { self.outbox.send(incoming.unwrittenCount == 0 ? .closeWrite(stream) : .reset(stream)) }
+            guard !isReset else { return }
+            self.outbox.send(.closeWrite(stream))
+            guard incoming.unwrittenCount > 0 else { return }
+            self.answered[stream] = Answered(peer: incoming.question.peer, hasEnded: true)
+            self.deadlines.set(stream, at: now + self.configuration.timeout)
         } else {
             self.breakOff(incoming, .ended, resets: !isReset)
         }

@@ -30,22 +30,24 @@ public struct RequestResponse: ProtocolMachine {
         /// Longest request and answer in bytes, without their lengths.
         public var requestByteCountMax: Int
         public var answerByteCountMax: Int
-        /// From the stream, or the request's first byte on a stream that was kept, to the whole answer; for a peer's request to our
-        /// answer's end.
+        /// From the stream, or the request's first byte on a stream that was kept, to the whole answer; for a peer's request to our answer,
+        /// and on a stream that is not kept to its end.
         public var timeout: Duration = .seconds(10)
-        /// Whether a stream serves one request after the other. A request on a stream that was kept and that the peer gives up just then is
-        /// told it again on another stream, so it may come twice.
+        /// Whether a stream serves one request after the other. A request whose stream was kept, and which the peer resets or ends without an
+        /// answer, is told again once on another stream: the peer may have given up the stream before it heard of it. So a request may come
+        /// twice.
         public var keepsStreams = false
         /// How long a stream is kept for the next request. The answerer waits twice as long, so that it does not give up what the asker counts on.
         public var keepTime: Duration = .seconds(20)
+        /// Most streams of all peers together that wait for a next request of theirs. Beyond it the one that waits longest is given up.
+        public var keptQuestionsMax = 1_024
         /// Most requests to one peer that are under way at a time.
         public var parallelRequestsPerPeerMax = 8
         /// Most requests to one peer that wait for their turn.
         public var waitingPerPeerMax = 64
         /// Most requests of one peer that are under way at a time, streams that wait for its next one included.
         public var parallelQuestionsPerPeerMax = 8
-        /// Most requests of all peers together that are under way at a time, and streams that wait for one. Beyond it such a stream is given
-        /// up; where there is none, the household that has most requests loses its oldest.
+        /// Most requests of all peers together that are under way at a time. Beyond it the household that has most of them loses its oldest.
         public var parallelQuestionsMax = 256
         /// Most bytes of requests that have not come whole, of all peers together. Beyond it the household that has most of them loses its
         /// oldest.
@@ -96,23 +98,24 @@ public struct RequestResponse: ProtocolMachine {
 
     struct Incoming: Sendable {
         enum State: Sendable {
-            case reading(ServiceFrameReader)
+            case reading
             case asked
+            /// The answer is given, and the stream waits for the next request. The order is that in which streams began to.
+            case idle(order: UInt64)
         }
 
         var question: Question
         var household: [UInt8] { self.question.household }
-        var state: State
+        var state = State.reading
         /// The peer has said all it has to say.
         var hasEnded = false
-        /// Answers on this stream that the peer has not read, nor its buffers taken.
+        /// Bytes of a request that has not come whole.
+        var partialByteCount = 0
+        /// Answers on this stream that our own buffers have not taken.
         var unwrittenCount = 0
 
-        var partialByteCount: Int { if case .reading(let reader) = self.state { reader.heldByteCount } else { 0 } }
-        /// Whether it was kept and waits for the next request.
-        var isIdle: Bool {
-            if case .reading(let reader) = self.state { self.question.number > 1 && reader.heldByteCount == 0 } else { false }
-        }
+        var idleOrder: UInt64? { if case .idle(let order) = self.state { order } else { nil } }
+        var isAsked: Bool { if case .asked = self.state { true } else { false } }
     }
 
     /// A stream with our last answer, which is over once both ends have said all.
@@ -140,6 +143,10 @@ public struct RequestResponse: ProtocolMachine {
     private var outgoing: [StreamID: Outgoing] = [:]
     private var kept: [StreamID: PeerID] = [:]
     var incoming: [StreamID: Incoming] = [:]
+    /// What has come of a request: by itself, so that bytes are added to it and not to a copy.
+    var readers: [StreamID: ServiceFrameReader] = [:]
+    var idleCount = 0
+    var nextIdleOrder: UInt64 = 0
     var partialByteCount = 0
     var answered: [StreamID: Answered] = [:]
     var deadlines = ServiceDeadlines<StreamID>()
@@ -218,7 +225,8 @@ public struct RequestResponse: ProtocolMachine {
     }
 
     private mutating func takeAnswer(_ stream: StreamID, _ bytes: [UInt8], now: Duration) {
-        guard var outgoing = self.outgoing[stream] else { return }
+        // Out of the table while it grows, or each chunk would copy it.
+        guard var outgoing = self.outgoing.removeValue(forKey: stream) else { return }
         let result: Result<[UInt8], RequestResponseError>
         do throws(FrameReader.Failure) {
             guard let found = try outgoing.reader.receive(bytes) else { return self.outgoing[stream] = outgoing }
@@ -226,7 +234,6 @@ public struct RequestResponse: ProtocolMachine {
         } catch {
             result = .failure(.frame(error))
         }
-        self.outgoing[stream] = nil
         if case .success = result, self.configuration.keepsStreams, outgoing.epoch == self.peers[outgoing.peer]?.epoch {
             self.kept[stream] = outgoing.peer
             self.peers[outgoing.peer]?.kept.append(stream)
@@ -330,7 +337,7 @@ public struct RequestResponse: ProtocolMachine {
         } else if self.kept[stream] != nil {
             self.giveUpKept(stream, isGone: isReset)
         } else {
-            self.questionEnded(stream, isReset: isReset)
+            self.questionEnded(stream, isReset: isReset, now: now)
         }
     }
 }

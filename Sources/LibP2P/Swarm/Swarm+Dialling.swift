@@ -77,7 +77,8 @@ extension Swarm {
     /// Starts what may be started of a dial, or ends it when nothing is left.
     mutating func climb(_ peer: PeerID, now: Duration) {
         while let options = self.ladders[peer]?.options {
-            let isHearsay = self.ladders[peer]?.nextIsHearsay ?? false
+            // What is dialled at the same moment as another dials us, that other has named.
+            let isHearsay = options.isHolePunch || self.ladders[peer]?.nextIsHearsay ?? false
             guard self.hasRoomForDial(isHearsay: isHearsay) else {
                 self.ladders[peer]?.postpone(until: now + self.limits.dialStagger)
                 break
@@ -86,7 +87,8 @@ extension Swarm {
                 let (address, leastScope) = self.ladders[peer]?.next(
                     stagger: self.limits.dialStagger, attemptCountMax: self.limits.dialCountOfPeerMax, now: now)
             else { break }
-            let id = self.startDial(address, leastScope: leastScope, isHearsay: isHearsay, of: peer, options, now: now)
+            let least = leastScope ?? (options.isHolePunch ? address.scope : nil)
+            let id = self.startDial(address, leastScope: least, isHearsay: isHearsay, of: peer, options, now: now)
             self.ladders[peer]?.started(id, address)
         }
         guard let ladder = self.ladders[peer] else { return }

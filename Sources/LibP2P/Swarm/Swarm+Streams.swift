@@ -100,11 +100,14 @@ public enum SwarmWriteError: Error, Equatable, Sendable, CustomStringConvertible
 // MARK: - Opening
 
 extension Swarm {
-    /// The connection that new streams take: direct before relayed, without limits before limited, then the oldest. None on which the peer
-    /// has said that it takes no more: a dial then makes a new one.
+    /// The connection that new streams take: direct before relayed, without limits before limited, then one that does not owe an answer to
+    /// the question whether it is there, then the oldest. None on which the peer has said that it takes no more: a dial then makes a new one.
     public func preferredConnection(to peer: PeerID) -> ConnectionInfo? {
         let infos = self.connections(to: peer).filter { self.links[$0.id]?.value.hasGoneAway == false }
-        return infos.first { !$0.remoteAddress.isRelayed } ?? infos.first { !$0.isLimited } ?? infos.first
+        let direct = infos.filter { !$0.remoteAddress.isRelayed }
+        let unlimited = direct.isEmpty ? infos.filter { !$0.isLimited } : direct
+        let best = unlimited.isEmpty ? infos : unlimited
+        return best.first { self.links[$0.id]?.value.connection.probedSince == nil } ?? best.first
     }
 
     func connection(to peer: PeerID, onLimited: Bool) -> ConnectionInfo? {

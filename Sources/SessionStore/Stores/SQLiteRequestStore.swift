@@ -143,18 +143,21 @@ public struct SQLiteRequestStore: RequestStore {
         _ alarm: NewTranscriptEntry, about id: Bytes32, halting halts: [ApprovalHalt], at now: UInt64
     ) async throws(StoreError) {
         for halt in halts { try SQLiteApprovalStore.check(halt.approval) }
-        guard alarm.bytes.count <= TranscriptHead.entryByteCountMax else {
-            throw .tooLarge(what: "transcript entry", limit: TranscriptHead.entryByteCountMax)
-        }
+        // Counted for nobody.
         let entry = NewTranscriptEntry(kind: alarm.kind, bytes: alarm.bytes)
+        let fits = alarm.bytes.count <= TranscriptHead.entryByteCountMax
         try await self.database.write(isDecision: true) { database throws(StoreError) in
             for halt in halts {
                 do throws(StoreError) { try SQLiteApprovalStore.put(halt.approval, of: halt.group, in: database) } catch {
                     guard case .notFound = error else { throw error }
                 }
             }
+            guard fits else { return }
             do throws(StoreError) { _ = try Self.append([entry], to: id, within: nil, at: now, in: database) } catch {
-                guard case .full(.transcript, _) = error else { throw error }
+                switch error {
+                case .full(.transcript, _), .notFound: break
+                default: throw error
+                }
             }
         }
     }

@@ -10,7 +10,9 @@ public import Secp256k1
 /// under one nonce the signer's secret key may be computed: so whoever holds coins with that key moves them, and nothing is signed with it
 /// automatically. It is no proof of a fault: a copied machine may be nobody's ill will.
 ///
-/// A value of this type is proved, whoever brought it. Only who has the signer's secret key can have made what is in it.
+/// A value of this type is proved, whoever brought it. Who holds the signer's identity alone cannot have made what is in it; who holds it
+/// and also chooses the nonces of another signer of both sets can, for a partial signature verifies against all nonces and proves no
+/// knowledge of its key beside them. So it is a reason to stop and look, and names a signer whose identity or memory is in other hands.
 public struct CloneAlarm: Hashable, Sendable {
     /// Nonces of a whole set, and the signer's partial signatures: the lower transcript first, so that there is one encoding.
     public let first: Evidence

@@ -31,7 +31,8 @@ public struct NonceUse: Sendable {
         self.nonces = nonces
         self.statement = statement
         self.transcript = transcript
-        self.items = own
+        // What an entry of a pool has beyond that, no transcript covers.
+        self.items = Array(own.prefix(plan.inputs.count))
     }
 
     /// Reads a use out of what somebody else put together: the nonces of the whole set in its order, then the partial signatures.
@@ -53,8 +54,8 @@ public struct NonceUse: Sendable {
     /// As it goes to others, and onto the disk.
     var evidence: Evidence { Evidence(plan: self.plan, attempt: self.attempt, statements: self.nonces + [self.statement]) }
 
-    /// Whether the partial signature at a place among the signed inputs verifies: then its signer's key is in it, and no other could have
-    /// made it.
+    /// Whether the partial signature at a place among the signed inputs verifies: then who holds the signer's identity alone, without its key
+    /// and without another signer's nonces to choose, cannot have made it.
     func isValid(at place: Int) -> Bool {
         guard self.plan.inputs.indices.contains(place), let seat = self.plan.signers.firstIndex(of: self.signer),
             case .partialSignatures(_, let items) = self.statement.body, items.indices.contains(place),

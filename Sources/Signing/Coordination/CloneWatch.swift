@@ -36,6 +36,8 @@ struct CloneWatch: Sendable {
     /// Each names another signer. Those that were found here are told to everybody.
     var alarms: [(alarm: CloneAlarm, isFoundHere: Bool)] = []
     var heard: [PublicKey: (uses: Int, alarms: Int)] = [:]
+    /// Digests of what was heard of uses: at most so many of each member.
+    var heardUses: Set<Bytes32> = []
     /// Which uses each member was told of.
     private var told: [PublicKey: Set<Told>] = [:]
 
@@ -65,15 +67,17 @@ struct CloneWatch: Sendable {
 
     /// The attempt with this transcript, its plan worked out: `nil` where none is known, or the transcript is not what it rests on.
     mutating func begun(_ transcript: Bytes32, attempt: UInt32, plan make: ([PublicKey]) -> SigningPlan?) -> Begun? {
-        for place in self.begun.indices where self.begun[place].transcript == transcript && self.begun[place].attempt == attempt {
-            if self.begun[place].plan == nil {
-                let begun = self.begun[place]
-                guard let plan = make(begun.approvals.map(\.sender)), plan.signers == begun.approvals.map(\.sender),
-                    plan.transcript(attempt: attempt, of: begun.approvals) == transcript
-                else { continue }
+        while let place = self.begun.firstIndex(where: { $0.transcript == transcript && $0.attempt == attempt }) {
+            if self.begun[place].plan != nil { return self.begun[place] }
+            let begun = self.begun[place]
+            if let plan = make(begun.approvals.map(\.sender)), plan.signers == begun.approvals.map(\.sender),
+                plan.transcript(attempt: attempt, of: begun.approvals) == transcript
+            {
                 self.begun[place].plan = plan
+                return self.begun[place]
             }
-            return self.begun[place]
+            // It never comes out, and is not worked out each time that somebody names it.
+            self.begun.remove(at: place)
         }
         return nil
     }

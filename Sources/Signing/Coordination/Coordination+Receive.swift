@@ -77,7 +77,9 @@ extension Coordination {
         } catch {
             return .refused(.malformed(error))
         }
-        if case .new(startsAnew: true) = verdict, link.window.series != nil { self.noteRestart(of: sender, now: now) }
+        if case .new(startsAnew: true) = verdict, link.window.series != nil {
+            self.noteRestart(of: sender, isLive: isLive, now: now)
+        }
         // What came in another series is acknowledged in that one or not at all.
         if self.links[sender]?.window.series != head.series {
             self.links.update(sender) { ($0.unacknowledged, $0.acknowledgeAt) = ([], nil) }
@@ -105,7 +107,7 @@ extension Coordination {
     }
 
     /// A member's process was started anew: it has forgotten what we told it, and its nonces are gone.
-    private mutating func noteRestart(of sender: PublicKey, now: Moment) {
+    private mutating func noteRestart(of sender: PublicKey, isLive: Bool, now: Moment) {
         let isComplete = self.completion != nil
         self.links.update(sender) { link in
             link.outbox.receiverStartedAnew(now: now.uptime)
@@ -113,8 +115,8 @@ extension Coordination {
             (link.isToBeToldOfCompletion, link.hasBeenToldOfEnd) = (isComplete, false)
         }
         // Its decisions are numbered by its clock, which may have been set back with its disk; and what a former life said is not heard
-        // any more.
-        self.desk.update(sender) { ($0.approvals, $0.turn, $0.serial) = ([], 0, 0) }
+        // any more. Which life is the later one nobody knows of what lay in a mailbox: there the higher number counts.
+        self.desk.update(sender) { ($0.approvals, $0.turn, $0.serial) = ([], 0, isLive ? 0 : $0.serial) }
         self.forgetOpenings(to: sender)
         self.forgetPooled(by: sender)
         self.tell(.restarted(sender))

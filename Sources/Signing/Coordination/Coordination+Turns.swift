@@ -98,7 +98,7 @@ extension Coordination {
         var later: [UInt32] = []
         for (place, member) in self.desk.members.enumerated()
         where self.desk.values[place].turn > self.turn && member != self.signer { later.append(self.desk.values[place].turn) }
-        guard later.count > liarsMax else { return }
+        guard liarsMax >= 0, later.count > liarsMax else { return }
         self.enter(later.sorted(by: >)[liarsMax], now: now)
     }
 

@@ -31,7 +31,11 @@ extension Statement {
             throw StatementError.unknownEnrolment(signer: sender, version: version)
         }
         let attempt = try reader.readUInt32("attempt")
+        let start = reader.offset
         let body = try Body(&reader)
+        // Whatever is taken here must be taken where it is shown whole, or who shows it as evidence would be to blame.
+        let byteCount = Self.byteCountBesideBody + reader.offset - start
+        guard byteCount <= Self.byteCountMax else { throw StatementError.tooLarge(byteCount: byteCount, limit: Self.byteCountMax) }
         let signature = try Ed25519.Signature(parsing: reader.readBytes(Ed25519.Signature.byteCount, "signature"))
         // What was given ahead names the group in place of a request.
         let subject = if case .pooledNonces = body { roster.poolDigest } else { request }

@@ -38,10 +38,8 @@ public protocol RequestStore: Sendable {
     func conclude(_ id: Bytes32, with entry: NewTranscriptEntry, at now: UInt64) async throws(StoreError) -> TranscriptHead
 
     /// Adds the entry that says that a signer's machine may run twice, and puts what it halts in place of what stands: all of it is durable
-    /// when this returns, or none is. It has room whatever else was written; where even that is used up, the halts are kept alone. A group
-    /// that is not there any more has nothing to halt.
-    ///
-    /// - Throws: `tooLarge`, `notFound`.
+    /// when this returns, or none is. It has room whatever else was written; where even that is used up, where the entry is longer than any may
+    /// be, and where the request is not there any more, the halts are kept alone. A group that is not there any more has nothing to halt.
     func raise(
         _ alarm: NewTranscriptEntry, about id: Bytes32, halting halts: [ApprovalHalt], at now: UInt64
     ) async throws(StoreError)

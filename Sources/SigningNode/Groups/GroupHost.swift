@@ -40,11 +40,15 @@ public actor GroupHost {
     private var started: [String: Started] = [:]
     private var handle: ProtocolHandle<RequestResponse>?
     private var questions: Task<Void, Never>?
+    private var answers: Task<Void, Never>?
     private var waiting: [RequestResponse.RequestID: CheckedContinuation<Result<[UInt8], GroupTrouble>, Never>] = [:]
     /// Answers that came before anybody waited for them: the loop is faster than the way back to here.
     private var early: [RequestResponse.RequestID: Result<[UInt8], GroupTrouble>] = [:]
     private var isStopped = false
 
+    /// Questions that wait to be answered. Whose stream is over by then is answered in vain, and who asks and goes over and over would make
+    /// as many of those as it likes.
+    private static let questionCountMax = 256
     /// Groups that are being joined at a time. Source: Chorale's own bound.
     public static let joiningCountMax = 64
     /// Between two questions to an inviter: short while people sit before it, longer later.
@@ -71,16 +75,24 @@ public actor GroupHost {
     public func start() async throws(GroupHostError) -> [(path: String, reason: String)] {
         var found: (contents: [GroupFiles.Content], damaged: [(path: String, reason: String)])
         do throws(FileError) { found = try self.files.all() } catch { throw .files(error) }
-        let (events, continuation) = AsyncStream.makeStream(of: RequestResponse.Event.self)
+        let (answers, answered) = AsyncStream.makeStream(of: RequestResponse.Event.self)
+        let (questions, asked) = AsyncStream.makeStream(
+            of: RequestResponse.Event.self, bufferingPolicy: .bufferingOldest(Self.questionCountMax))
         self.handle = await self.node.network.add(
             RequestResponse(configuration: GroupProtocol.configuration), onLimited: true
         ) { event in
-            // Strangers make as many of these as they like, and they must not take the places of answers that somebody waits for.
-            if case .refused = event { return }
-            continuation.yield(event)
+            // Strangers make as many questions as they like, and they must not take the places of answers that somebody waits for.
+            switch event {
+            case .answered, .failed: answered.yield(event)
+            case .asked: asked.yield(event)
+            case .refused: break
+            }
+        }
+        self.answers = Task { [weak self] in
+            for await event in answers { await self?.handle(event) }
         }
         self.questions = Task { [weak self] in
-            for await event in events { await self?.handle(event) }
+            for await event in questions { await self?.handle(event) }
         }
         for content in found.contents {
             switch content {
@@ -106,6 +118,7 @@ public actor GroupHost {
     public func stop() {
         self.isStopped = true
         self.questions?.cancel()
+        self.answers?.cancel()
         for name in Array(self.started.keys) { self.end(name) }
         for waiter in self.waiting.values { waiter.resume(returning: .failure(GroupTrouble("the node ends"))) }
         self.waiting = [:]

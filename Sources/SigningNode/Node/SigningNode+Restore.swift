@@ -97,8 +97,10 @@ extension SigningNode {
             for entry in page where SigningMachine.isWorthRecalling(entry) {
                 said.append(entry)
                 byteCount += entry.bytes.count
-                // An alarm is the newest thing that was written, or almost.
-                while byteCount > Self.saidByteCountMax, said.count > 1 { byteCount -= said.removeFirst().bytes.count }
+                // Alarms stay, of which there are few.
+                while byteCount > Self.saidByteCountMax,
+                    let oldest = said.firstIndex(where: { $0.kind != TranscriptLine.Kind.cloneAlarm.rawValue })
+                { byteCount -= said.remove(at: oldest).bytes.count }
             }
             sequence = end
         }
