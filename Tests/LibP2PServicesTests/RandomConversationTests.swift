@@ -119,14 +119,18 @@ private struct Storm {
         for request in self.openRequests { machine.handle(.failed(request: request.0, .timedOut), now: now) }
         for connection in self.connections { machine.handle(.disconnected(connection), now: now) }
         wantsNoMore(&machine)
-        var ticks = 0
-        while let deadline = machine.deadline, ticks < 10_000 {
-            machine.tick(now: deadline)
-            while let event = machine.nextEvent() { took(&machine, event, deadline) }
+        var (ticks, isOver) = (0, false)
+        while !isOver, ticks < 10_000 {
+            isOver = machine.deadline == nil
+            if let deadline = machine.deadline { now = max(now, deadline) }
+            machine.tick(now: now)
+            while let event = machine.nextEvent() { took(&machine, event, now) }
             while let command = machine.nextCommand() {
-                if case .open(let request, _, _, _) = command { machine.handle(.failed(request: request, .notConnected), now: deadline) }
-                if case .openOn(let request, _, _) = command { machine.handle(.failed(request: request, .notConnected), now: deadline) }
+                isOver = false
+                if case .open(let request, _, _, _) = command { machine.handle(.failed(request: request, .notConnected), now: now) }
+                if case .openOn(let request, _, _) = command { machine.handle(.failed(request: request, .notConnected), now: now) }
             }
+            while let event = machine.nextEvent() { took(&machine, event, now) }
             ticks += 1
         }
         #expect(ticks < 10_000, "ticks go on for ever")

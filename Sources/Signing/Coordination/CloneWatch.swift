@@ -36,8 +36,6 @@ struct CloneWatch: Sendable {
     /// Each names another signer. Those that were found here are told to everybody.
     var alarms: [(alarm: CloneAlarm, isFoundHere: Bool)] = []
     var heard: [PublicKey: (uses: Int, alarms: Int)] = [:]
-    /// Digests of what was heard of uses: at most so many of each member.
-    var heardUses: Set<Bytes32> = []
     /// Which uses each member was told of.
     private var told: [PublicKey: Set<Told>] = [:]
 

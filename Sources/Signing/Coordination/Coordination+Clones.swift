@@ -102,14 +102,11 @@ extension Coordination {
     // MARK: What others say of it
 
     mutating func take(nonceUse bytes: [UInt8], from sender: PublicKey, now: Moment) -> CoordinationReception {
-        // A member whose process starts anew tells what it told before.
-        guard !self.clones.heardUses.contains(SHA256.hash(bytes)) else { return .accepted }
         let count = self.clones.heard[sender]?.uses ?? 0
         guard count < CloneWatch.useCountPerMemberMax else { return .ignored }
         self.clones.heard[sender, default: (0, 0)].uses = count + 1
         let evidence: Evidence
         do { evidence = try Evidence(parsing: bytes) } catch { return .refused(.malformed(error)) }
-        self.clones.heardUses.insert(SHA256.hash(bytes))
         guard evidence.request.digest == self.requestDigest, let use = NonceUse(evidence), self.policy.members.contains(use.signer) else {
             return .refused(.inconsistent("no use of a member's nonces"))
         }
