@@ -36,21 +36,31 @@ import Testing
         #expect((200...300).contains(count))
     }
 
-    /// A checker that finds nothing is worth nothing. Each fault is found by the rule that it breaks, in some seed by that one alone.
-    @Test(arguments: [
-        (SigningFault.releasesBeforeDurable, "releasedBeforeDurable"), (.signsUnapproved, "signedUnapproved"),
-        (.forgetsTimers, "notCompleted"), (.repeatsItself, "messages"), (.believesTooEarly, "doesNotVerify"),
-        (.blamesWithoutProof, "honestBlamed"), (.showsNoncesEarly, "shownEarly"), (.alarmsWithoutProof, "falseAlarm"),
-        (.neverRests, "endless"), (.outlivesItsTime, "notOver"), (.completesAnother, "differentTransactions"),
-        (.signsAside, "differentTransactions"), (.overlooksClones, "cloneUnnoticed"),
-    ])
-    func `what is made wrong on purpose is found by its rule`(fault: SigningFault, rule: String) throws {
+    /// A checker that finds nothing is worth nothing. Each fault is found by the rule that it breaks, in some seed by that one alone; where
+    /// time does nothing, nothing ends either.
+    @Test(
+        arguments: [
+            (SigningFault.releasesBeforeDurable, ["releasedBeforeDurable"]), (.signsUnapproved, ["signedUnapproved"]),
+            (.forgetsTimers, ["notCompleted", "notOver"]), (.repeatsItself, ["messages"]), (.believesTooEarly, ["doesNotVerify"]),
+            (.blamesWithoutProof, ["honestBlamed"]), (.showsNoncesEarly, ["shownEarly"]), (.alarmsWithoutProof, ["falseAlarm"]),
+            (.neverRests, ["endless"]), (.outlivesItsTime, ["notOver"]), (.completesAnother, ["differentTransactions"]),
+            (.signsAside, ["differentTransactions"]), (.overlooksClones, ["cloneUnnoticed"]),
+        ])
+    func `what is made wrong on purpose is found by its rule`(fault: SigningFault, names: [String]) throws {
+        let cheat: SigningCheat? =
+            switch fault {
+            case .overlooksClones: .clones
+            // Somebody has to be waited for until the end.
+            case .outlivesItsTime: .silent
+            default: nil
+            }
+        let wanted = Set(names)
         var rules: Set<Set<String>> = []
-        for seed in UInt64(1)...60 where !rules.contains([rule]) {
-            let scenario = SigningScenario(seed: seed, memberCounts: 2...5, only: fault == .overlooksClones ? .clones : nil)
+        for seed in UInt64(1)...60 where !rules.contains(wanted) {
+            let scenario = SigningScenario(seed: seed, memberCounts: 2...5, only: cheat)
             rules.insert(Set(try SigningReport.run(scenario, fault: fault).violations.map(\.violation.rule)))
         }
-        #expect(rules.contains([rule]), "\(rules)")
+        #expect(rules.contains(wanted), "\(rules)")
         #expect(SigningFault.allCases.contains(fault))
     }
 
@@ -77,7 +87,7 @@ import Testing
         (.begins, "event attemptBegan"), (.silent, "event coordinatorFailed"), (.withholds, "event coordinatorFailed"),
         (.clones, "event cloneAlarm"), (.floods, "event attemptBegan"), (.climbs, "event attemptBegan"), (.leaves, "event attemptBegan"),
         (.opensOther, "fault wrongOpening"), (.proposesOther, "refused anotherRequest"), (.proposesOrders, "refused notEntitled"),
-        (.altersProposals, "refused malformed"),
+        (.altersProposals, "refused notEntitled"),
     ])
     func `who cheats is met`(cheat: SigningCheat, outcome: String) throws {
         var reached: Set<String> = []
