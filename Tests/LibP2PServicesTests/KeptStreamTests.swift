@@ -216,7 +216,7 @@ struct `A peer whose streams are kept` {
         #expect(try Self.ask(&talk, on: stream, count: 100) == 100)
         let other = talk.network.open(1, to: 0, protocolID)
         #expect(try Self.ask(&talk, on: other, takesAnswers: false, count: 100) == 5)
-        #expect(talk.events(0).last == .refused(talk.peers[1], nil, .notRead))
+        #expect(talk.events(0).last == .refused(talk.peers[1], nil, .answerNotTaken))
         #expect(talk.network.machine(1, Puppet.self).reset == [other])
         // The other stream goes on.
         #expect(try Self.ask(&talk, on: stream) == 1)

@@ -104,7 +104,7 @@ struct `A request` {
             pair.network.takesNothing = !takesAnswer
             try pair.network.with(0, RequestResponse.self) { machine, now in try machine.answer(question, with: [2], now: now) }
             pair.network.run(for: .seconds(11))
-            #expect(pair.events(0).last == .refused(pair.peers[1], nil, takesAnswer ? .notEnded : .notRead))
+            #expect(pair.events(0).last == .refused(pair.peers[1], nil, .answerNotTaken))
             #expect(pair.network.machine(0, RequestResponse.self).counters.refused == 1)
             #expect(pair.network.machine(0, RequestResponse.self).heldByteCount == 0)
         }

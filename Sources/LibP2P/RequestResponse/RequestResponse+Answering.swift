@@ -148,7 +148,7 @@ extension RequestResponse {
         let stream = incoming.question.stream
         // Who asks on and on and takes no answer would have us hold them all.
         guard incoming.unwrittenCount <= Self.unwrittenCountMax else {
-            self.breakOff(incoming, .notRead, resets: true)
+            self.breakOff(incoming, .answerNotTaken, resets: true)
             return false
         }
         guard self.makeRoom(for: incoming.household) else {
@@ -189,11 +189,11 @@ extension RequestResponse {
         if let answered = self.answered.removeValue(forKey: stream) {
             self.counters.refused += 1
             self.outbox.send(.reset(stream))
-            self.outbox.report(.refused(answered.peer, nil, answered.isWritten ? .notEnded : .notRead))
+            self.outbox.report(.refused(answered.peer, nil, .answerNotTaken))
         } else if let incoming = self.incoming[stream] {
             if incoming.idleOrder != nil, incoming.unwrittenCount == 0 { return self.giveUp(incoming) }
             self.breakOff(
-                incoming, incoming.isAsked ? .notAnswered : incoming.idleOrder == nil ? .timedOut : .notRead, resets: true)
+                incoming, incoming.isAsked ? .notAnswered : incoming.idleOrder == nil ? .timedOut : .answerNotTaken, resets: true)
         }
     }
 

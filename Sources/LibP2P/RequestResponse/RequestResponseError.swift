@@ -18,10 +18,9 @@ public enum RequestResponseError: Error, Equatable, Sendable, CustomStringConver
     case tooManyPartialBytes(maximum: Int)
     /// Our user did not answer in time.
     case notAnswered
-    /// The peer did not read the answer to its request in time.
-    case notRead
-    /// The peer read the answer to its request and kept the stream open.
-    case notEnded
+    /// The peer did not take the answer to its request in time, or took it and did not end the stream: which of the two cannot be seen, for
+    /// what is written may still lie in the connection's buffers.
+    case answerNotTaken
 
     public var description: String {
         switch self {
@@ -35,8 +34,7 @@ public enum RequestResponseError: Error, Equatable, Sendable, CustomStringConver
         case .tooManyRequests(let maximum): "the peer has \(maximum) requests under way and may have no more"
         case .tooManyPartialBytes(let maximum): "requests that have not come whole take more than \(maximum) bytes"
         case .notAnswered: "the request was not answered in time, so its stream was reset"
-        case .notRead: "the peer asked and did not read the answer in time"
-        case .notEnded: "the peer asked, was answered, and did not end the stream"
+        case .answerNotTaken: "the peer asked, and neither took the answer nor ended the stream in time"
         }
     }
 }
