@@ -47,6 +47,11 @@ public final class SimulatedHost<Program: SimulatedProgram> {
     /// How fast it reads, in bytes a second; `nil`: at once.
     public internal(set) var readBytesPerSecond: Int?
 
+    /// Whether no dial reaches it, as behind a translator of addresses: it dials itself.
+    public internal(set) var isHidden = false
+    /// Bytes that may be under way to it in each of its pipes, in place of ``NetworkFaults/windowByteCount``.
+    public internal(set) var windowByteCount: Int?
+
     var pipes: [ConnectionID: (pipe: SimulatedPipe, side: SimulatedPipe.Side)] = [:]
     var pendingDials: Set<ConnectionID> = []
     /// Pipes of which only the other ends are left.

@@ -59,7 +59,7 @@ extension SimulatedNetwork {
         }
         let host = self.hosts[dial.host]
         // A machine that is down and a network that is cut give no answer.
-        guard other.isUp, host.isUp, host.part == other.part, host.startCount == dial.start else { return }
+        guard other.isUp, !other.isHidden, host.isUp, host.part == other.part, host.startCount == dial.start else { return }
         let delay = self.delay(dial.host, other.number)
         self.digest.note(5, UInt64(dial.host), UInt64(other.number), UInt64(bitPattern: self.now.nanoseconds))
         // A system gives ports out one after the other.
@@ -100,10 +100,12 @@ extension SimulatedNetwork {
 
     // MARK: Bytes
 
+    private func windowByteCount(of host: Int) -> Int { self.hosts[host].windowByteCount ?? self.faults.windowByteCount }
+
     /// Sends what a node has for a pipe, as far as there is room.
     private func fill(_ pipe: SimulatedPipe, from side: SimulatedPipe.Side, of host: SimulatedHost<Program>) {
         let (id, target) = (pipe.ends[side.rawValue].id, side.other.rawValue)
-        while pipe.directions[target].byteCount < self.faults.windowByteCount {
+        while pipe.directions[target].byteCount < self.windowByteCount(of: pipe.ends[target].host) {
             let count = host.node.swarm.fillOutput(of: id, into: self.buffer, now: self.now)
             guard count > 0 else {
                 pipe.directions[target].wantsRoom = false
@@ -183,7 +185,7 @@ extension SimulatedNetwork {
             host.readsAgainAt = self.now + .nanoseconds(Int64(bytes.count) * 1_000_000_000 / Int64(max(1, rate)))
         }
         pipe.directions[index].byteCount -= bytes.count
-        if pipe.directions[index].wantsRoom, pipe.directions[index].byteCount * 2 < self.faults.windowByteCount {
+        if pipe.directions[index].wantsRoom, pipe.directions[index].byteCount * 2 < self.windowByteCount(of: host.number) {
             pipe.directions[index].wantsRoom = false
             self.queue.add(.room(pipe, to: side), at: self.now + pipe.delay)
         }

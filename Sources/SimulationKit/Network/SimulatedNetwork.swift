@@ -304,6 +304,17 @@ extension SimulatedNetwork {
     /// How fast a host reads from now on, in bytes a second; `nil`: at once.
     public func setReading(of number: Int, bytesPerSecond: Int?) { self.hosts[number].readBytesPerSecond = bytesPerSecond }
 
+    /// Lets no dial reach a host any more, or lets them.
+    public func setHidden(_ number: Int, _ isHidden: Bool) { self.hosts[number].isHidden = isHidden }
+
+    /// How many bytes may be under way to a host from now on, in each of its pipes; `nil`: as many as to others.
+    public func setWindow(of number: Int, byteCount: Int?) { self.hosts[number].windowByteCount = byteCount }
+
+    /// Pipes to a host in which no more has room, though their senders have more.
+    public func fullPipeCount(to number: Int) -> Int {
+        self.hosts[number].pipes.values.count { $0.pipe.directions[$0.side.rawValue].wantsRoom }
+    }
+
     /// A host reads nothing for a while.
     public func stopReading(_ number: Int, for duration: Duration) {
         self.hosts[number].readsAgainAt = max(self.hosts[number].readsAgainAt, self.now + duration)
