@@ -13,7 +13,7 @@ import Testing
     /// took its word back, a coordinator whose disk took none, and a step that was taken again and again while the disk was slow.
     @Test(arguments: [(58, 5), (113, 5), (223, 5), (2_010, 6), (499, 7)] as [(UInt64, Int)])
     func `what once did not hold among whole nodes holds`(seed: UInt64, members: Int) throws {
-        let report = try SigningReport.run(NodeSigningScenario(seed: seed, memberCounts: 2...members, commitments: false))
+        let report = try SigningReport.run(NodeSigningScenario(seed: seed, memberCounts: 2...members, hasWays: false, commitments: false))
         #expect(report.violations.isEmpty, "\(report.violations)")
     }
 
@@ -21,7 +21,7 @@ import Testing
     /// who took it each time that those were gone.
     @Test(arguments: [(13, 4)] as [(UInt64, Int)])
     func `what once did not hold among whole nodes with commitments holds`(seed: UInt64, members: Int) throws {
-        let report = try SigningReport.run(NodeSigningScenario(seed: seed, memberCounts: 2...members, commitments: true))
+        let report = try SigningReport.run(NodeSigningScenario(seed: seed, memberCounts: 2...members, hasWays: false, commitments: true))
         #expect(report.violations.isEmpty, "\(report.violations)")
     }
 
@@ -59,6 +59,25 @@ import Testing
             wanted.subtract(try SigningReport.run(NodeSigningScenario(seed: seed, memberCounts: 2...4)).coverage)
         }
         #expect(wanted.isEmpty, "\(wanted)")
+    }
+
+    @Test func `members are reached through relays alone, find each other by announcements, and read slowly or not at all`() throws {
+        var wanted: Set = [
+            "member reached through a relay", "member reached directly", "announcement told", "announcement heard", "relay down",
+            "slow reader", "reader that stops",
+        ]
+        var completed = (relayed: 0, announced: 0)
+        for seed in UInt64(1)...60 {
+            let scenario = NodeSigningScenario(seed: seed, memberCounts: 2...4, hasHub: true)
+            guard scenario.hasHub || !scenario.slowReaders.isEmpty else { continue }
+            let report = try SigningReport.run(scenario)
+            #expect(report.violations.isEmpty, "\(report.violations)")
+            wanted.subtract(report.coverage)
+            if !scenario.relayed.isEmpty { completed.relayed += report.completed }
+            if scenario.announces { completed.announced += report.completed }
+        }
+        #expect(wanted.isEmpty, "\(wanted)")
+        #expect(completed.relayed > 2 && completed.announced > 2, "\(completed)")
     }
 
     /// Nor does a cheat that does nothing.
@@ -109,8 +128,11 @@ import Testing
     func `what is made wrong with nodes on purpose is found by its rule alone`(fault: NodeSigningFault, rule: String) throws {
         var rules: Set<Set<String>> = []
         for seed in UInt64(1)...60 where !rules.contains([rule]) {
-            // Long words are read beside each other: of two members nobody holds more than one.
-            let scenario = NodeSigningScenario(seed: seed, memberCounts: fault == .padsItsWords ? 2...2 : 2...4)
+            // Long words are read beside each other: of two members nobody holds more than one. And somebody has to be waited for until the
+            // end, where that is what is wrong.
+            let scenario = NodeSigningScenario(
+                seed: seed, memberCounts: fault == .padsItsWords ? 2...2 : 2...4, hasWays: false,
+                only: fault == .outlivesItsTime ? .silent : nil)
             rules.insert(Set(try SigningReport.run(scenario, fault: fault).violations.map(\.violation.rule)))
         }
         #expect(rules.contains([rule]), "\(rules)")

@@ -36,7 +36,7 @@ enum SimulateSigningCommand {
             With --whole-nodes each member is a node as chorale runs it, over connections that break and dials that fail. Its disk \
             takes its time, is full for a while, fails so that nobody knows what was written, and is lost or put back as it was; its \
             clock is set back and forth; its person thinks for minutes, takes a word back or the whole request; and strangers flood. \
-            There it is also checked that no honest node is blocked, that nothing is open after its time, and that memory, disk and \
+            Some members read slowly, or nothing for a while. There it is also checked that no honest node is blocked, that nothing is open after its time, and that memory, disk and \
             messages stay within their bounds.
 
             Whether the checks find anything is tried by --fault: \

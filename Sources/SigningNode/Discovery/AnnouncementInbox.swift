@@ -1,4 +1,4 @@
-internal import CryptoPrimitives
+package import CryptoPrimitives
 public import LibP2P
 public import Signing
 
@@ -117,7 +117,7 @@ public struct AnnouncementInbox: Sendable {
 }
 
 /// Which announcements of ours are made when: of each member that cannot be reached, so often that it hears of one soon after it comes.
-struct AnnouncementSchedule: Sendable {
+package struct AnnouncementSchedule: Sendable {
     /// Between two announcements to one member. Gossip is kept for a few seconds only, so this is how long who has just come waits.
     static let interval = Duration.seconds(60)
     /// Members that are remembered.
@@ -125,8 +125,10 @@ struct AnnouncementSchedule: Sendable {
 
     private var told: [Ed25519.PublicKey: Duration] = [:]
 
+    package init() {}
+
     /// Of members that cannot be reached, those who are told now, as readers of one announcement after the other.
-    mutating func readers(_ missing: [Ed25519.PublicKey], now: Duration) -> [[Ed25519.PublicKey]] {
+    package mutating func readers(_ missing: [Ed25519.PublicKey], now: Duration) -> [[Ed25519.PublicKey]] {
         if self.told.count + missing.count > Self.countMax { self.told = self.told.filter { now - $0.value < Self.interval } }
         var due: [Ed25519.PublicKey] = []
         for identity in missing where self.told[identity].map({ now - $0 >= Self.interval }) ?? (self.told.count < Self.countMax) {
@@ -139,5 +141,5 @@ struct AnnouncementSchedule: Sendable {
     }
 
     /// These were not told after all.
-    mutating func forget(_ readers: [Ed25519.PublicKey]) { for identity in readers { self.told[identity] = nil } }
+    package mutating func forget(_ readers: [Ed25519.PublicKey]) { for identity in readers { self.told[identity] = nil } }
 }

@@ -60,6 +60,9 @@ final class LiveRequest: @unchecked Sendable {
         self.durableDecision = (decision, serial)
     }
 
+    /// Whether a member is needed yet, or has to be told how it ended.
+    func waits(for signer: PublicKey) -> Bool { self.overSince == nil || self.coordination.hasToTell(signer) }
+
     /// The other members, by the identities that speak for them now.
     var others: [(signer: PublicKey, enrolment: Enrolment)] {
         self.coordination.policy.members.compactMap { member in

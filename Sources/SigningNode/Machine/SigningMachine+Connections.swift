@@ -60,7 +60,7 @@ extension SigningMachine {
         if self.members.isAttended(peer, now: now) || self.isPooled(peer) { return true }
         return self.live.values.contains { request in
             request.others.contains { signer, enrolment in
-                PeerID(of: enrolment.identity) == peer && (request.overSince == nil || request.coordination.hasToTell(signer))
+                PeerID(of: enrolment.identity) == peer && request.waits(for: signer)
             }
         }
     }

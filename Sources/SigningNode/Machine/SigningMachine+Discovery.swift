@@ -1,31 +1,32 @@
-internal import CryptoPrimitives
-internal import LibP2P
-internal import Secp256k1
+package import CryptoPrimitives
+package import LibP2P
+package import Secp256k1
 internal import Signing
 
 // What announcements are made of, and what follows from one.
 
 extension SigningMachine {
-    /// A request that waits for members whose nodes are not connected.
-    struct Announceable: Sendable {
-        let request: Bytes32
-        let expiry: UInt64
+    /// A request that waits for members whose nodes are not connected, or has to tell them how it ended.
+    package struct Announceable: Sendable {
+        package let request: Bytes32
+        package let expiry: UInt64
         /// Whose nodes they are, in the order of the group's members.
-        let missing: [Ed25519.PublicKey]
+        package let missing: [Ed25519.PublicKey]
     }
 
     /// The request that ends last of those that wait for a member's node; whoever hears of it asks, and hears of the others, too.
-    func announceable(wanting peer: PeerID) -> Announceable? {
+    package func announceable(wanting peer: PeerID) -> Announceable? {
         guard !self.members.isConnected(peer) else { return nil }
         let waiting = self.live.values.filter { request in
-            request.overSince == nil && request.others.contains { PeerID(of: $0.enrolment.identity) == peer }
+            request.others.contains { PeerID(of: $0.enrolment.identity) == peer && request.waits(for: $0.signer) }
         }
         guard
             let request = waiting.max(by: {
                 ($0.coordination.request.expiry, $0.id) < ($1.coordination.request.expiry, $1.id)
             })
         else { return nil }
-        let missing = request.others.map(\.enrolment.identity).filter { !self.members.isConnected(PeerID(of: $0)) }
+        let missing = request.others.filter { request.waits(for: $0.signer) }.map(\.enrolment.identity)
+            .filter { !self.members.isConnected(PeerID(of: $0)) }
         return Announceable(request: request.id, expiry: request.coordination.request.expiry, missing: missing)
     }
 
@@ -33,7 +34,7 @@ extension SigningMachine {
     ///
     /// - Parameter addresses: as far as they may be dialled by whoever brought the announcement.
     /// - Returns: the member; `nil` for an identity that speaks for nobody in any group here.
-    mutating func announced(by identity: Ed25519.PublicKey, at addresses: [Multiaddr], now: Duration) -> PublicKey? {
+    package mutating func announced(by identity: Ed25519.PublicKey, at addresses: [Multiaddr], now: Duration) -> PublicKey? {
         guard let signer = self.signer(speakingThrough: identity), signer != self.keys.signer else { return nil }
         let peer = PeerID(of: identity)
         self.learn(addresses, of: peer, from: .gossip, now: now)

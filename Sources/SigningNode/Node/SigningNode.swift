@@ -290,51 +290,14 @@ public actor SigningNode {
     }
 
     private func result(of write: SigningWrite, _ request: Bytes32, at time: UInt64) async -> SigningWriteResult {
-        let requests = self.database.requests(within: self.configuration.requests)
         do {
-            switch write {
-            case .request(let new):
-                // Proposed once more on other terms it is the same request: what stands stays.
-                do throws(StoreError) { try await requests.add(new) } catch .differentStands {}
-                self.record.wrote()
-                return .done(try await requests.request(request))
-            case .decision(let decision, let serial): try await requests.decide(decision, serial: serial, about: request, at: time)
-            case .burn(let record): try await self.database.journal.burn(record)
-            case .state(let state, let reason): try await requests.setState(state, reason: reason, of: request, at: time)
-            case .transcript(let lines): try await Self.append(lines, to: request, requests, at: time)
-            case .completion(let line):
-                try await requests.conclude(request, with: NewTranscriptEntry(kind: line.kind.rawValue, bytes: line.bytes), at: time)
-            case .cloneAlarm(let line, let halts):
-                let entry = NewTranscriptEntry(kind: line.kind.rawValue, bytes: line.bytes)
-                try await requests.raise(entry, about: request, halting: halts, at: time)
-            }
+            let stored = try await SigningWriter(self.database, self.configuration.requests).perform(write, of: request, at: time)
             self.record.wrote()
-            return .done()
+            return .done(stored)
         } catch {
             self.record.failed(error, at: WallClock.secondsSince1970)
             return .failed("\(error)")
         }
-    }
-
-    /// Where one source's share is full, the lines of the others are kept all the same.
-    private static func append(
-        _ lines: [TranscriptLine], to request: Bytes32, _ requests: SQLiteRequestStore, at time: UInt64
-    ) async throws(StoreError) {
-        let entries = lines.map { NewTranscriptEntry(kind: $0.kind.rawValue, bytes: $0.bytes, source: $0.source) }
-        let full: StoreError
-        do throws(StoreError) {
-            try await requests.append(entries, to: request, at: time)
-            return
-        } catch {
-            guard case .full(.source, _) = error else { throw error }
-            full = error
-        }
-        for source in Set(entries.map(\.source)) {
-            do throws(StoreError) { try await requests.append(entries.filter { $0.source == source }, to: request, at: time) } catch {
-                guard case .full(.source, _) = error else { throw error }
-            }
-        }
-        throw full
     }
 
     // MARK: Finding members

@@ -166,6 +166,8 @@ extension NodeApprovalRun: SigningWatch {
     func sent(_ message: [UInt8], by member: SigningPerson) {}
     func refused(_ refusal: SigningRefusal, from peer: PeerID, at member: SigningPerson) {}
     func blocked(_ peer: PeerID, at member: SigningPerson) {}
+    func announced(isHeard: Bool, by member: SigningPerson) {}
+    func connected(by method: ConnectionMethod, member: SigningPerson) {}
 }
 
 extension SigningReport {

@@ -5,6 +5,7 @@ enum NodeSigningProgram: SimulatedProgram {
     case member(SigningMember)
     case cheat(CheatingNode)
     case stranger(StrangerNode)
+    case hub(HubNode)
 
     /// The machine of an honest member.
     var machine: ProtocolHandle<WatchedMachine>? { if case .member(let member) = self { member.machine } else { nil } }
@@ -20,10 +21,18 @@ enum NodeSigningProgram: SimulatedProgram {
         case .stranger(var stranger):
             stranger.start(&node, now: now)
             self = .stranger(stranger)
+        case .hub(var hub):
+            hub.start(&node, now: now)
+            self = .hub(hub)
         }
     }
 
-    mutating func handle(_ event: Node.Event, _ node: inout Node, now: Duration) {}
+    mutating func handle(_ event: Node.Event, _ node: inout Node, now: Duration) {
+        // What a machine is told is told with its own events; what is left is gossip.
+        guard case .member(var member) = self, case .gossipsub = event else { return }
+        member.handle(event, &node, now: now)
+        self = .member(member)
+    }
 
     mutating func takeEvents(_ node: inout Node, now: Duration) -> Bool {
         switch self {
@@ -33,7 +42,7 @@ enum NodeSigningProgram: SimulatedProgram {
         case .cheat(var cheat):
             defer { self = .cheat(cheat) }
             return cheat.takeEvents(&node, now: now)
-        case .stranger: return false
+        case .stranger, .hub: return false
         }
     }
 
@@ -42,6 +51,7 @@ enum NodeSigningProgram: SimulatedProgram {
         case .member(let member): member.deadline
         case .cheat(let cheat): cheat.deadline
         case .stranger(let stranger): stranger.deadline
+        case .hub: nil
         }
     }
 
@@ -56,6 +66,7 @@ enum NodeSigningProgram: SimulatedProgram {
         case .stranger(var stranger):
             stranger.tick(&node, now: now)
             self = .stranger(stranger)
+        case .hub: break
         }
     }
 }

@@ -60,16 +60,32 @@ final class NodeSigningRun {
                 TransactionInput(previousOutput: OutPoint(txid: coin, index: UInt32($0)), sequence: 0xffff_fffd)
             }, outputs: [TransactionOutput(amount: 9_000, scriptPubKey: script)])
         self.roster = Roster(members: policy.members, network: .regtest, enrolments: enrolments)
-        let addresses = identities.enumerated().map { (peer: $1.id, address: SimulatedNetwork<NodeSigningProgram>.address(of: $0)) }
+        let hubNumber = count + scenario.strangerCount
+        let hub = HubNode.Place(
+            peer: try SimulatedKeys.identity(seed: seed, host: hubNumber).id,
+            address: SimulatedNetwork<NodeSigningProgram>.address(of: hubNumber))
+        let addresses = identities.enumerated().map { place, identity in
+            let direct = SimulatedNetwork<NodeSigningProgram>.address(of: place)
+            let way = scenario.relayed.contains(place) ? hub.address.appending(.p2p(hub.peer), .p2pCircuit) : direct
+            return (peer: identity.id, address: way)
+        }
         let people = try identities.enumerated().map { place, identity in
             try SigningPerson(
                 place: place, seed: seed, identity: identity, policy: policy, enrolments: enrolments,
-                addresses: addresses.filter { $0.peer != identity.id },
+                // Who cheats knows where everybody is.
+                addresses: scenario.announces && scenario.cheats[place] == nil ? [] : addresses.filter { $0.peer != identity.id },
                 skew: Int.random(in: -scenario.clockSkewMax...scenario.clockSkewMax, using: &random),
                 mind: scenario.refusers.contains(place) ? .rejects : scenario.withdrawers.contains(place) ? .withdraws : .approves,
                 cheat: scenario.cheats[place], thoughtMax: scenario.thoughtMax, diskDelayMax: scenario.diskDelayMax, choices: random.next())
         }
         self.people = people
+        // Before anybody's clock shows that the request's time is over; and before the nodes start.
+        if fault == .outlivesItsTime {
+            for person in people { person.sleepsAt = .seconds(scenario.life - 2 * scenario.clockSkewMax - 5) }
+        }
+        for person in people where scenario.hasHub && scenario.cheats[person.place] == nil {
+            person.meeting = .init(hub: hub, isRelayed: scenario.relayed.contains(person.place), announces: scenario.announces)
+        }
         let honest = (0..<count).filter { scenario.cheats[$0] == nil }
         self.proposer =
             (0..<count).first { scenario.cheats[$0]?.isOfProposer ?? false } ?? honest.first(where: scenario.isWilling) ?? honest.first ?? 0
@@ -77,12 +93,19 @@ final class NodeSigningRun {
         self.random = random
         let overheard = self.overheard
         self.network = try SimulatedNetwork(
-            hostCount: count + scenario.strangerCount, seed: seed, faults: scenario.faults
-        ) { _, configuration in
-            // What signing needs: no gossip, no hash table.
+            hostCount: count + scenario.strangerCount + (scenario.hasHub ? 1 : 0), seed: seed, faults: scenario.faults
+        ) { number, configuration in
+            // What signing needs: no hash table, and no gossip where everybody knows where the others are.
             let addresses = configuration.addresses
-            configuration = .bare(agentVersion: configuration.agentVersion, addresses: addresses)
+            configuration = .bare(
+                agentVersion: configuration.agentVersion, addresses: scenario.relayed.contains(number) ? [] : addresses)
+            guard scenario.hasHub else { return }
+            configuration.relayClient = RelayClient.Configuration()
+            if scenario.punchesHoles { configuration.holePunch = DCUtR.Configuration() }
+            if scenario.announces { configuration.gossipsub = GossipsubParameters() }
+            if number == hubNumber { configuration.relayServer = RelayServer.Configuration() }
         } makeProgram: { place, previous in
+            if place == hubNumber { return .hub(HubNode(passesAnnouncements: scenario.announces)) }
             guard place < count else {
                 return .stranger(StrangerNode(addresses, seed: strangerSeed ^ UInt64(place), overheard: { overheard.messages }))
             }
@@ -94,8 +117,7 @@ final class NodeSigningRun {
             person.watch = self
             person.fault = fault
             person.noncePool = scenario.noncePool
-            // Before anybody's clock shows that the request's time is over.
-            if fault == .outlivesItsTime { person.sleepsAt = .seconds(scenario.life - 2 * scenario.clockSkewMax - 5) }
+            if scenario.relayed.contains(person.place) { self.network.setHidden(person.place, true) }
         }
         self.coverage.formUnion(scenario.cheats.values.map { "cheat \($0.rawValue)" })
         if scenario.strangerCount > 0 { self.coverage.insert("strangers that flood") }
@@ -195,7 +217,7 @@ final class NodeSigningRun {
         for cut in self.scenario.cuts {
             self.network.plan(at: cut.from) { [unowned self] network in
                 self.coverage.insert("cut")
-                network.split(breakingPipes: cut.breaksPipes) { cut.sides[$0] ? 1 : 0 }
+                network.split(breakingPipes: cut.breaksPipes) { cut.sides.indices.contains($0) && cut.sides[$0] ? 1 : 0 }
             }
             self.network.plan(at: cut.to) { $0.split { _ in 0 } }
         }
@@ -217,6 +239,29 @@ final class NodeSigningRun {
             self.network.plan(at: change.at) { [unowned self] _ in
                 self.coverage.insert(change.skew < 0 ? "clock set back" : "clock set forth")
                 self.people[change.place].clock.set(skew: .seconds(change.skew))
+            }
+        }
+        if let crash = self.scenario.hubCrash {
+            let hub = self.people.count + self.scenario.strangerCount
+            self.network.plan(at: crash.at) { [unowned self] network in
+                self.coverage.insert("relay down")
+                network.crash(hub)
+            }
+            self.network.plan(at: crash.back) { try $0.restart(hub) }
+        }
+        for reader in self.scenario.slowReaders {
+            self.network.plan(at: reader.from) { [unowned self] network in
+                self.coverage.insert(reader.bytesPerSecond == nil ? "reader that stops" : "slow reader")
+                network.setWindow(of: reader.place, byteCount: Self.slowWindowByteCount)
+                if let rate = reader.bytesPerSecond {
+                    network.setReading(of: reader.place, bytesPerSecond: rate)
+                } else {
+                    network.stopReading(reader.place, for: reader.to - reader.from)
+                }
+            }
+            self.network.plan(at: reader.to) { network in
+                network.setReading(of: reader.place, bytesPerSecond: nil)
+                network.setWindow(of: reader.place, byteCount: nil)
             }
         }
         if let time = self.scenario.cancelledAt { self.network.plan(at: time) { [unowned self] in self.cancel($0) } }
@@ -308,7 +353,11 @@ final class NodeSigningRun {
         self.lookAround()
         self.ledger.compareCompletions(honest: Dictionary(uniqueKeysWithValues: self.honest.map { ($0.keys.signer, $0.place) }))
         let seconds = Int(self.network.now.components.seconds)
-        let fromOthers = self.network.hosts.filter { $0.number >= self.people.count || self.scenario.cheats[$0.number] != nil }
+        // What a relay carries is the members'.
+        let hub = self.people.count + self.scenario.strangerCount
+        let fromOthers = self.network.hosts.filter {
+            $0.number != hub && ($0.number >= self.people.count || self.scenario.cheats[$0.number] != nil)
+        }
         let byteCountFromOthers = fromOthers.reduce(0) { $0 + $1.sentByteCount }
         for person in self.honest {
             let host = self.network.hosts[person.place]
@@ -327,6 +376,9 @@ final class NodeSigningRun {
             if self.isOver(for: person) == false { self.ledger.note(.notOver(member: person.place)) }
         }
     }
+
+    /// Bytes under way to who reads slowly, in each pipe.
+    private static let slowWindowByteCount = 16_384
 
     // Many times what any seed has needed.
 
@@ -437,6 +489,14 @@ extension NodeSigningRun: SigningWatch {
             }
         self.coverage.insert("refused \(kind)")
         self.refusalCounts[member.place, default: 0] += 1
+    }
+
+    func announced(isHeard: Bool, by member: SigningPerson) {
+        self.coverage.insert(isHeard ? "announcement heard" : "announcement told")
+    }
+
+    func connected(by method: ConnectionMethod, member: SigningPerson) {
+        self.coverage.insert(method == .relay ? "member reached through a relay" : "member reached directly")
     }
 
     func blocked(_ peer: PeerID, at member: SigningPerson) {

@@ -80,11 +80,69 @@ public struct NodeSigningScenario: Sendable {
     /// Entries of nonces that each member gives each other one ahead.
     public var noncePool = 0
 
+    /// Members that nobody can dial: they are reached through a node that is a relay for them.
+    public private(set) var relayed: Set<Int> = []
+    /// Whether members know nobody's address but a node's that passes gossip on, and find each other by announcements.
+    public private(set) var announces = false
+    /// Whether members look for direct connections in place of relayed ones.
+    public private(set) var punchesHoles = false
+    /// When the node in the middle dies, if it does, and comes back.
+    public private(set) var hubCrash: (at: Duration, back: Duration)?
+    /// Members that read slowly, or nothing, for a while.
+    public private(set) var slowReaders: [SlowReader] = []
+
+    public struct SlowReader: Sendable {
+        public let place: Int
+        public let from: Duration
+        public let to: Duration
+        /// What it reads in a second; `nil`: nothing.
+        public let bytesPerSecond: Int?
+    }
+
+    /// Whether there is a node in the middle.
+    public var hasHub: Bool { !self.relayed.isEmpty || self.announces }
+
+    /// Which requests have members that are hard to reach, one of so many seeds each. Drawn by a generator of its own, so that all else that a
+    /// seed makes is the same in either case.
+    private mutating func drawWays(hasHub: Bool) {
+        var random = SeededRandom(seed: self.seed ^ 0x6875_6273)
+        let latest = Int(self.healing / .milliseconds(1))
+        let honest = (0..<self.memberCount).filter { self.cheats[$0] == nil }
+        if Int.random(in: 0..<6, using: &random) == 0 {
+            self.relayed = Set(honest.shuffled(using: &random).prefix(Int.random(in: 1...2, using: &random)))
+        }
+        self.announces = Int.random(in: 0..<6, using: &random) == 0
+        self.punchesHoles = Bool.random(using: &random)
+        if !hasHub { (self.relayed, self.announces) = ([], false) }
+        guard latest > 0 else { return }
+        func span() -> (from: Duration, to: Duration) {
+            let from = Int.random(in: 0...latest, using: &random)
+            return (.milliseconds(from), .milliseconds(min(latest, from + Int.random(in: 500...30_000, using: &random))))
+        }
+        if self.hasHub, Bool.random(using: &random) {
+            let time = span()
+            self.hubCrash = (time.from, time.to)
+        }
+        if Int.random(in: 0..<3, using: &random) == 0 {
+            self.slowReaders = (0..<Int.random(in: 1...2, using: &random)).map { _ in
+                let time = span()
+                return SlowReader(
+                    place: Int.random(in: 0..<self.memberCount, using: &random), from: time.from, to: time.to,
+                    bytesPerSecond: Bool.random(using: &random) ? Int.random(in: 200...20_000, using: &random) : nil)
+            }
+        }
+    }
+
     /// - Parameters:
     ///   - memberCounts: how many members there may be.
+    ///   - hasWays: whether members may read slowly, or nothing for a while.
+    ///   - hasHub: whether there may be a node in the middle, without which some members are not reached or not found.
     ///   - only: a way of cheating of which there is then exactly one member, and no other cheats.
     ///   - commitments: whether nonces are committed to; drawn, if it is left out.
-    public init(seed: UInt64, memberCounts: ClosedRange<Int> = 2...7, only: SigningCheat? = nil, commitments: Bool? = nil) {
+    public init(
+        seed: UInt64, memberCounts: ClosedRange<Int> = 2...7, hasWays: Bool = true, hasHub: Bool = false, only: SigningCheat? = nil,
+        commitments: Bool? = nil
+    ) {
         var random = SeededRandom(seed: seed ^ 0x6e6f_6465_7369_676e)
         let memberCount = Int.random(in: memberCounts, using: &random)
         let threshold = Bool.random(using: &random) ? memberCount : Int.random(in: 1...memberCount, using: &random)
@@ -193,6 +251,7 @@ public struct NodeSigningScenario: Sendable {
         let willing = honest.count { !refusers.contains($0) && !withdrawers.contains($0) }
         let isHopeless = willing < threshold || self.cancelledAt != nil
         self.life = isHopeless ? Int.random(in: 400...600, using: &random) : Int.random(in: 900...3_600, using: &random)
+        if hasWays { self.drawWays(hasHub: hasHub) }
     }
 
     /// Whether a member is honest, and wants the request signed to its end.

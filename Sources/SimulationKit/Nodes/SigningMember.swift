@@ -19,12 +19,14 @@ struct SigningMember {
     private(set) var machine: ProtocolHandle<WatchedMachine>?
     private var pending: [Pending] = []
     private var thoughts: [(due: Duration, request: Bytes32)] = []
+    private var meeting: MemberMeeting?
     private var approvals: [(due: Duration, id: SigningWriteID, group: Bytes32, approval: StoredApproval)] = []
 
     /// - Parameter previous: the life before. What it had under way to its disk got there, or did not.
     init(_ person: SigningPerson, after previous: SigningMember?) {
         self.person = person
         person.life += 1
+        self.meeting = person.meeting.map(MemberMeeting.init)
         for pending in previous?.pending ?? [] where person.draw(0...1) == 0 {
             _ = person.store.write(pending.write, of: pending.request, at: pending.time, getsThere: true)
         }
@@ -58,7 +60,15 @@ struct SigningMember {
         }
         for (peer, address) in person.addresses { machine.learn([address], of: peer, now: now) }
         self.machine = node.swarm.add(WatchedMachine(machine, fault: person.fault, sleepsAt: person.sleepsAt), onLimited: true, now: now)
+        self.meeting?.start(&node, now: now)
         node.announce(now: now)
+    }
+
+    mutating func handle(_ event: Node.Event, _ node: inout Node, now: Duration) {
+        guard let machine, case .gossipsub(.message(let id, let message, let bearer, _)) = event else { return }
+        if self.meeting?.hear(id, message, from: bearer, self.person, machine, &node, now: now) ?? false {
+            self.person.watch?.announced(isHeard: true, by: self.person)
+        }
     }
 
     /// Whether a decision that stands is not the person's last word.
@@ -95,7 +105,12 @@ struct SigningMember {
         case .notStored(let id, _):
             // Whoever sees that a word of theirs was not kept says it again.
             if let stored = self.person.store.stored(id), self.hasToSay(stored.decision) { self.think(about: id, now: now) }
-        case .approval, .policy, .addressesWanted, .clocksJumped, .connected, .disconnected, .connectivity, .notLeft, .mailbox,
+        case .addressesWanted(let peer):
+            if self.meeting?.announce(wanting: peer, self.person, machine, &node, now: now) ?? false {
+                self.person.watch?.announced(isHeard: false, by: self.person)
+            }
+        case .connected(_, let method): self.person.watch?.connected(by: method, member: self.person)
+        case .approval, .policy, .clocksJumped, .disconnected, .connectivity, .notLeft, .mailbox,
             .cleanStore:
             break
         }
@@ -119,10 +134,14 @@ struct SigningMember {
         return now + .microseconds(self.person.draw(1...max(1, microseconds)))
     }
 
-    var deadline: Duration? { (self.pending.map(\.due) + self.thoughts.map(\.due) + self.approvals.map(\.due)).min() }
+    var deadline: Duration? {
+        let due = self.pending.map(\.due) + self.thoughts.map(\.due) + self.approvals.map(\.due)
+        return (due + (self.meeting.map { [$0.nextCareAt] } ?? [])).min()
+    }
 
     mutating func tick(_ node: inout Node, now: Duration) {
         guard let machine else { return }
+        self.meeting?.tick(&node, now: now)
         while let index = self.pending.firstIndex(where: { $0.due <= now }) {
             let done = self.pending.remove(at: index)
             let result: SigningWriteResult

@@ -43,6 +43,8 @@ final class SigningPerson {
     var fault: NodeSigningFault?
     /// From when on time makes its process do nothing, where that is what is wrong.
     var sleepsAt: Duration?
+    /// How its node meets the others, where that takes a third one.
+    var meeting: MemberMeeting.Plan?
     weak var watch: (any SigningWatch)?
 
     init(
@@ -88,6 +90,11 @@ final class SigningPerson {
     /// What it or its disk chooses.
     func draw(_ range: ClosedRange<Int64>) -> Int64 { Int64.random(in: range, using: &self.random) }
 
+    /// Bytes that are random enough for a simulation.
+    func fill(_ bytes: UnsafeMutableRawBufferPointer) {
+        for index in bytes.indices { bytes[index] = UInt8(truncatingIfNeeded: self.random.next() >> 56) }
+    }
+
     /// What its process calls itself: another name in each life.
     func incarnations() -> IncarnationRow {
         IncarnationRow(seed: UInt64(self.place) << 32 | UInt64(self.fault == .reusesIncarnations ? 1 : self.life))
@@ -103,6 +110,10 @@ protocol SigningWatch: AnyObject {
     func sent(_ message: [UInt8], by member: SigningPerson)
     /// A refusal is told.
     func refused(_ refusal: SigningRefusal, from peer: PeerID, at member: SigningPerson)
+    /// An announcement left, or came to who it is for.
+    func announced(isHeard: Bool, by member: SigningPerson)
+    /// Another member is reached, through a relay or directly.
+    func connected(by method: ConnectionMethod, member: SigningPerson)
     /// A peer is not heard any more.
     func blocked(_ peer: PeerID, at member: SigningPerson)
 }

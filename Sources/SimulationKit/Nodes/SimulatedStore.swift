@@ -4,7 +4,9 @@ internal import SigningNode
 
 /// What a member's disk holds: it outlives the process, and may be full, lost, or put back as it was.
 ///
-/// It keeps what `SessionDatabase` keeps, by the same rules, as far as a signing machine sees them.
+/// It keeps what `SessionDatabase` keeps, by the same rules, as far as a signing machine sees them: the writes of simulated runs are held
+/// against a `SessionDatabase` by a test. SQLite itself has no place under virtual time, for a database writes on a queue of its own, gathers
+/// what comes within a moment, and answers when the disk has.
 final class SimulatedStore {
     struct Row {
         let proposal: [UInt8]
@@ -39,6 +41,9 @@ final class SimulatedStore {
     private var copy = Content()
     private var isShut = false
     var trouble: Trouble?
+    /// Told of each write that got there, and of what came of it; and whether more became of the disk than writes.
+    var whenPerformed: ((SigningWrite, Bytes32, UInt64, SigningWriteResult) -> Void)?
+    private(set) var wasReplaced = false
 
     var rows: [Bytes32: Row] { self.content.rows }
     var journal: [BurnRecord] { self.content.journal }
@@ -74,6 +79,12 @@ final class SimulatedStore {
 
     /// What was written gets there.
     func perform(_ write: SigningWrite, of id: Bytes32, at time: UInt64) -> SigningWriteResult {
+        let result = self.result(of: write, of: id, at: time)
+        self.whenPerformed?(write, id, time, result)
+        return result
+    }
+
+    private func result(of write: SigningWrite, of id: Bytes32, at time: UInt64) -> SigningWriteResult {
         switch write {
         case .request(let new):
             if self.rows[id] == nil {
@@ -140,8 +151,8 @@ final class SimulatedStore {
     func copyKnows(_ id: Bytes32) -> Bool { self.copy.rows[id] != nil }
 
     /// It is as it was when the copy was kept: at the start, if none was.
-    func goBack() { self.content = self.copy }
+    func goBack() { (self.content, self.wasReplaced) = (self.copy, true) }
 
     /// All is gone.
-    func lose() { self.content = Content() }
+    func lose() { (self.content, self.wasReplaced) = (Content(), true) }
 }
