@@ -9,12 +9,15 @@ final class DatabaseBackup {
     private static let pagesInStep: Int32 = 64
 
     private let path: String
+    private let isReplacing: Bool
     private let temporaryPath: String
     private var copy: OpaquePointer?
     private var backup: OpaquePointer?
 
-    init(of database: Database, to path: String) throws(StoreError) {
+    /// - Parameter isReplacing: whether a file that has the name makes way for the copy, once it is whole.
+    init(of database: Database, to path: String, replacing isReplacing: Bool) throws(StoreError) {
         self.path = path
+        self.isReplacing = isReplacing
         guard !path.utf8.contains(0) else { throw .storage(path: path, reason: "it has a zero byte in its name; choose another one") }
         // SQLite would take a path that begins with "file:" for a URI.
         let folder: String
@@ -22,7 +25,14 @@ final class DatabaseBackup {
             throw .storage(path: path, reason: error.cause)
         }
         self.temporaryPath = AtomicFile.temporaryName(beside: folder + "/copy")
-        guard Folder.kind(of: path) == .nothing else { throw .storage(path: path, reason: FileError.exists(path: path).cause) }
+        switch Folder.kind(of: path) {
+        case .nothing: break
+        case .regularFile where Self.files(of: database).contains { Folder.isOneFile($0, path) }:
+            throw .storage(path: path, reason: "it is the database itself, which a copy must not replace; choose another name")
+        case .regularFile where isReplacing: break
+        case .regularFile: throw .storage(path: path, reason: FileError.exists(path: path).cause)
+        case .other: throw .storage(path: path, reason: FileError.notARegularFile(path: path).cause)
+        }
         do throws(FileError) { try AtomicFile.createInPlace([], at: self.temporaryPath, .ownerOnly) } catch {
             throw .storage(path: path, reason: error.cause)
         }
@@ -34,6 +44,9 @@ final class DatabaseBackup {
         guard let backup else { throw self.error(sqlite3_extended_errcode(self.copy)) }
         self.backup = backup
     }
+
+    /// The database, and its log.
+    private static func files(of database: Database) -> [String] { [database.path, "\(database.path)-wal"] }
 
     deinit {
         self.close()
@@ -48,7 +61,7 @@ final class DatabaseBackup {
         return false
     }
 
-    /// Makes the copy durable and gives it its name, which must still be free.
+    /// Makes the copy durable and gives it its name, which must still be free unless it is to be replaced.
     func finish() throws(StoreError) {
         let code = sqlite3_backup_finish(self.backup)
         self.backup = nil
@@ -57,17 +70,22 @@ final class DatabaseBackup {
         do throws(FileError) {
             let file = try OpenFile(openingOrCreating: self.temporaryPath, permissions: .ownerOnly)
             try file.synchronize()
-            switch Folder.link(self.temporaryPath, to: self.path) {
-            case .linked: break
-            case .nameTaken: throw .exists(path: self.path)
-            // A file system without hard links.
-            case .notSupported: try Folder.rename(self.temporaryPath, to: self.path)
-            case .failed(let error): throw error
-            }
+            try self.takeName()
             Folder.remove(self.temporaryPath)
             try Folder.synchronize(containing: self.path)
         } catch {
             throw .storage(path: self.path, reason: error.cause)
+        }
+    }
+
+    private func takeName() throws(FileError) {
+        guard !self.isReplacing else { return try Folder.rename(self.temporaryPath, to: self.path) }
+        switch Folder.link(self.temporaryPath, to: self.path) {
+        case .linked: break
+        case .nameTaken: throw .exists(path: self.path)
+        // A file system without hard links.
+        case .notSupported: try Folder.rename(self.temporaryPath, to: self.path)
+        case .failed(let error): throw error
         }
     }
 

@@ -208,9 +208,11 @@ public actor SessionDatabase {
     ///
     /// Others go on reading and writing meanwhile. A journal that is put back from a copy is safe for the keys, for secret nonces never
     /// outlive their process; requests that it does not know as signed are signed again with fresh ones.
-    public func backUp(to path: String) async throws(StoreError) {
+    ///
+    /// - Parameter isReplacing: whether a file that has the name makes way.
+    public func backUp(to path: String, replacing isReplacing: Bool = false) async throws(StoreError) {
         guard let database = self.database else { throw self.closed }
-        let backup = try DatabaseBackup(of: database, to: path)
+        let backup = try DatabaseBackup(of: database, to: path, replacing: isReplacing)
         while try !backup.step() {
             await Task.yield()
             guard self.database != nil else { throw self.closed }

@@ -89,6 +89,13 @@ enum Folder {
         return first.st_dev == second.st_dev && first.st_ino == second.st_ino && first.st_nlink == 2
     }
 
+    /// Whether both names lead to one file.
+    static func isOneFile(_ path: String, _ other: String) -> Bool {
+        var (first, second) = (stat(), stat())
+        guard stat(path, &first) == 0, stat(other, &second) == 0 else { return false }
+        return first.st_dev == second.st_dev && first.st_ino == second.st_ino
+    }
+
     enum LinkOutcome {
         case linked
         case nameTaken
