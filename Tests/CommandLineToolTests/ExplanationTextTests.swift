@@ -17,7 +17,7 @@ import Testing
     private func lines(
         _ state: CoordinationState, decision: StoredRequest.Decision = .undecided, coordinator: Int = 2, approved: [Int] = [],
         refused: [Int] = [], awaited: [Int] = [], signed: [UInt32] = [], _ connectivity: [MemberConnectivity] = [],
-        now: UInt64 = 1_800_000_000
+        now: UInt64 = 1_800_000_000, byPolicy: Bool = false, mail: [MemberMail] = []
     ) throws -> [String] {
         let group = try SignerGroup(self.members)
         let (transaction, coin) = CosignGroup.transaction(spending: group.scriptPubKey)
@@ -31,7 +31,7 @@ import Testing
             id: request.digest, groupName: "family", group: group.digest, request: request, proposer: self.members[1], terms: terms,
             decision: decision, progress: progress, members: self.members, threshold: 3, transaction: nil, changeScript: group.scriptPubKey)
         let explanation = RequestExplanation(summary, connectivity, signer: self.members[0])
-        return ExplanationText(explanation: explanation, names: self.names, now: now).lines
+        return ExplanationText(explanation: explanation, names: self.names, now: now, isByPolicy: byPolicy, mail: mail).lines
     }
 
     private func link(
@@ -80,13 +80,55 @@ import Testing
         let fault = try self.lines(.aborted(.fault([self.members[2]])))
         #expect(fault.last?.hasPrefix("Proved to be at fault, by their own signed messages: Cleo") == true)
         let refused = try self.lines(.aborted(.refused([self.members[1]])), refused: [1])
-        #expect(refused.first?.contains("without Bob") == true && refused.last?.hasPrefix("Nobody is proved") == true)
+        #expect(refused.first?.contains("refused by Bob (") == true && refused.last?.hasPrefix("Nobody is proved") == true)
         let open = try self.lines(.endedMayStillComplete(.withdrawn)).joined()
         #expect(open.contains("others may still complete it") && open.contains("Its coins stay reserved"))
-        #expect(try self.lines(.complete).contains { $0.hasPrefix("Nobody has to stay running") })
+        let complete = try self.lines(.complete)
+        #expect(complete.contains { $0.hasPrefix("Nobody has to stay running") })
+        // That nobody here sends it, and what does.
+        #expect(
+            complete.contains { $0.hasPrefix("Somebody still has to send it to the Bitcoin network") && $0.contains("--out signed.hex") })
+        // Whoever is named in what a former process wrote down is called what it is called here.
+        let before = "refused by \(self.members[2]), without whom no set can sign"
+        #expect(try self.lines(.aborted(.before(before))).first?.contains("refused by Cleo (") == true)
         #expect(try self.lines(.expired).joined().contains("chorale request new"))
         // Its proposer took its own agreement back.
         #expect(try !self.lines(.proposed, refused: [1]).joined().contains("Must stay running"))
+    }
+
+    @Test func `what the policy decided is not said to be the person's word`() throws {
+        #expect(try self.lines(.approved, decision: .approved, approved: [0]).first?.contains("approved by you") == true)
+        #expect(
+            try self.lines(.approved, decision: .approved, approved: [0], byPolicy: true).first?.contains("approved by your policy") == true
+        )
+        let decided = SigningNodeEvent.decided(SHA256.hash([1]), .approved)
+        #expect(EventReport(event: decided, isByPolicy: true).text(self.names).hasSuffix("your policy's decision is kept: approved"))
+        #expect(EventReport(event: decided).text(self.names).hasSuffix("your decision is kept: approved"))
+        #expect(try self.lines(.rejected, decision: .rejected, byPolicy: true).first?.contains("rejected by your policy") == true)
+    }
+
+    @Test func `what waits in mailboxes for members that are away is told, and what could not be left yet`() throws {
+        let mail = [
+            MemberMail(signer: self.members[1], waitingCount: 0, leftCount: 2),
+            MemberMail(signer: self.members[2], waitingCount: 1, leftCount: 0),
+        ]
+        let lines = try self.lines(.proposed, mail: mail)
+        #expect(
+            lines.contains {
+                $0.hasPrefix("For Bob (") && $0.hasSuffix("who is not connected: 2 messages about it were left in its mailboxes.")
+            })
+        #expect(
+            lines.contains { $0.hasPrefix("For Cleo (") && $0.hasSuffix("1 message waits here until one of its mailboxes is reached.") })
+        #expect(try !self.lines(.proposed).contains { $0.contains("mailboxes") })
+    }
+
+    @Test func `a person is not told at each start again that what a former process completed is ready to be sent`() throws {
+        let group = try SignerGroup(self.members)
+        let (transaction, _) = CosignGroup.transaction(spending: group.scriptPubKey)
+        let (old, new) = (SHA256.hash([1]), SHA256.hash([2]))
+        func isNews(_ event: SigningNodeEvent) -> Bool { EventReport(event: event).isNews(completeBefore: [old]) }
+        #expect(!isNews(.request(old, .shouldBroadcast(transaction))) && isNews(.request(new, .shouldBroadcast(transaction))))
+        #expect(isNews(.request(old, .joined(self.members[0]))))
     }
 
     @Test func `connections and health have words for people`() throws {
@@ -103,17 +145,20 @@ import Testing
         func health() -> SigningNodeHealth {
             SigningNodeHealth(
                 startedAt: 1_800_000_000, uptime: .seconds(7_200), time: .seconds(7_300), connectionCount: 3, memberCount: 2,
-                connectedMemberCount: 1, requestCounts: [.approved: 2, .complete: 1], secretNonceCount: 4,
+                connectedMemberCount: 1, requestCounts: [.approved: 2, .complete: 1, .endedMayStillComplete: 1], secretNonceCount: 4,
                 arena: .init(usedSlotCount: 6, slotCount: 30_840), store: store,
                 blocked: [.init(peer: peer, until: .seconds(7_360))], heldByteCount: 12_345,
                 clockJumpCount: 1, lastClockJumpAt: 1_800_000_100)
         }
         let json = HealthText.json(health())
-        #expect(json["open_requests"]?.asInteger == 2 && json["requests"]?["approved"]?.asInteger == 2)
+        #expect(json["requests"]?["ended_may_still_complete"]?.asInteger == 1, "the word that states have everywhere")
+        #expect(json["open_requests"]?.asInteger == 3 && json["requests"]?["approved"]?.asInteger == 2)
         var lines = Dictionary(uniqueKeysWithValues: HealthText.lines(json).map { ($0.name, $0.words) })
         #expect(lines["running"] == "since 2027-01-15 08:00:00 UTC, for 2 hours")
         #expect(lines["network"] == "3 connections, 1 of 2 members connected, 12,345 bytes held")
-        #expect(lines["requests"] == "2 approved, 1 complete" && lines["disk"] == "all writes succeeded")
+        #expect(
+            lines["requests"] == "2 approved, 1 complete, 1 ended here that others may still complete"
+                && lines["disk"] == "all writes succeeded")
         #expect(lines["nonces"] == "4 secret nonces; 6 of 30,840 places for secrets are taken")
         #expect(lines["blocked"]?.hasSuffix("for 60 seconds") == true && lines["clocks"]?.contains("went apart 1 time, last at") == true)
         store.failureCount = 2

@@ -36,11 +36,16 @@ import Testing
         #expect(unasked.exitCode == 2 && unasked.errors.contains("--yes") && unasked.errors.contains("up to 45,000 sat"))
         #expect(try bob.json("group", "policy", "pair")["state"] as? String == "ask")
         let set = try bob.run("group", "policy", "pair", "--set", file, "--yes")
-        #expect(set.exitCode == 0 && set.output.contains("up to 50,000 sat, in up to 5 approvals"), "\(set)")
+        // What it lets out is shown once.
+        #expect(set.exitCode == 0 && set.errors.contains("up to 50,000 sat, in up to 5 approvals"), "\(set)")
+        #expect(set.output == "The policy of pair is in force.\n")
 
         let first = try pair.ask(1)
         #expect(try bob.run("request", "watch", "--request", first, "--time-limit", "60").exitCode == 0)
         try bob.waitFor { $0.contains { $0["event"] as? String == "policy_says" && $0["policy"] as? String == "approve" } }
+        // The policy did it, and is said to have.
+        try bob.waitFor { $0.contains { $0["event"] as? String == "decided" && $0["by_policy"] as? Bool == true } }
+        #expect(try bob.json("request", "show", first)["by_policy"] as? Bool == true)
 
         // The next one is too much for one day.
         let second = try pair.ask(2)
@@ -59,6 +64,7 @@ import Testing
         bob.kill()
         try bob.start()
         #expect(try bob.json("group", "policy", "pair")["state"] as? String == "in_force")
+        #expect(try bob.json("request", "show", first)["by_policy"] as? Bool == true)
         #expect(try bob.json("group", "policy", "pair", "--set", wide, "--yes")["state"] as? String == "in_force")
         #expect(try bob.run("request", "watch", "--request", second, "--time-limit", "60").exitCode == 0)
         #expect(try bob.json("group", "policy", "pair", "--ask")["state"] as? String == "ask")

@@ -37,7 +37,10 @@ import Testing
         #expect(agreed.exitCode == 0 && agreed.errors == "" && agreed.outputLines.count == 1, "\(agreed)")
         #expect(try bob.run("request", "watch", "--request", id, "--time-limit", "60").exitCode == 0)
         let late = try bob.run("request", "withdraw", id)
-        #expect(late.exitCode == 1 && late.errors == "chorale: the request is over: complete\n", "\(late)")
+        let short = id.prefix(8)
+        let text =
+            "request \(short) is over: complete. Nothing is left to decide; the signed transaction is shown by: chorale request show \(short)"
+        #expect(late.exitCode == 1 && late.errors == "chorale: \(text)\n", "\(late)")
     }
 
     @Test(.timeLimit(.minutes(4)))

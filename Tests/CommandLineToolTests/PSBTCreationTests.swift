@@ -89,6 +89,18 @@ import Testing
         #expect(run.output.isEmpty)
     }
 
+    @Test func `a coin that is named twice, and --force without --out, are slips of the command line`() throws {
+        let coin = "\(Self.txid):0:100000"
+        let twice = try Self.run(["--spend", coin, "--fee-rate", "1"])
+        #expect(twice.exitCode == 2 && twice.errors.contains("names the coin \(Self.txid):0 twice"), "\(twice)")
+        let force = try Self.run(["--fee-rate", "1", "--force"])
+        #expect(force.exitCode == 2 && force.output == "" && force.errors.contains("add --out FILE, or leave it away"), "\(force)")
+        for words in [["psbt", "extract", "x", "--force"], ["psbt", "finalize", "x", "--force"], ["request", "show", "abcd", "--force"]] {
+            let run = try Tool(words).run()
+            #expect(run.exitCode == 2 && run.errors.contains("add --out FILE"), "\(run)")
+        }
+    }
+
     @Test func `coins that do not pay for it end with exit code 1 and the numbers`() throws {
         let address = try #require(Address(scriptPubKey: .payToTaproot(Samples.keys(4)[3].xOnly), network: .regtest))
         let run = try Self.run(["--pay", "\(address):100000", "--fee-rate", "1"])

@@ -220,7 +220,7 @@ def create_refused(context):
         ([*good, "--spend", f"{'ab' * 32}:-1:5"], 2, "number of an output"),
         ([*good, "--spend", f"{'ab' * 32}:0:+5"], 2, "whole number of satoshi"),
         ([*good, "--spend", f"{'ab' * 32}:0:2100000000000001"], 2, "whole number of satoshi"),
-        ([*good, "--spend", coin, "--spend", coin], 1, "is given twice"),
+        ([*good, "--spend", coin, "--spend", coin], 2, "twice: name it once"),
         ([*good, "--spend", coin, "--pay", f"{mainnet}:500"], 2, "--pay cannot be"),
         ([*good, "--spend", coin, "--pay", "nonsense:500"], 2, "--pay cannot be"),
         ([*good, "--spend", coin, "--pay", "500"], 2, "ADDRESS:AMOUNT"),

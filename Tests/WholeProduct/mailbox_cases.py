@@ -31,7 +31,7 @@ class Apart(Nodes):
             return output.read_text().partition("\n")[1]
 
         wait_until(ready, 30, f"node {number}")
-        addresses = json.loads(output.read_text().splitlines()[0])["addrs"]
+        addresses = json.loads(output.read_text().splitlines()[0])["addresses"]
         if addresses:
             self.addresses[number] = addresses[0]
             self.listen[number] = addresses[0].partition("/p2p/")[0]

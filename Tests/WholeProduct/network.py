@@ -53,7 +53,7 @@ class Nodes:
             return output.read_text().partition("\n")[1]
 
         wait_until(ready, 30, f"node {number}")
-        self.addresses[number] = next(a for a in json.loads(output.read_text().splitlines()[0])["addrs"] if self.is_outer(a))
+        self.addresses[number] = next(a for a in json.loads(output.read_text().splitlines()[0])["addresses"] if self.is_outer(a))
         self.listen[number] = self.addresses[number].partition("/p2p/")[0]
 
     def is_outer(self, address):

@@ -23,13 +23,7 @@ enum AuditExportCommand {
         items: [.argument(RequestCommands.id), .argument(out), .argument(Files.force), NodeHome.item, .argument(.json)],
         examples: [Command.Example("keep what was said about a payment", "chorale audit export 9ae5f462 --out roof.chorale")]
     ) { (arguments, console) async throws(CommandError) in
-        let digits = arguments[RequestCommands.id].lowercased()
-        guard digits.count >= NodeService.idDigitCountMin, digits.allSatisfy(\.isHexDigit) else {
-            throw arguments.refused(
-                .invalidValue(
-                    argument: "ID", value: digits,
-                    reason: "it is the first digits of a request's id, \(NodeService.idDigitCountMin) at least"))
-        }
+        let digits = arguments[RequestCommands.id]
         if let out = arguments[Self.out] { try Files.checkFree(out, replacing: arguments[Files.force]) }
         let bytes = try await Self.bytes(digits, arguments)
         let transcript: RequestTranscript
@@ -62,10 +56,7 @@ enum AuditExportCommand {
     }
 
     private static func bytes(_ digits: String, of home: NodeHome) async throws(CommandError) -> [UInt8] {
-        try home.check()
-        guard Files.exists(home.database) else { throw .missing("no node ever ran in \(home.path.printable): there are no requests in it") }
-        let database: SessionDatabase
-        do throws(StoreError) { database = try await SessionDatabase.open(home.database) } catch { throw .failed("\(error)".printable) }
+        let database = try await home.openDatabase()
         let result: Result<[UInt8], TranscriptError>
         do throws(TranscriptError) { result = .success(try await RequestTranscript(of: digits, in: database).serialized()) } catch {
             result = .failure(error)
@@ -78,10 +69,7 @@ enum AuditExportCommand {
 extension NodeService {
     /// A request's transcript, in pieces that fit into lines.
     func exportTranscript(_ request: NodeRequest, _ reply: ControlReply) async throws(ControlError) {
-        let digits = try request.text("id").lowercased()
-        guard digits.count >= Self.idDigitCountMin, digits.allSatisfy(\.isHexDigit) else {
-            throw .failed("a request is named by the first digits of its id, \(Self.idDigitCountMin) at least (chorale request list)")
-        }
+        guard let digits = RequestID.digits(try request.text("id")) else { throw .failed(RequestID.rule) }
         var rest: ArraySlice<UInt8>
         do throws(TranscriptError) { rest = try await RequestTranscript(of: digits, in: self.database).serialized()[...] } catch {
             throw error.asControlError

@@ -70,12 +70,14 @@ enum ContactCommands {
         guard !contacts.isEmpty else {
             return console.note("There is none. Add one: chorale contact add LABEL WORD, with the word of chorale node show at its node.")
         }
-        let width = contacts.map { $0.shown("label").count }.max() ?? 0
         try console.print(
-            contacts.map { contact in
-                let mark = contact["is_verified"]?.asBool == true ? "verified  " : "          "
-                return "\(contact.shown("label").padded(to: width))  \(mark)\(contact.shown("public_key"))"
-            })
+            TextLayout.columns(
+                contacts.map { contact in
+                    [
+                        contact.shown("label"), contact["is_verified"]?.asBool == true ? "verified" : "",
+                        contact.shown("public_key"),
+                    ]
+                }))
     }
 
     // MARK: - verify

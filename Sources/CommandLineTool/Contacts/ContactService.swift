@@ -112,6 +112,6 @@ extension NodeService {
         let all = try await self.contacts()
         if let contact = all.first(where: { $0.label == name || "\($0.signer)" == name }) { return contact }
         let suggestion = Suggestion.nearest(to: name, among: all.map(\.label)).map { ": did you mean \($0.printable)?" } ?? ""
-        throw .missing("there is no contact \(name.printable)\(suggestion)")
+        throw .missing("there is no contact \(name.printable)\(suggestion); those that there are, tells chorale contact list")
     }
 }

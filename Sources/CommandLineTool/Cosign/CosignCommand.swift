@@ -65,6 +65,7 @@ enum CosignCommand {
         ]
     ) { (arguments, console) async throws(CommandError) in
         ProcessHardening.forbidCoreDumps()
+        try Files.checkForce(arguments, out: arguments[Self.out])
         if let out = arguments[Self.out] { try Files.checkFree(out, replacing: arguments[Files.force]) }
         try ExchangeFolder.check(arguments[Self.exchange])
         let file: KeyFile

@@ -1,3 +1,4 @@
+import CryptoPrimitives
 import Secp256k1
 
 /// What this person calls the signers. Names come from the own key file and the own list of signers, never from the exchange's folder:
@@ -39,4 +40,31 @@ struct SignerNames: Sendable {
     func full(_ key: PublicKey) -> String { self.called(key, "\(key)") }
 
     private func called(_ key: PublicKey, _ digits: String) -> String { self.names[key].map { "\($0) (\(digits))" } ?? digits }
+
+    /// A text in which signers are named by their keys, with what they are called here in place of them.
+    func calling(_ text: String) -> String {
+        var result = ""
+        for piece in KeysInText(text).pieces { result += piece.key.map(self.short) ?? piece.text }
+        return result
+    }
+}
+
+/// A text, cut where public keys in hex stand in it.
+struct KeysInText {
+    let pieces: [(text: String, key: PublicKey?)]
+
+    var keys: [PublicKey] { self.pieces.compactMap(\.key) }
+
+    init(_ text: String) {
+        var pieces: [(text: String, key: PublicKey?)] = []
+        var rest = text[...]
+        while let first = rest.first {
+            let isDigit = first.isASCII && first.isHexDigit
+            let run = rest.prefix { ($0.isASCII && $0.isHexDigit) == isDigit }
+            let bytes = run.utf8.count == 2 * PublicKey.byteCount ? try? Hex.decode(String(run)) : nil
+            pieces.append((String(run), bytes.flatMap { try? PublicKey(parsing: $0) }))
+            rest = rest[run.endIndex...]
+        }
+        self.pieces = pieces
+    }
 }

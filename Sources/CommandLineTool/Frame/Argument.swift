@@ -134,13 +134,13 @@ extension Argument where Value == Bool {
 
 extension Argument where Value == String {
     /// One word that must be given: a file, most often.
-    static func positional(_ placeholder: String, help: String) -> Argument {
+    static func positional(_ placeholder: String, help: String, parse: @escaping TextParser<String> = Parsing.text) -> Argument {
         Argument(
             declaration: ArgumentDeclaration(
                 name: placeholder, form: .positional(repeats: false), isRequired: true, defaultText: nil, help: help
             ) { (texts) throws(UsageError) in
                 guard let text = texts.first else { throw .missingPositional(placeholder: placeholder, help: help) }
-                return text
+                return try Self.parsing(text, of: placeholder, parse)
             })
     }
 }

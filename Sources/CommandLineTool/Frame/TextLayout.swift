@@ -18,6 +18,17 @@ enum TextLayout {
         return lines
     }
 
+    /// Rows as columns, two spaces between them. Nothing follows the last text of a row.
+    static func columns(_ rows: [[String]]) -> [String] {
+        let widths = (0..<(rows.map(\.count).max() ?? 0)).map { place in rows.map { place < $0.count ? $0[place].count : 0 }.max() ?? 0 }
+        return rows.map { row in
+            var line = ""
+            for (text, width) in zip(row, widths) where width > 0 { line += (line.isEmpty ? "" : "  ") + text.padded(to: width) }
+            while line.last == " " { line.removeLast() }
+            return line
+        }
+    }
+
     /// Wraps one sentence.
     static func wrapped(_ text: String, width: Int) -> [String] {
         self.lines(of: text.split(separator: " ").map(String.init), width: width)

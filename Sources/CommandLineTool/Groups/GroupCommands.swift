@@ -159,8 +159,8 @@ enum GroupCommands {
         let made = Latest<Bool>()
         try await ControlClient(by: arguments).ask(.object(members), patience: nil) { (step) throws(CommandError) in
             switch step.shown("state") {
-            case "asking":
-                let (joined, count) = (step["joined"]?.asInteger ?? 0, step["member_count"]?.asInteger ?? 0)
+            case "joining":
+                let (joined, count) = (step["joined_count"]?.asInteger ?? 0, step["member_count"]?.asInteger ?? 0)
                 // Before the first answer nobody is known to have joined.
                 guard joined > 0 else { return true }
                 console.note("\(joined) of \(count) have joined; waiting for the others (Ctrl-C leaves, the node goes on).")
@@ -188,12 +188,12 @@ enum GroupCommands {
         let groups = try await ControlClient(by: arguments).items(.object(["do": .string("group.list")]))
         if arguments[.json] { return try console.print(.object(["groups": .array(groups)])) }
         guard !groups.isEmpty else { return console.note("There is none: chorale group invite begins one, chorale group join joins one.") }
-        let width = groups.map { $0.shown("name").count }.max() ?? 0
         try console.print(
-            groups.map { group in
-                let shape = "\(group["threshold"]?.asInteger ?? 0)-of-\(group["member_count"]?.asInteger ?? 0)"
-                return "\(group.shown("name").padded(to: width))  \(shape.padded(to: 8))  \(Self.standing(group))"
-            })
+            TextLayout.columns(
+                groups.map { group in
+                    let shape = "\(group["threshold"]?.asInteger ?? 0)-of-\(group["member_count"]?.asInteger ?? 0)"
+                    return [group.shown("name"), shape, Self.standing(group)]
+                }))
     }
 
     private static func standing(_ group: JSONValue) -> String {

@@ -6,13 +6,13 @@ enum GroupPolicyCommand {
         "set", "FILE", help: "approve by itself what this policy lets out; - for standard input", parse: Parsing.path)
     private static let ask = Argument.flag("ask", help: "have every request wait for you")
     private static let tryOut = Argument.optional(
-        "try", "ID", help: "say what the policy makes of this request, or what that of --set would, and change nothing", parse: Parsing.text
-    )
+        "try", "ID", help: "say what the policy makes of this request, or what that of --set would, and change nothing",
+        parse: RequestID.text)
     private static let confirmClock = Argument.flag(
         "confirm-clock", help: "this machine's clock is right: what passed while the node did not run counts")
     private static let forgetRefusals = Argument.flag(
         "forget-refusals", help: "judge coins that you refused to spend in the last 30 days by the policy again")
-    private static let yes = Argument.flag("yes", help: "do not ask: what the policy lets out is shown all the same")
+    private static let yes = Argument.flag("yes", help: "do not ask: what the policy lets out is shown all the same, but not beside --json")
 
     private static let tillPolicy = """
         chorale-approval 1
@@ -92,6 +92,10 @@ enum GroupPolicyCommand {
         }
         let shown = try await client.ask(.object(wish))
         if arguments[.json] { return try console.print(shown.without("report")) }
+        // What it lets out was shown before the question.
+        if policy != nil, shown.shown("state") == "in_force" {
+            return try console.print("The policy of \(shown.shown("name")) is in force.")
+        }
         try Self.present(shown, console)
     }
 
@@ -110,7 +114,10 @@ enum GroupPolicyCommand {
         _ wish: [(name: String, value: JSONValue)], _ client: ControlClient, _ arguments: Arguments, _ console: Console
     ) async throws(CommandError) {
         let preview = try await client.ask(.object(wish + [("is_preview", .bool(true))]))
-        for line in preview["report"]?.asTexts ?? [] { console.note(line.printable) }
+        // Nobody reads what is written beside the one object.
+        if !(arguments[.json] && arguments[Self.yes]) {
+            for line in preview["report"]?.asTexts ?? [] { console.note(line.printable) }
+        }
         guard !arguments[Self.yes] else { return }
         switch Question.ask("\nMay your node sign this without asking you? [y/N] ") {
         case .yes: return
@@ -124,7 +131,7 @@ enum GroupPolicyCommand {
         case "ask": return try console.print("Your node asks you about every request of \(shown.shown("name")).")
         case "halted":
             try console.print(
-                "Your node approves nothing by itself in \(shown.shown("name")): \(shown.shown("halted_because")). "
+                "Your node approves nothing by itself in \(shown.shown("name")): \(shown.shown("reason")). "
                     + "Set the policy again when that is settled.")
         default: break
         }

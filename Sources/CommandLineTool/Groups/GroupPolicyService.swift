@@ -14,7 +14,7 @@ extension NodeService {
         }
         let state = !halt.isEmpty ? "halted" : policy == nil ? "ask" : "in_force"
         return .object([
-            "name": .string(group.name), "state": .string(state), "halted_because": .optional(halt.isEmpty ? nil : halt),
+            "name": .string(group.name), "state": .string(state), "reason": .optional(halt.isEmpty ? nil : halt),
             "policy": .optional(policy?.text), "report": .array((policy.map(self.lines) ?? []).map(JSONValue.string)),
         ])
     }

@@ -30,7 +30,7 @@ extension NodeService {
         }
         let names = try await self.storedGroups().map(\.name)
         let suggestion = Suggestion.nearest(to: name, among: names).map { ": did you mean \($0.printable)?" } ?? ""
-        throw .missing("this node has no group \(name.printable)\(suggestion)")
+        throw .missing("this node has no group \(name.printable)\(suggestion); those that there are, tells chorale group list")
     }
 
     /// The policy of a group.
@@ -75,7 +75,7 @@ extension NodeService {
     func cancelGroup(_ request: NodeRequest) async throws(ControlError) -> JSONValue {
         let name = try request.text("name")
         do throws(GroupHostError) { try await self.host.cancel(name) } catch {
-            throw if case .unknown = error { .missing("\(error)") } else { .failed("\(error)") }
+            throw if case .unknown = error { .missing("\(error) (chorale group list)") } else { .failed("\(error)") }
         }
         return .object(["name": .string(name)])
     }
@@ -95,7 +95,7 @@ extension NodeService {
             switch step {
             case .asking(let joined, let count):
                 try await reply.send(
-                    .object(["state": .string("asking"), "joined": .integer(joined), "member_count": .integer(count)]))
+                    .object(["state": .string("joining"), "joined_count": .integer(joined), "member_count": .integer(count)]))
             case .trouble(let reason): try await reply.send(.object(["state": .string("trouble"), "reason": .string(reason)]))
             case .refused(let reason): throw .failed("\(reason)")
             case .exists(let name): throw .failed("\(SigningNodeError.groupExists(name: name))")

@@ -1,3 +1,4 @@
+import Signing
 import SigningNode
 
 /// A node's health in words and in JSON.
@@ -8,7 +9,7 @@ enum HealthText {
             "started": .unsigned(health.startedAt), "uptime_seconds": LinkText.seconds(health.uptime),
             "connections": .integer(health.connectionCount), "members": .integer(health.memberCount),
             "members_connected": .integer(health.connectedMemberCount), "open_requests": .integer(health.openRequestCount),
-            "requests": .object(counts.map { ("\($0.key)", .integer($0.value)) }),
+            "requests": .object(counts.map { ($0.key.word, .integer($0.value)) }),
             "secret_nonces": .integer(health.secretNonceCount),
             "arena_slots_used": health.arena.map { .integer($0.usedSlotCount) } ?? .null,
             "arena_slots": health.arena.map { .integer($0.slotCount) } ?? .null,
@@ -61,7 +62,7 @@ enum HealthText {
 
     private static func requests(_ health: JSONValue) -> String {
         guard case .object(let counts)? = health["requests"], !counts.isEmpty else { return "none" }
-        return counts.map { "\($0.value.asInteger ?? 0) \($0.name.printable)" }.joined(separator: ", ")
+        return counts.map { "\($0.value.asInteger ?? 0) \(StoredRequest.State.words(ofWord: $0.name).printable)" }.joined(separator: ", ")
     }
 
     private static func disk(_ health: JSONValue) -> String {

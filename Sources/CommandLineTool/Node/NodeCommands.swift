@@ -12,7 +12,7 @@ enum NodeCommands {
             Command.Example("then a key", "chorale key new --network signet --out ~/.chorale/node.key"),
             Command.Example("then, and from then on", "chorale node run --listen /ip4/0.0.0.0/tcp/4001"),
         ],
-        commands: [NodeRunCommand.command, Self.show])
+        commands: [NodeRunCommand.command, Self.show, NodeBackupCommand.command])
 
     private static let show = Command(
         "show", summary: "show the running node: its key, addresses, contact word, members, how it is",
@@ -34,7 +34,10 @@ enum NodeCommands {
             let state = mailbox["is_connected"]?.asBool == true ? "connected" : "not connected"
             report.field("mailbox", "\(mailbox.shown("peer_id")), \(state)", indent: 2, width: 10)
         }
-        if shown["serves_mailbox"]?.asBool == true { report.field("serves", "a mailbox, for contacts and members", indent: 2, width: 10) }
+        var served: [String] = []
+        if shown["serves_mailbox"]?.asBool == true { served.append("a mailbox, for contacts and members of its groups") }
+        if shown["serves_relay"]?.asBool == true { served.append("a relay, for anybody, within limits") }
+        if !served.isEmpty { report.field("serves", served, indent: 2, width: 10) }
         report.field("contact", shown.shown("contact"), indent: 2, width: 10)
         let members = shown["members"]?.asArray ?? []
         if !members.isEmpty { report.heading("Members of its groups") }

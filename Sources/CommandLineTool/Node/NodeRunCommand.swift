@@ -86,9 +86,14 @@ enum NodeRunCommand {
     ) { (arguments, console) async throws(CommandError) in
         ProcessHardening.forbidCoreDumps()
         DescriptorLimit.raise()
+        guard !arguments[Self.noListen] || arguments[Self.listen].isEmpty else {
+            throw arguments.refused(.inconsistent("--listen says where, and --no-listen nowhere: leave one of them out"))
+        }
         let home = try NodeHome(by: arguments)
-        try home.create()
+        // Where there is no key there is no node, and nothing is left behind that looks like one.
+        if Files.exists(home.path) { try home.check() }
         let file = try Self.keyFile(home, arguments, console)
+        try home.create()
         // Before the passphrase is asked for: where another node runs there is nothing to unlock.
         let database: SessionDatabase
         do throws(StoreError) { database = try await SessionDatabase.open(home.database) } catch .heldByAnotherProcess {
@@ -109,8 +114,9 @@ enum NodeRunCommand {
         let file: KeyFile
         do throws(KeyFileError) { file = try KeyFile(readingFrom: path) } catch {
             guard case .file(.notFound) = error else { throw KeyCommands.failure(error) }
+            let folder = arguments[Self.key] == nil && !Files.exists(home.path) ? "mkdir -m 700 \(home.path.shellWord), and " : ""
             throw .missing(
-                "there is no key file \(path.printable): make one with: chorale key new --network NET --out \(path.shellWord), "
+                "there is no key file \(path.printable): make one with: \(folder)chorale key new --network NET --out \(path.shellWord); "
                     + "or name yours with --key FILE")
         }
         if file.letsOthersIn {
@@ -143,9 +149,6 @@ enum NodeRunCommand {
     ) async throws(CommandError) {
         let keys = try Self.keys(file, arguments)
         var configuration = SigningNode.Configuration()
-        guard !arguments[Self.noListen] || arguments[Self.listen].isEmpty else {
-            throw arguments.refused(.inconsistent("--listen says where, and --no-listen nowhere: leave one of them out"))
-        }
         configuration.listenAddresses = arguments[Self.noListen] ? [] : arguments[Self.listen].or(Self.anywhere)
         configuration.bootstrap = arguments[Self.bootstrap]
         configuration.discovery.isOn = arguments[Self.discover]
@@ -180,8 +183,14 @@ enum NodeRunCommand {
     private static func serve(
         _ service: NodeService, _ server: ControlServer, _ home: NodeHome, _ arguments: Arguments, _ console: Console
     ) async throws(CommandError) {
-        let teller = Teller(service: service, console: console, isJSON: arguments[.jsonLines])
-        do throws(SigningNodeError) { try await service.node.start() } catch { throw .failed("\(error)".printable) }
+        let complete: Set<Bytes32>
+        do throws(SigningNodeError) {
+            try await service.node.start()
+            complete = Set(try await service.node.requests.filter { $0.state == .complete }.map(\.id))
+        } catch .listen(let error) {
+            throw PeerArguments.refusal(error, arguments)
+        } catch { throw .failed("\(error)".printable) }
+        let teller = Teller(service: service, console: console, isJSON: arguments[.jsonLines], completeBefore: complete)
         let damaged: [(path: String, reason: String)]
         do throws(GroupHostError) { damaged = try await service.host.start() } catch { throw .failed("\(error)".printable) }
         for (path, reason) in damaged {
@@ -221,6 +230,8 @@ enum NodeRunCommand {
         let service: NodeService
         let console: Console
         let isJSON: Bool
+        /// The requests that a former process completed.
+        let completeBefore: Set<Bytes32>
 
         func tellStart(_ home: NodeHome) async throws(CommandError) {
             let node = self.service.node
@@ -230,7 +241,7 @@ enum NodeRunCommand {
                 return try self.console.print(
                     .object([
                         "event": .string("ready"), "peer_id": .string("\(node.id)"), "public_key": .string("\(node.signer)"),
-                        "network": .string(self.service.network.rawValue), "addrs": .array(addresses.map(JSONValue.string)),
+                        "network": .string(self.service.network.rawValue), "addresses": .array(addresses.map(JSONValue.string)),
                         "home": .string(home.path), "pid": .integer(Int(getpid())),
                         "groups": .array(groups.map { .string($0.shown("name")) }),
                     ]))
@@ -260,8 +271,9 @@ enum NodeRunCommand {
         }
 
         func tell(_ event: SigningNodeEvent, _ cursor: UInt64) async throws(CommandError) {
-            let report = EventReport(event: event)
+            let report = await self.service.report(event)
             guard !self.isJSON else { return try self.console.print(report.json(cursor: cursor)) }
+            guard report.isNews(completeBefore: self.completeBefore) else { return }
             let names: SignerNames
             do throws(ControlError) { names = try await self.service.names(of: report.signers) } catch { names = SignerNames() }
             try self.console.print(report.text(names))

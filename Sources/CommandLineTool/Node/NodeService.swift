@@ -23,6 +23,7 @@ struct NodeService: Sendable {
         let request = try NodeRequest(value)
         switch request.name {
         case "node.show": try await reply.send(self.show())
+        case "node.backup": try await reply.send(self.backUp(request))
         case "contact.add": try await reply.send(self.addContact(request))
         case "contact.list": for contact in try await self.contacts() { try await reply.send(self.json(contact)) }
         case "contact.number": try await reply.send(self.number(of: request))
@@ -69,7 +70,7 @@ struct NodeService: Sendable {
             "addresses": .array(addresses.map { .string($0.appending(.p2p(self.node.id)).description) }),
             "contact": .string(ContactCard(self.node.enrolment, addresses: await self.node.contactAddresses).text),
             "mailboxes": .array(await self.node.mailboxes.filter(\.isOurs).map(Self.json)),
-            "serves_mailbox": .bool(self.node.servesMailbox),
+            "serves_mailbox": .bool(self.node.servesMailbox), "serves_relay": .bool(self.node.servesRelay),
             "members": .array(members.map { Self.json($0, names, now: health.time) }), "health": HealthText.json(health),
         ])
     }

@@ -81,6 +81,7 @@ extension PSBTCommands {
     }
 
     private static func checkFree(_ out: String?, _ arguments: Arguments) throws(CommandError) {
+        try Files.checkForce(arguments, out: out)
         if let out { try Files.checkFree(out, replacing: arguments[Files.force]) }
     }
 

@@ -53,6 +53,8 @@ enum PSBTCreation {
         ]
     ) { (arguments, console) async throws(CommandError) in
         let out = arguments[Self.out]
+        try Files.checkForce(arguments, out: out)
+        try Self.checkCoins(arguments)
         if let out { try Files.checkFree(out, replacing: arguments[Files.force]) }
         let owners = try await Self.owners(arguments)
         // Words are checked before the work begins that a large policy takes.
@@ -217,6 +219,14 @@ extension PSBTCreation {
                 ))
         }
         return output
+    }
+
+    /// A coin that is named twice is a slip of the hand, and no coin can be spent twice.
+    private static func checkCoins(_ arguments: Arguments) throws(CommandError) {
+        var seen: Set<OutPoint> = []
+        for coin in arguments[Self.spend] where !seen.insert(coin.outPoint).inserted {
+            throw arguments.refused(.inconsistent("--spend names the coin \(coin.outPoint) twice: name it once"))
+        }
     }
 
     private static func coins(_ coins: [Coin], of policy: any SpendingPolicy) -> [FundingCoin] {

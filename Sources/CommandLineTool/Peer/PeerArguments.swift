@@ -31,7 +31,14 @@ enum PeerArguments {
                 .invalidValue(
                     argument: self.listen.declaration.name, value: "\(address)",
                     reason: "it must be /ip4/…/tcp/… or /ip6/…/tcp/…, with /ws behind it for WebSockets"))
-        case .system: .failed("\(error)")
+        case .system(let address, _, isAddressInUse: true):
+            .failed(
+                "another program, or another node, listens on \(address) already: end that one, or choose another port with "
+                    + "\(self.listen.declaration.name) (0 takes any free one)".printable)
+        case .system(let address, let reason, isAddressInUse: false):
+            .failed(
+                "nothing can listen on \(address): \(reason). Choose an address of this machine with \(self.listen.declaration.name), or all "
+                    + "of them: /ip4/0.0.0.0/tcp/4001".printable)
         }
     }
 

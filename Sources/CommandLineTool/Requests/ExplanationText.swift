@@ -9,13 +9,20 @@ struct ExplanationText {
     let names: SignerNames
     /// Seconds since 1970.
     let now: UInt64
+    /// Whether the group's policy made the own decision, and no person.
+    var isByPolicy = false
+    /// What of it went to mailboxes, or is to.
+    var mail: [MemberMail] = []
 
     var lines: [String] {
         let explanation = self.explanation
         let clones = explanation.clones.map { "\(CloneWords.alarm(self.name($0)))." }
-        var lines = clones + ["Where it stands: \(explanation.state.words(self.names))."]
-        guard !explanation.state.isOver else { return lines + self.afterwards + [self.blame] }
+        var lines = clones + ["Where it stands: \(explanation.state.words(self.names, byPolicy: self.isByPolicy))."]
+        guard !explanation.state.isOver else {
+            return lines + Self.afterwards(explanation.state, of: explanation.request) + self.inMailboxes + [self.blame]
+        }
         lines += self.missing
+        lines += self.inMailboxes
         lines.append(
             "Coordinator in turn \(explanation.turn): \(self.name(explanation.coordinator)). Should nothing come of it, the next one takes over "
                 + "by itself.")
@@ -26,13 +33,40 @@ struct ExplanationText {
         return lines
     }
 
-    private var afterwards: [String] {
-        switch self.explanation.state {
-        case .complete: ["Nobody has to stay running. The transaction is on its way to those who do not have it yet."]
+    /// What is left to be done about a request that is over.
+    static func afterwards(_ state: CoordinationState, of request: Bytes32) -> [String] {
+        switch state {
+        case .complete:
+            let id = "\(request)".prefix(EventReport.idDigitCount)
+            return [
+                "Nobody has to stay running. The transaction is on its way to those members who do not have it yet.",
+                "Somebody still has to send it to the Bitcoin network, for no node of Chorale does. Whether somebody has already, this node "
+                    + "cannot know; to send it twice does no harm. chorale request show \(id) --out signed.hex writes it to a file: give "
+                    + "that to a wallet, or to Bitcoin Core (bitcoin-cli sendrawtransaction \"$(cat signed.hex)\").",
+            ]
         case .endedMayStillComplete:
-            ["Its coins stay reserved: only a transaction that spends one of them, and is confirmed, makes sure that it never completes."]
-        case .expired: ["Nothing more is signed for it here. Ask anew, if it is still wanted (chorale request new)."]
-        case .proposed, .approved, .signing, .rejected, .withdrawn, .aborted: ["Nothing more is signed for it here."]
+            return [
+                "Its coins stay reserved: only a transaction that spends one of them, and is confirmed, makes sure that it never completes. "
+                    + "To ask for one: chorale request new --replaces \("\(request)".prefix(EventReport.idDigitCount))."
+            ]
+        case .expired: return ["Nothing more is signed for it here. Ask anew, if it is still wanted (chorale request new)."]
+        case .proposed, .approved, .signing, .rejected, .withdrawn, .aborted: return ["Nothing more is signed for it here."]
+        }
+    }
+
+    /// What waits for members that are not connected.
+    private var inMailboxes: [String] {
+        self.mail.map { mail in
+            var parts: [String] = []
+            if mail.leftCount > 0 {
+                let verb = mail.leftCount == 1 ? "was" : "were"
+                parts.append("\(Amounts.count(mail.leftCount, "message")) about it \(verb) left in its mailboxes")
+            }
+            if mail.waitingCount > 0 {
+                let verb = mail.waitingCount == 1 ? "waits" : "wait"
+                parts.append("\(Amounts.count(mail.waitingCount, "message")) \(verb) here until one of its mailboxes is reached")
+            }
+            return "For \(self.name(mail.signer)), who is not connected: \(parts.joined(separator: "; "))."
         }
     }
 

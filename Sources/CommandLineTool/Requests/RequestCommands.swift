@@ -17,7 +17,7 @@ enum RequestCommands {
             Self.new, Self.list, Self.show, Self.approve, Self.reject, Self.withdraw, Self.cancel, RequestWatchCommand.command,
         ])
 
-    static let id = Argument.positional("ID", help: "the request: the first digits of its id, four at least")
+    static let id = Argument.positional("ID", help: "the request: the first digits of its id, four at least", parse: RequestID.text)
 
     private static let yes = Argument.flag("yes", help: "do not ask: what is signed is shown all the same, but not beside --json")
     private static let highFee = Argument.flag("high-fee", help: "with --yes: agree even though the fee is unusually high")
@@ -34,7 +34,7 @@ enum RequestCommands {
     private static let expiresIn = Argument.option(
         "expires-in", "SECONDS", default: 86_400, help: "how long it lives: up to 30 days", parse: Parsing.integer(1...30 * 86_400))
     private static let replaces = Argument.optional(
-        "replaces", "ID", help: "a request whose coins this one spends in its place", parse: Parsing.text)
+        "replaces", "ID", help: "a request whose coins this one spends in its place", parse: RequestID.text)
 
     private static let requireAll = Argument.flag(
         "require-all", help: "ask only if the nodes of all members are connected: else nobody is asked, and who is missing is said")
@@ -85,7 +85,8 @@ enum RequestCommands {
             throw arguments.refused(.inconsistent("--require-all asks for more than --minimum-connected: say one of them"))
         }
         guard arguments[Self.connectWithin] == nil || arguments[Self.requireAll] || arguments[Self.minimumConnected] != nil else {
-            throw arguments.refused(.inconsistent("--connect-within says how long to wait for members: add --require-all"))
+            throw arguments.refused(
+                .inconsistent("--connect-within says how long to wait for members: add --require-all or --minimum-connected"))
         }
         let client = try ControlClient(by: arguments)
         let psbt = try TransactionFiles.psbt(at: arguments[Self.psbt])
@@ -140,15 +141,19 @@ enum RequestCommands {
         let requests = try await ControlClient(by: arguments).items(.object(["do": .string("request.list")]))
         if arguments[.json] { return try console.print(.object(["requests": .array(requests)])) }
         guard !requests.isEmpty else { return console.note("There is none: chorale request new asks for a signature.") }
-        for request in requests {
-            // Who does not coordinate may not have heard of all.
-            let atLeast = request["knows_all_approvals"]?.asBool == true ? "" : "at least "
-            let count = "\(atLeast)\(request["approved_count"]?.asInteger ?? 0) of \(request["threshold"]?.asInteger ?? 0)"
-            try console.print(
-                "\(request.shown("id").prefix(EventReport.idDigitCount))  \(request.shown("group"))  "
-                    + "\(Amounts.bitcoin(request["paid"]?.asUnsigned ?? 0))  \(count)  \(request.shown("reason"))"
-                    + (request.shown("note").isEmpty ? "" : "  “\(request.shown("note"))”"))
-        }
+        try console.print(TextLayout.columns(requests.map(Self.row)))
+    }
+
+    private static func row(_ request: JSONValue) -> [String] {
+        // Who does not coordinate may not have heard of all.
+        let atLeast = request["knows_all_approvals"]?.asBool == true ? "" : "at least "
+        let note = request.shown("note")
+        return [
+            String(request.shown("id").prefix(EventReport.idDigitCount)), request.shown("group"),
+            Amounts.bitcoin(request["paid"]?.asUnsigned ?? 0),
+            "\(atLeast)\(request["approved_count"]?.asInteger ?? 0) of \(request["threshold"]?.asInteger ?? 0)", request.shown("reason"),
+            note.isEmpty ? "" : "“\(note)”",
+        ]
     }
 
     private static let out = Argument.optional(
@@ -163,16 +168,24 @@ enum RequestCommands {
         items: [.argument(id), .argument(out), .argument(Files.force), NodeHome.item, .argument(.json)],
         examples: [Command.Example("what does Bob want?", "chorale request show 9ae5f462")]
     ) { (arguments, console) async throws(CommandError) in
+        try Files.checkForce(arguments, out: arguments[Self.out])
         if let out = arguments[Self.out] { try Files.checkFree(out, replacing: arguments[Files.force]) }
         let shown = try await Self.show(ControlClient(by: arguments), arguments, console.style)
         let transaction = shown["transaction"]?.asText
         if let out = arguments[Self.out] {
-            guard let transaction else { throw .missing("the request is not complete: \(shown.shown("reason"))") }
+            guard let transaction else {
+                throw .missing(
+                    "the request is not complete, so there is no signed transaction to write: \(shown.shown("reason")). What it waits "
+                        + "for, tells: chorale explain \(arguments[Self.id])")
+            }
             try Files.write(Array("\(transaction)\n".utf8), to: out, replacing: arguments[Files.force])
         }
         if arguments[.json] { return try console.print(shown.without("report")) }
         try console.print(Self.report(shown, console.style).lines + (shown["report"]?.asTexts ?? []))
         if arguments[Self.out] == nil, let transaction { try console.print(["", console.style.bold("Transaction"), transaction]) }
+        let next = shown["next"]?.asTexts ?? []
+        if !next.isEmpty { console.note("") }
+        for line in next { console.prose(line.printable) }
     }
 
     private static func show(
@@ -226,6 +239,10 @@ enum RequestCommands {
     ) { (arguments, console) async throws(CommandError) in
         let client = try ControlClient(by: arguments)
         let shown = try await Self.show(client, arguments, console.errorStyle)
+        // Before anything is asked: what is over cannot be agreed to, and what was agreed to needs no second answer.
+        guard shown["is_over"]?.asBool != true, shown.shown("decision") != "approved" else {
+            return try await Self.decide("request.approve", shown.shown("id"), client, arguments, console)
+        }
         if !Self.isForProgram(arguments) { for line in Self.report(shown, console.errorStyle).lines { console.note(line) } }
         try Self.ask("Sign this?", shown, arguments, console)
         // By the whole id: it is the digest of all that was shown.
@@ -268,7 +285,7 @@ enum RequestCommands {
 /// `chorale request watch`: what happens, as it happens.
 enum RequestWatchCommand {
     private static let request = Argument.optional(
-        "request", "ID", help: "only this request, from its beginning on, and up to its end", parse: Parsing.text)
+        "request", "ID", help: "only this request, from its beginning on, and up to its end", parse: RequestID.text)
     private static let after = Argument.optional(
         "after", "CURSOR", help: "begin behind this event: each has a number that rises, from 1, while the node runs",
         parse: Parsing.integer(0...(.max - 1)))

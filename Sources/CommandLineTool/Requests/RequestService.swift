@@ -7,27 +7,6 @@ import SigningNode
 // Requests: what is asked, decided, watched and explained.
 
 extension NodeService {
-    func requests() async throws(ControlError) -> [RequestSummary] {
-        do throws(SigningNodeError) { return try await self.node.requests.sorted { $0.terms.createdAt < $1.terms.createdAt } } catch {
-            throw Self.failure(error)
-        }
-    }
-
-    /// The request whose id begins with the digits that were given.
-    func summary(_ request: NodeRequest) async throws(ControlError) -> RequestSummary {
-        let digits = try request.text("id").lowercased()
-        guard digits.count >= Self.idDigitCountMin, digits.allSatisfy(\.isHexDigit) else {
-            throw .failed("a request is named by the first digits of its id, \(Self.idDigitCountMin) at least (chorale request list)")
-        }
-        let found = try await self.requests().filter { "\($0.id)".hasPrefix(digits) }
-        guard let first = found.first else { throw .missing("there is no request \(digits) here (chorale request list)") }
-        guard found.count == 1 else { throw .failed("\(found.count) requests begin with \(digits): give more digits") }
-        return first
-    }
-
-    /// Fewest hex digits that name a request.
-    static let idDigitCountMin = 4
-
     // MARK: - Showing
 
     /// - Parameter full: with everything that it pays and who said what.
@@ -37,13 +16,15 @@ extension NodeService {
         let paid = request.transaction.outputs.reduce(0) { $0 + ($1.scriptPubKey == summary.changeScript ? 0 : $1.amount) }
         var members: [(name: String, value: JSONValue)] = [
             ("id", .string("\(summary.id)")), ("group", .string(summary.groupName)), ("state", .string(summary.state.word)),
-            ("reason", .string(summary.state.words(names))), ("decision", .string(summary.decision.word)),
+            ("is_over", .bool(summary.state.isOver)),
+            ("reason", .string(summary.state.words(names, byPolicy: summary.isByPolicy))),
+            ("decision", .string(summary.decision.word)), ("by_policy", .bool(summary.isByPolicy)),
             ("proposer", .string("\(summary.proposer)")), ("proposer_label", .optional(names[summary.proposer])),
             ("is_own", .bool(summary.proposer == self.node.signer)), ("note", .string(summary.terms.note)),
             ("created", .unsigned(summary.terms.createdAt)), ("expiry", .unsigned(request.expiry)), ("paid", .unsigned(paid)),
             ("fee", .unsigned(request.fee)), ("txid", .string("\(request.transaction.txid)")),
-            ("approved_count", .integer(summary.approvers.count)), ("threshold", .integer(summary.threshold)),
-            ("knows_all_approvals", .bool(progress.coordinator == self.node.signer || summary.approvers.count == summary.members.count)),
+            ("approved_count", .integer(Self.approvedCount(summary))), ("threshold", .integer(summary.threshold)),
+            ("knows_all_approvals", .bool(self.knowsAllApprovals(of: summary))),
             ("member_count", .integer(summary.members.count)), ("nonce_commitments", .bool(request.usesNonceCommitments)),
         ]
         guard full else { return .object(members) }
@@ -64,6 +45,16 @@ extension NodeService {
             ("transaction", .optional(summary.transaction.map { Hex.encode($0.serialized()) })),
         ]
         return .object(members)
+    }
+
+    /// What is complete was agreed to by as many as it takes, whoever they are.
+    private static func approvedCount(_ summary: RequestSummary) -> Int {
+        max(summary.approvers.count, summary.state == .complete ? summary.threshold : 0)
+    }
+
+    private func knowsAllApprovals(of summary: RequestSummary) -> Bool {
+        guard !summary.isPast else { return summary.state == .complete }
+        return summary.progress.coordinator == self.node.signer || summary.approvers.count == summary.members.count
     }
 
     private func inputs(of summary: RequestSummary) -> JSONValue {
@@ -95,7 +86,11 @@ extension NodeService {
         guard let policy, case .object(var members) = try await self.json(summary, full: true) else {
             throw .failed("the policy of the group \(summary.groupName.printable) is not known")
         }
-        let opinion = try await self.notice(of: summary)
+        if summary.state.isOver {
+            members.append(("next", .array(ExplanationText.afterwards(summary.state, of: summary.id).map(JSONValue.string))))
+        }
+        // Of what only the store has, the policy is asked no more.
+        let opinion = summary.isPast ? PolicyOpinion(notice: nil, isOwn: false) : try await self.notice(of: summary)
         members.append(("policy", .object(opinion.members)))
         members += try await self.report(summary.request, under: policy, request)
         // Of what is decided on already the policy is asked no more.
@@ -117,6 +112,11 @@ extension NodeService {
         return [("has_unusual_fee", .bool(task.hasUnusualFee)), ("report", .array(lines.map(JSONValue.string)))]
     }
 
+    /// Of what is over for long nothing goes anywhere any more.
+    private func waitingMail(of summary: RequestSummary) async throws(ControlError) -> [MemberMail] {
+        do throws(SigningNodeError) { return try await self.node.mail(about: summary.id) } catch { throw Self.failure(error) }
+    }
+
     private static func line(_ opinion: PolicyOpinion, beside report: JSONValue) -> JSONValue {
         .array(report.asArray + [.string(""), .string("What the node may do by itself: \(opinion.words.printable).")])
     }
@@ -128,17 +128,14 @@ extension NodeService {
         let group = try await self.storedGroup(named: request.text("group"))
         let policy = try await self.policy(of: group)
         let subject = try self.subject(request, policy)
+        // All that stands in its way is told before anybody is asked to agree.
+        let replaced = try await self.replaced(request)
+        let connectivity = try self.connectivity(request, policy)
+        try await self.checkCoins(of: subject, replacing: replaced)
         guard !request.isOn("is_preview") else {
             return .object([("txid", .string("\(subject.transaction.txid)"))] + (try await self.report(subject, under: policy, request)))
         }
-        let replaced: Bytes32?
-        if let digits = try request.optionalText("replaces") {
-            replaced = try await self.summary(NodeRequest(.object(["do": .string(request.name), "id": .string(digits)]))).id
-        } else {
-            replaced = nil
-        }
         let (note, seconds) = (try request.optionalText("note") ?? "", try request.integer("seconds", 1...30 * 86_400))
-        let connectivity = try self.connectivity(request)
         // Before the request, so that nothing of it is missed.
         let events = await self.node.events(after: .max - 1)
         let id: Bytes32
@@ -155,12 +152,29 @@ extension NodeService {
         return .object(["id": .string("\(id)"), "group": .string(group.name), "txid": .string("\(subject.transaction.txid)")])
     }
 
+    /// The request that is to be replaced.
+    private func replaced(_ request: NodeRequest) async throws(ControlError) -> Bytes32? {
+        guard let digits = try request.optionalText("replaces") else { return nil }
+        do throws(ControlError) { return try await self.summary(of: digits).id } catch {
+            throw ControlError(error.kind, "nothing can be replaced: \(error.message)")
+        }
+    }
+
+    /// Refuses coins that another request spends.
+    private func checkCoins(of subject: SigningRequest, replacing replaced: Bytes32?) async throws(ControlError) {
+        do throws(SigningNodeError) { try await self.node.checkCoins(of: subject.transaction, replacing: replaced) } catch {
+            throw Self.failure(error)
+        }
+    }
+
     /// Who must be connected before anybody is asked; `nil` where nobody must.
-    private func connectivity(_ request: NodeRequest) throws(ControlError) -> ConnectivityOptions? {
+    private func connectivity(_ request: NodeRequest, _ policy: any SpendingPolicy) throws(ControlError) -> ConnectivityOptions? {
         let seconds = try request.optionalInteger("connect_within", RequestCommands.connectWithinBounds)
         let limit = seconds.map { Duration.seconds($0) } ?? ConnectivityOptions.timeLimitDefault
         if request.isOn("requires_all") { return ConnectivityOptions(requirement: .all, timeLimit: limit) }
         guard let count = try request.optionalInteger("connected_min", 1...StoredGroup.memberCountMax) else { return nil }
+        let allowed = policy.threshold...policy.members.count
+        guard allowed.contains(count) else { throw Self.failure(.machine(.connectedCount(count, allowed: allowed))) }
         return ConnectivityOptions(requirement: .atLeast(count), timeLimit: limit)
     }
 
@@ -174,9 +188,11 @@ extension NodeService {
             }
         }
         let connected = report.connected.map(names.short)
-        return .failed(
-            "nobody is asked, for not enough members are connected. \(missing.joined(separator: "; ")). "
-                + (connected.isEmpty ? "Nobody else is connected" : "Connected: \(connected.joined(separator: ", "))"))
+        return .missing(
+            "nobody is asked, for not enough members are connected. Away: \(missing.joined(separator: "; ")). "
+                + (connected.isEmpty ? "Nobody else is connected. " : "Connected: \(connected.joined(separator: ", ")). ")
+                + "Have those who are away start their nodes (chorale node run), and ask again; or ask without requiring them: the request "
+                + "then waits until they are there")
     }
 
     private func subject(_ request: NodeRequest, _ policy: any SpendingPolicy) throws(ControlError) -> SigningRequest {
@@ -205,6 +221,7 @@ extension NodeService {
     /// Says what the owner decided, and returns when that is durable.
     func decide(_ request: NodeRequest) async throws(ControlError) -> JSONValue {
         let summary = try await self.summary(request)
+        if let over = summary.overText(try await self.names(of: summary.members)) { throw .failed(over) }
         let wanted: StoredRequest.Decision
         // Before the decision, so that nothing of it is missed.
         let events = await self.node.events(after: .max - 1)
@@ -225,8 +242,7 @@ extension NodeService {
             }
         } catch { throw Self.failure(error) }
         if summary.decision != wanted { try await Self.wait(for: wanted, about: summary.id, in: events) }
-        let id = JSONValue.string("\(summary.id)")
-        return try await self.json(self.summary(NodeRequest(.object(["do": .string(request.name), "id": id]))), full: false)
+        return try await self.json(self.summary(of: "\(summary.id)"), full: false)
     }
 
     private static func wait(
@@ -249,7 +265,7 @@ extension NodeService {
         let cursor = try request.optionalInteger("after", 0...(.max - 1)).map(UInt64.init)
         guard try request.optionalText("id") != nil else {
             for await (cursor, event) in await self.node.events(after: cursor ?? .max - 1) {
-                try await reply.send(self.json(EventReport(event: event), cursor: cursor))
+                try await reply.send(self.json(self.report(event), cursor: cursor))
             }
             return
         }
@@ -259,8 +275,8 @@ extension NodeService {
         if !summary.state.isOver { try await self.tell(events, of: summary.id, reply) }
         let last: RequestSummary?
         do throws(SigningNodeError) { last = try await self.node.request(summary.id) } catch { throw Self.failure(error) }
-        let state = last?.state ?? summary.state
-        let words = state.words(try await self.names(of: summary.members))
+        let (state, byPolicy) = (last?.state ?? summary.state, last?.isByPolicy ?? summary.isByPolicy)
+        let words = state.words(try await self.names(of: summary.members), byPolicy: byPolicy)
         try await reply.send(
             .object([
                 "event": .string("over"), "request": .string("\(summary.id)"), "state": .string(state.word),
@@ -273,7 +289,7 @@ extension NodeService {
         _ events: AsyncStream<(cursor: UInt64, event: SigningNodeEvent)>, of id: Bytes32, _ reply: ControlReply
     ) async throws(ControlError) {
         for await (cursor, event) in events where EventReport(event: event).request == id {
-            try await reply.send(self.json(EventReport(event: event), cursor: cursor))
+            try await reply.send(self.json(self.report(event), cursor: cursor))
             switch event {
             case .request(_, .complete), .request(_, .ended): return
             default: continue
@@ -291,9 +307,10 @@ extension NodeService {
         let summary = try await self.summary(request)
         let explanation: RequestExplanation
         do throws(SigningNodeError) { explanation = try await self.node.explain(summary.id) } catch { throw Self.failure(error) }
+        let mail = try await self.waitingMail(of: summary)
         let text = ExplanationText(
             explanation: explanation, names: try await self.names(of: summary.members + [summary.proposer]),
-            now: WallClock.secondsSince1970)
+            now: WallClock.secondsSince1970, isByPolicy: summary.isByPolicy, mail: mail)
         func keys(_ keys: [PublicKey]) -> JSONValue { .array(keys.map { .string("\($0)") }) }
         let (missing, awaited) = explanation.missing.json
         return .object([
@@ -305,6 +322,12 @@ extension NodeService {
             "coordinator": .string("\(explanation.coordinator)"), "turn": .integer(Int(explanation.turn)),
             "is_signature_out": .bool(explanation.isSignatureOut), "expiry": .unsigned(explanation.expiry),
             "at_fault": keys(explanation.culprits), "clones": keys(explanation.clones), "advice": .array(explanation.advice.map(\.json)),
+            "mail": .array(
+                mail.map { mail in
+                    .object([
+                        "signer": .string("\(mail.signer)"), "waiting": .integer(mail.waitingCount), "left": .integer(mail.leftCount),
+                    ])
+                }),
             "explanation": .array(text.lines.map(JSONValue.string)),
         ])
     }

@@ -23,18 +23,28 @@ extension CoordinationState {
     }
 
     /// For people, who want to know why.
-    func words(_ names: SignerNames) -> String {
+    ///
+    /// - Parameter byPolicy: whether the group's policy made the decision that this rests on, and no person.
+    func words(_ names: SignerNames, byPolicy: Bool = false) -> String {
         switch self {
         case .proposed: "waits for your decision"
-        case .approved: "approved by you; waits for enough others"
+        case .approved: "approved by \(byPolicy ? "your policy" : "you"); waits for enough others"
         case .signing: "being signed"
         case .complete: "complete"
-        case .rejected: "rejected by you"
+        case .rejected: "rejected by \(byPolicy ? "your policy" : "you")"
         case .withdrawn: "withdrawn by you"
         case .expired: "expired"
         case .aborted(let reason): "ended: \(reason.words(names))"
         case .endedMayStillComplete(let reason):
             "ended here (\(reason.words(names))), but your partial signatures are out: others may still complete it"
+        }
+    }
+
+    /// The signers whom these words name.
+    var named: [PublicKey] {
+        switch self {
+        case .aborted(let reason), .endedMayStillComplete(.aborted(let reason)): reason.named
+        case .proposed, .approved, .signing, .complete, .rejected, .withdrawn, .expired, .endedMayStillComplete: []
         }
     }
 }
@@ -43,9 +53,18 @@ extension AbortReason {
     func words(_ names: SignerNames) -> String {
         switch self {
         case .cancelled: "its proposer took it back"
-        case .refused(let signers): "without \(signers.map(names.short).joined(separator: ", ")) no set can sign"
+        case .refused(let signers): "refused by \(signers.map(names.short).joined(separator: ", ")), without whom no set can sign"
         case .fault(let signers): "\(signers.map(names.short).joined(separator: ", ")) proved to be at fault"
-        case .before(let reason): reason.isEmpty ? "it ended before" : reason
+        // It was written down with whole keys.
+        case .before(let reason): reason.isEmpty ? "it ended before" : names.calling(reason)
+        }
+    }
+
+    var named: [PublicKey] {
+        switch self {
+        case .cancelled: []
+        case .refused(let signers), .fault(let signers): signers
+        case .before(let reason): KeysInText(reason).keys
         }
     }
 }
@@ -72,9 +91,33 @@ extension StoredRequest.Decision {
     }
 }
 
+extension StoredRequest.State {
+    /// One word for programs, as of `CoordinationState`.
+    var word: String {
+        switch self {
+        case .proposed: "proposed"
+        case .approved: "approved"
+        case .signing: "signing"
+        case .complete: "complete"
+        case .rejected: "rejected"
+        case .withdrawn: "withdrawn"
+        case .expired: "expired"
+        case .aborted: "aborted"
+        case .endedMayStillComplete: "ended_may_still_complete"
+        }
+    }
+
+    /// For people who count requests.
+    static func words(ofWord word: String) -> String {
+        word == Self.endedMayStillComplete.word ? "ended here that others may still complete" : word
+    }
+}
+
 /// One event of a node, as a program and as a person reads it.
 struct EventReport {
     let event: SigningNodeEvent
+    /// Of a decision: whether the group's policy made it, and no person.
+    var isByPolicy = false
 
     private typealias Members = [(name: String, value: JSONValue)]
 
@@ -84,7 +127,7 @@ struct EventReport {
         case .requested(let id), .request(let id, _), .decided(let id, _), .approval(let id, _), .notStored(let id, _),
             .notLeft(let id, _, _), .announced(let id, _):
             id
-        case .policy, .refused, .blocked, .connected, .disconnected, .clocksJumped, .missed, .advertised, .signerDiscovered,
+        case .policy, .refused, .blocked, .connected, .disconnected, .clocksJumped, .group, .missed, .advertised, .signerDiscovered,
             .signerWithdrawn, .signersWanted:
             nil
         }
@@ -98,7 +141,7 @@ struct EventReport {
         case .advertised(let advertisement), .signerDiscovered(let advertisement), .signerWithdrawn(let advertisement):
             advertisement.signers
         case .signersWanted(let announcement): [announcement.enrolment.signer]
-        case .requested, .decided, .approval, .policy, .notStored, .refused, .blocked, .clocksJumped, .missed: []
+        case .requested, .decided, .approval, .policy, .notStored, .refused, .blocked, .clocksJumped, .group, .missed: []
         }
     }
 
@@ -109,7 +152,7 @@ struct EventReport {
             [signer]
         case .cloneAlarm(let alarm, _): [alarm.signer]
         case .attemptBegan(_, let signers), .commitmentsComplete(_, let signers): signers
-        case .ended(let state): state.culprits
+        case .ended(let state): state.named
         case .failoverExhausted, .signed, .complete, .shouldBroadcast: []
         }
     }
@@ -127,7 +170,7 @@ struct EventReport {
         switch self.event {
         case .requested: ("requested", [])
         case .request(_, let event): Self.members(of: event)
-        case .decided(_, let decision): ("decided", [("decision", .string(decision.word))])
+        case .decided(_, let decision): ("decided", [("decision", .string(decision.word)), ("by_policy", .bool(self.isByPolicy))])
         case .approval(_, let notice): ("policy_says", notice.members)
         case .policy(let group, let notice): ("policy", [("policy_digest", .string("\(group)"))] + notice.members)
         case .notStored(_, let reason): ("not_stored", [("reason", .string(reason))])
@@ -147,6 +190,7 @@ struct EventReport {
         case .signerDiscovered(let advertisement): ("signer_discovered", [("signer_advertisement", SignerWords.json(advertisement))])
         case .signerWithdrawn(let advertisement): ("signer_withdrawn", [("signer_advertisement", SignerWords.json(advertisement))])
         case .signersWanted(let announcement): ("signers_wanted", [("announcement", SignerWords.json(announcement))])
+        case .group(let name, let news): ("group", [("name", .string(name))] + news.members)
         case .missed(let count): ("missed", [("count", .unsigned(count))])
         }
     }
@@ -182,7 +226,8 @@ struct EventReport {
                 "should_broadcast",
                 [("txid", .string("\(transaction.txid)")), ("transaction", .string(Hex.encode(transaction.serialized())))]
             )
-        case .ended(let state): return ("ended", [("state", .string(state.word))])
+        // With whole keys: programs have no names.
+        case .ended(let state): return ("ended", [("state", .string(state.word)), ("reason", .string("\(state)"))])
         }
     }
 
@@ -190,6 +235,13 @@ struct EventReport {
 
     /// Hex digits of a request's id that people see and type.
     static let idDigitCount = 8
+
+    /// Whether a person who saw the node's last run has not read it yet: at each start a program hears again that a transaction is ready,
+    /// and a person was told when it was.
+    func isNews(completeBefore: Set<Bytes32>) -> Bool {
+        if case .request(let id, .shouldBroadcast) = self.event { return !completeBefore.contains(id) }
+        return true
+    }
 
     /// One line.
     func text(_ names: SignerNames) -> String {
@@ -206,7 +258,7 @@ struct EventReport {
         switch self.event {
         case .requested: "is new: it waits for your decision"
         case .request(_, let event): Self.words(of: event, names)
-        case .decided(_, let decision): "your decision is kept: \(decision.word)"
+        case .decided(_, let decision): "\(self.isByPolicy ? "your policy's" : "your") decision is kept: \(decision.word)"
         case .approval(_, let notice): notice.words
         case .policy(let group, let notice): "the policy of group \("\(group)".prefix(Self.idDigitCount)): \(notice.words)"
         case .notStored(_, let reason): "cannot be made durable: \(reason)"
@@ -225,6 +277,7 @@ struct EventReport {
         case .signerWithdrawn(let advertisement):
             "a signer advertises no more: \(advertisement.signers.map(names.short).joined(separator: ", "))"
         case .signersWanted(let announcement): "signers are looked for: \(SignerWords.line(announcement, names))"
+        case .group(let name, let news): "group \(name): \(news.words)"
         case .missed(let count): "\(Amounts.count(Int(clamping: count), "event")) came that nobody read, and that are not kept any more"
         }
     }

@@ -16,6 +16,12 @@ enum Files {
     /// The arguments that every command with an output file takes.
     static let force = Argument.flag("force", help: "replace the file of --out if there is one")
 
+    /// Refuses `--force` where there is no file that it could be about.
+    static func checkForce(_ arguments: Arguments, out: String?) throws(CommandError) {
+        guard arguments[Self.force], out == nil else { return }
+        throw arguments.refused(.inconsistent("--force replaces the file of --out: add --out FILE, or leave it away"))
+    }
+
     /// The name as messages show it.
     static func shownName(_ path: String) -> String { path == self.standardInput ? "standard input" : path.printable }
 

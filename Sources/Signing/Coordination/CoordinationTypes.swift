@@ -81,9 +81,17 @@ public enum AbortReason: Hashable, Sendable, CustomStringConvertible {
         switch self {
         case .cancelled: "its proposer took it back"
         case .before(let reason): reason
-        case .refused(let signers): "no set can sign without \(signers.map(\.description).joined(separator: ", "))"
-        case .fault(let signers): "proved to be at fault: \(signers.map(\.description).joined(separator: ", "))"
+        case .refused(let signers): "refused by \(Self.list(signers)), without whom no set can sign"
+        case .fault(let signers): "proved to be at fault: \(Self.list(signers))"
         }
+    }
+
+    /// Most signers that are named: a reason is kept, and has its limit there (`RequestBounds.reasonByteCountMax`).
+    private static let namedMax = 5
+
+    private static func list(_ signers: [PublicKey]) -> String {
+        let rest = signers.count > Self.namedMax ? " and \(signers.count - Self.namedMax) more" : ""
+        return signers.prefix(Self.namedMax).map(\.description).joined(separator: ", ") + rest
     }
 }
 
@@ -197,4 +205,13 @@ public struct CoordinationProgress: Hashable, Sendable {
     public var awaitsNonces = false
     /// Attempts in which this signer's partial signatures are out.
     public let signedAttempts: [UInt32]
+}
+
+extension CoordinationProgress {
+    /// The same of a request that is known to have ended so: nothing of it is awaited.
+    package func over(as state: CoordinationState) -> CoordinationProgress {
+        CoordinationProgress(
+            state: state, turn: self.turn, coordinator: self.coordinator, approved: self.approved, refused: self.refused, awaited: [],
+            signedAttempts: self.signedAttempts)
+    }
 }

@@ -17,7 +17,7 @@ public enum TranscriptError: Error, Sendable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .store(let error): error.description
-        case .unknownRequest(let digits): "there is no request \(digits) here (chorale request list)"
+        case .unknownRequest(let digits): "there is no request \(digits) here: those that there are, tells chorale request list"
         case .ambiguous(let digits, let count): "\(count) requests begin with \(digits): give more digits"
         case .unknownGroup: "the request's group is not there any more: nobody can be known by what was said"
         case .transcript(let error): error.description

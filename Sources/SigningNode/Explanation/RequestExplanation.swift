@@ -220,7 +220,8 @@ extension SigningNode {
     ///
     /// - Throws: `machine` with `unknownRequest`; `notRunning`.
     public func explain(_ id: Bytes32) async throws(SigningNodeError) -> RequestExplanation {
-        guard let explanation = try await self.update({ $0.explain(id) }) else { throw .machine(.unknownRequest) }
-        return explanation
+        if let explanation = try await self.update({ $0.explain(id) }) { return explanation }
+        guard let past = try await self.pastRequests(named: "\(id)").first else { throw .machine(.unknownRequest) }
+        return RequestExplanation(past, [], signer: self.signer)
     }
 }

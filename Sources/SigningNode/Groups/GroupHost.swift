@@ -3,7 +3,7 @@ public import CryptoPrimitives
 internal import LibP2P
 internal import LibP2PPosix
 internal import Secp256k1
-public import SessionStore
+internal import SessionStore
 internal import Signing
 
 /// Invites others to groups, and joins those of others, over a node's network: the shell of `GroupGatherings` and `GroupJoining`.
@@ -160,6 +160,7 @@ public actor GroupHost {
             self.state.remove(name)
             throw .files(error)
         }
+        await self.node.note(.group(name, .invited(memberCount: memberCount)))
         return gathering
     }
 
@@ -167,7 +168,7 @@ public actor GroupHost {
     public static let secondsMax: UInt64 = 90 * 86_400
 
     /// Takes the invitations to a group back, or one's own joining of it. A group that is made stays.
-    public func cancel(_ name: String) throws(GroupHostError) {
+    public func cancel(_ name: String) async throws(GroupHostError) {
         if let started = self.started[name] {
             do throws(FileError) { try self.files.removeJoining(started.machine.invitation.token) } catch { throw .files(error) }
             self.end(name)
@@ -178,6 +179,7 @@ public actor GroupHost {
         } else {
             throw .unknown(name)
         }
+        await self.node.note(.group(name, .calledOff))
     }
 
     private func forget(_ name: String) throws(GroupHostError) {
@@ -225,7 +227,9 @@ public actor GroupHost {
         }
         do throws(FileError) { try self.files.save(invitation, takenAt: now, name: name) } catch { throw .files(error) }
         self.begin(machine, name: name)
-        return self.listen(to: name)
+        let progress = self.listen(to: name)
+        await self.node.note(.group(name, .joining))
+        return progress
     }
 
     private func machine(_ invitation: GroupInvitation, _ member: GroupMember, _ takenAt: UInt64) throws(GroupError) -> GroupJoining {
@@ -283,11 +287,13 @@ public actor GroupHost {
         case .refused(let reason):
             self.started[name]?.machine = machine
             self.finish(.refused(reason), of: name, machine.invitation.token)
+            await self.node.note(.group(name, .refused(reason)))
         case .made(let record, let members):
             do throws(GroupHostError) {
                 let digest = try await self.add(record, name: name, members)
                 self.started[name]?.machine = machine
                 self.finish(.made(policyDigest: digest), of: name, machine.invitation.token)
+                await self.node.note(.group(name, .made(policyDigest: digest)))
             } catch .node(.groupExists(let standing)) {
                 self.started[name]?.machine = machine
                 self.finish(.exists(name: standing), of: name, machine.invitation.token)
@@ -304,9 +310,11 @@ public actor GroupHost {
 
     // MARK: - Groups that are made
 
-    private func add(_ gathering: GroupGathering) async throws(GroupHostError) {
-        guard let record = gathering.record, let members = gathering.members else { return }
-        _ = try await self.add(record, name: gathering.terms.name, members)
+    /// Takes part in a group that this node invited to, once everybody has joined.
+    @discardableResult
+    private func add(_ gathering: GroupGathering) async throws(GroupHostError) -> Bytes32? {
+        guard let record = gathering.record, let members = gathering.members else { return nil }
+        return try await self.add(record, name: gathering.terms.name, members)
     }
 
     private func add(_ record: GroupRecord, name: String, _ members: [GroupMember]) async throws(GroupHostError) -> Bytes32 {
@@ -380,34 +388,15 @@ public actor GroupHost {
         await self.node.network.update(handle) { machine, now in
             do throws(RequestResponseError) { try machine.answer(question, with: reply, now: now) } catch { machine.refuse(question) }
         }
-        if let gathering, changed != nil, gathering.members != nil { _ = try? await self.add(gathering) }
+        if let gathering, changed != nil { await self.tell(of: gathering) }
     }
-}
 
-/// Why a question to an inviter has no answer yet.
-struct GroupTrouble: Error, CustomStringConvertible {
-    let description: String
-    init(_ description: String) { self.description = description }
-}
-
-/// Why a group cannot be made, joined or forgotten.
-public enum GroupHostError: Error, Sendable, CustomStringConvertible {
-    case group(GroupError)
-    case node(SigningNodeError)
-    case files(FileError)
-    case nameTaken(String)
-    case unknown(String)
-    /// Everybody has joined: there is nothing to take back.
-    case made(String)
-
-    public var description: String {
-        switch self {
-        case .group(let error): error.description
-        case .node(let error): error.description
-        case .files(let error): error.description
-        case .nameTaken(let name): "a group is called \(name) already: choose another name"
-        case .unknown(let name): "no group called \(name) is being made or joined here"
-        case .made(let name): "\(name) is made: each of its members has it, and nothing is left to call off"
-        }
+    /// Somebody has joined: the last one makes the group.
+    private func tell(of gathering: GroupGathering) async {
+        let terms = gathering.terms
+        await self.node.note(
+            .group(terms.name, .joined(count: gathering.joined.count, memberCount: terms.memberCount)))
+        guard let digest = try? await self.add(gathering) else { return }
+        await self.node.note(.group(terms.name, .made(policyDigest: digest)))
     }
 }

@@ -19,6 +19,8 @@ final class LiveRequest: @unchecked Sendable {
     /// Of our last decision that is durable, or on its way.
     var serial: UInt64
     var decision: StoredRequest.Decision
+    /// Whether the group's policy made it, and no person.
+    var isByPolicy = false
     /// The last one that is durable, with its serial.
     var durableDecision: (decision: StoredRequest.Decision, serial: UInt64)
     /// Writes that wait, in order, and the one that is under way: one at a time for each request, so that the disk has them in order.

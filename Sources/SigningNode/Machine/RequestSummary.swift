@@ -14,6 +14,10 @@ public struct RequestSummary: Sendable {
     public let terms: RequestTerms
     /// Ours.
     public let decision: StoredRequest.Decision
+    /// Whether the group's policy made it, and no person.
+    public var isByPolicy = false
+    /// Whether it is over for so long that only the store has it: nobody is answered about it any more.
+    public var isPast = false
     public let progress: CoordinationProgress
     public let members: [PublicKey]
     public let threshold: Int
@@ -59,7 +63,8 @@ extension SigningMachine {
         guard let group = self.groups[request.group], let proposer = request.coordination.request.proposer else { return nil }
         return RequestSummary(
             id: request.id, groupName: group.name, group: request.group, request: request.coordination.request, proposer: proposer,
-            terms: request.coordination.terms, decision: request.decision, progress: request.coordination.progress,
+            terms: request.coordination.terms, decision: request.decision, isByPolicy: request.isByPolicy,
+            progress: request.coordination.progress,
             members: group.policy.members, threshold: group.policy.threshold,
             cloneAlarms: request.coordination.cloneAlarms.map(\.signer), transaction: request.coordination.transaction,
             changeScript: group.policy.scriptPubKey)

@@ -131,7 +131,7 @@ extension SigningMachine {
         case .never(let reasons):
             // What is late ends by itself.
             guard !reasons.contains(where: { if case .expired = $0 { true } else { false } }) else { return }
-            self.decide(.rejected, about: request, now: now)
+            self.decide(.rejected, about: request, byPolicy: true, now: now)
         }
     }
 
@@ -241,7 +241,7 @@ extension SigningMachine {
             } else if failure != nil {
                 self.deadlines.set(.approval(id), at: now + Self.approvalLookInterval)
             } else if request.decision == .undecided {
-                self.decide(.approved, about: request, now: now)
+                self.decide(.approved, about: request, byPolicy: true, now: now)
             }
         }
         if let approval = self.approvals[digest], isNewPolicy || (failure != nil && !approval.halt.isEmpty) {

@@ -76,13 +76,7 @@ extension SigningMachine {
     ) throws(SigningMachineError) -> Bytes32 {
         guard let group = self.groups[digest] else { throw .unknownGroup }
         guard self.openCount < self.configuration.openCountMax else { throw .tooManyRequests(limit: self.configuration.openCountMax) }
-        for input in transaction.inputs {
-            guard let holder = self.reservation(of: input.previousOutput), holder != replaces else { continue }
-            throw .coinsReserved(by: holder)
-        }
-        if let replaces, !transaction.inputs.contains(where: { self.isSpent($0.previousOutput, by: replaces) }) {
-            throw .replacesNothing(of: replaces)
-        }
+        try self.checkCoins(of: transaction, replacing: replaces)
         let time = self.moment(now).time
         let script = group.policy.scriptPubKey
         let inputs = prevouts.count { $0.scriptPubKey == script }
@@ -110,6 +104,17 @@ extension SigningMachine {
             self.store(arriving, source: nil, now: now)
         } catch { throw .request(error) }
         return request.digest
+    }
+
+    /// - Throws: `coinsReserved`, `replacesNothing`.
+    func checkCoins(of transaction: Transaction, replacing replaces: Bytes32?) throws(SigningMachineError) {
+        for input in transaction.inputs {
+            guard let holder = self.reservation(of: input.previousOutput), holder != replaces else { continue }
+            throw .coinsReserved(by: holder)
+        }
+        if let replaces, !transaction.inputs.contains(where: { self.isSpent($0.previousOutput, by: replaces) }) {
+            throw .replacesNothing(of: replaces)
+        }
     }
 
     /// The request that is not over, or may still complete, and spends a coin.
@@ -162,9 +167,12 @@ extension SigningMachine {
     /// Makes a decision durable; it counts once it is.
     ///
     /// Its number is the time, so that a disk that was set back does not lock its owner out.
-    mutating func decide(_ decision: StoredRequest.Decision, about request: LiveRequest, now: Duration) {
+    ///
+    /// - Parameter byPolicy: whether the group's policy says so, and no person.
+    mutating func decide(_ decision: StoredRequest.Decision, about request: LiveRequest, byPolicy: Bool = false, now: Duration) {
         guard decision != request.decision else { return }
         request.decision = decision
+        request.isByPolicy = byPolicy
         request.serial = max(request.serial + 1, UInt64(UInt32(clamping: self.moment(now).time)))
         self.write(.decision(decision, serial: request.serial), of: request, now: now)
     }

@@ -190,7 +190,7 @@ public struct SigningMachine: ~Copyable, ProtocolMachine {
             {
                 request.coordination.restore(signatures, now: self.moment(now))
             } else if stored.state == .endedMayStillComplete || stored.state == .aborted {
-                request.coordination.restoreEnd(stored.reason)
+                request.coordination.restoreEnd(stored.isByPolicy ? "" : stored.reason)
             }
             self.recall(said, of: request, now: now)
             if request.coordination.state.isOver { request.overSince = now }
@@ -218,6 +218,7 @@ public struct SigningMachine: ~Copyable, ProtocolMachine {
         let request = LiveRequest(
             id: stored.id, group: arrived.group, proposal: arrived.bytes, coordination: coordination, state: stored.state,
             serial: stored.decisionSerial, decision: stored.decision)
+        request.isByPolicy = stored.isByPolicy
         request.hasDecidedToSign = !records.isEmpty
         request.coordination.timing = self.timing(for: request)
         self.apply(stored.decision, serial: stored.decisionSerial, to: request)
@@ -226,13 +227,17 @@ public struct SigningMachine: ~Copyable, ProtocolMachine {
 
     /// Our decision is durable.
     mutating func apply(_ decision: StoredRequest.Decision, serial: UInt64, to request: LiveRequest) {
+        Self.apply(decision, serial: serial, to: &request.coordination)
+    }
+
+    static func apply(_ decision: StoredRequest.Decision, serial: UInt64, to coordination: inout Coordination) {
         let serial = UInt32(truncatingIfNeeded: serial)
         switch decision {
         case .undecided: break
-        case .approved: request.coordination.approve(serial: serial)
-        case .rejected: request.coordination.refuse(.rejected, serial: serial)
-        case .withdrawn: request.coordination.refuse(.withdrawn, serial: serial)
-        case .cancelled: request.coordination.cancel()
+        case .approved: coordination.approve(serial: serial)
+        case .rejected: coordination.refuse(.rejected, serial: serial)
+        case .withdrawn: coordination.refuse(.withdrawn, serial: serial)
+        case .cancelled: coordination.cancel()
         }
     }
 
@@ -292,7 +297,9 @@ public struct SigningMachine: ~Copyable, ProtocolMachine {
             self.dropDecisionsToSign(of: request)
             self.noteApprovalEnd(of: request)
         }
-        self.write(.state(state, reason: request.coordination.state.reason), of: request, now: now)
+        let reason = request.coordination.state.reason
+        self.write(
+            .state(state, reason: reason.isEmpty && request.isByPolicy ? StoredRequest.reasonOfPolicy : reason), of: request, now: now)
     }
 
     /// Lets go of requests that are over, and of whose end everybody knows that can be expected to.
@@ -372,6 +379,7 @@ public struct SigningMachine: ~Copyable, ProtocolMachine {
         case (.decision, .failed(let reason)):
             // It can be said again.
             (request.decision, request.serial) = request.durableDecision
+            if request.decision == .undecided { request.isByPolicy = false }
             self.deadlines.set(.approval(request.id), at: now + Self.approvalLookInterval)
             self.outbox.report(.notStored(request.id, reason: reason))
         case (.cloneAlarm(_, let halts), .done): self.alarmWritten(halts, failure: nil, of: request, now: now)

@@ -34,8 +34,26 @@ public enum SigningNodeEvent: Sendable {
     case signerWithdrawn(SignerAdvertisement)
     /// Somebody announced to everybody that it looks for signers.
     case signersWanted(PublicAnnouncement)
+    /// What became of a group that is being made, or of which this node's owner knows by that name.
+    case group(String, GroupNews)
     /// So many events after the cursor that was asked for are not kept any more.
     case missed(count: UInt64)
+}
+
+/// What became of a group that is being made.
+public enum GroupNews: Hashable, Sendable {
+    /// This node invites others to it.
+    case invited(memberCount: Int)
+    /// This node asks to join it.
+    case joining
+    /// Another member has joined a group that this node invited to.
+    case joined(count: Int, memberCount: Int)
+    /// All have joined, and this node takes part in its requests.
+    case made(policyDigest: Bytes32)
+    /// The inviter lets this node not join.
+    case refused(GroupRefusal)
+    /// This node's owner took invitations or joining back.
+    case calledOff
 }
 
 extension SigningNodeEvent {
@@ -44,7 +62,7 @@ extension SigningNodeEvent {
         switch self {
         case .refused, .blocked, .connected, .disconnected, .announced, .advertised, .signerDiscovered, .signerWithdrawn, .signersWanted:
             true
-        case .requested, .request, .decided, .approval, .policy, .notStored, .notLeft, .clocksJumped, .missed: false
+        case .requested, .request, .decided, .approval, .policy, .notStored, .notLeft, .clocksJumped, .group, .missed: false
         }
     }
 }

@@ -64,6 +64,13 @@ extension SigningNode {
         }
     }
 
+    /// Whether another request that is not over, but for the one that is to be replaced, spends one of the coins.
+    ///
+    /// - Throws: `machine` with `coinsReserved` or `replacesNothing`, as `propose` does; `notRunning`.
+    public func checkCoins(of transaction: Transaction, replacing replaced: Bytes32?) async throws(SigningNodeError) {
+        try await self.ask { machine, _ throws(SigningMachineError) in try machine.checkCoins(of: transaction, replacing: replaced) }
+    }
+
     public func approve(_ id: Bytes32) async throws(SigningNodeError) {
         try await self.ask { machine, now throws(SigningMachineError) in try machine.approve(id, now: now) }
     }

@@ -7,7 +7,7 @@ internal import Signing
 // What a node finds on its disk when it starts.
 
 extension SigningNode {
-    private static let pageCount = 64
+    static let pageCount = 64
 
     func restoreGroups(_ machine: inout SigningMachine, now: Duration) async throws(SigningNodeError) {
         var last: String?
@@ -79,7 +79,7 @@ extension SigningNode {
     private static let saidByteCountMax = 4 << 20
 
     /// How a request was completed, and the newest of what its machine has a use for.
-    private func history(
+    func history(
         of stored: StoredRequest, _ requests: SQLiteRequestStore
     ) async throws(SigningNodeError) -> (completion: [UInt8]?, said: [TranscriptEntry]) {
         var sequence: UInt32 = 0

@@ -222,6 +222,9 @@ public actor SigningNode {
         }
     }
 
+    /// Tells what a part of the node beside its machine saw.
+    func note(_ event: SigningNodeEvent) { self.log.append(event) }
+
     private func handle(_ event: SigningMachineEvent) {
         switch event {
         case .write(let id, let request, let write, let time): self.perform(id, request, write, at: time)

@@ -31,9 +31,11 @@ struct NodePair {
     /// Ada asks for a payment of 40,000 sat of a coin of 100,000 sat, with a fee of 1,000 sat.
     ///
     /// - Returns: the request's id.
-    func ask(_ salt: UInt8) throws -> String {
+    func ask(_ salt: UInt8, _ words: String...) throws -> String {
         let file = try self.payment(salt)
-        return try #require(try self.ada.json("request", "new", "--group", "pair", "--psbt", file, "--yes")["id"] as? String)
+        let run = try Tool(["request", "new", "--group", "pair", "--psbt", file, "--yes", "--home", self.ada.home, "--json"] + words).run()
+        #expect(run.exitCode == 0, "\(run.errors)")
+        return try #require(try run.json()["id"] as? String)
     }
 
     static let recipient = Samples.keys(1)[0].xOnly

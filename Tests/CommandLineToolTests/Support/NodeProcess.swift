@@ -21,15 +21,8 @@ final class NodeProcess {
 
     /// Makes home and key, and starts the node.
     init(_ label: String, _ words: String...) throws {
-        self.folder = try TemporaryFolder()
+        self.folder = try NodeHomeFolder(label).folder
         self.label = label
-        try FileManager.default.createDirectory(
-            atPath: self.home, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o700])
-        // Cheap to unlock: it guards nothing.
-        _ = try KeyFile.create(
-            at: "\(self.home)/node.key", key: .generate(), identity: .generate(), network: .regtest, label: label,
-            passphrase: SecretBytes(count: 4) { $0.initializeMemory(as: UInt8.self, repeating: 0x70) },
-            cost: SealedSecret.Cost(passes: 1, memoryKibibytes: 8))
         try self.start(words)
     }
 
@@ -90,5 +83,23 @@ final class NodeProcess {
         let run = try Tool(words + ["--home", self.home, "--json"]).run()
         #expect(run.exitCode == 0, "\(run.errors)", sourceLocation: sourceLocation)
         return try run.json()
+    }
+}
+
+/// A node's home with its key, in which none runs.
+struct NodeHomeFolder {
+    let folder: TemporaryFolder
+
+    var home: String { self.folder.path("home") }
+
+    init(_ label: String = "Ada") throws {
+        self.folder = try TemporaryFolder()
+        try FileManager.default.createDirectory(
+            atPath: self.folder.path("home"), withIntermediateDirectories: false, attributes: [.posixPermissions: 0o700])
+        // Cheap to unlock: it guards nothing.
+        _ = try KeyFile.create(
+            at: self.folder.path("home/node.key"), key: .generate(), identity: .generate(), network: .regtest, label: label,
+            passphrase: SecretBytes(count: 4) { $0.initializeMemory(as: UInt8.self, repeating: 0x70) },
+            cost: SealedSecret.Cost(passes: 1, memoryKibibytes: 8))
     }
 }
