@@ -29,7 +29,7 @@ build: setup  ## build the release executable, .build/release/chorale
 	swift build $(RELEASE) --product chorale
 
 # What happened as a picture, where nodes say something and nobody asked for another file. An option's value may hang at it (--transport=folder).
-DEMO_PICTURE := $(if $(filter --transport% --diagram% --json,$(ARGS)),,--diagram .build/demo.svg --force)
+DEMO_PICTURE := $(if $(filter --transport% --diagram% --json,$(ARGS)),,--diagram .build/demo.svg)
 
 demo: build  ## several processes, one signature: the main job, end to end (ARGS="--signers 5 --threshold 3")
 	$(CHORALE) demo $(DEMO_PICTURE) $(ARGS)

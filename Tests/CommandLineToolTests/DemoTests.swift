@@ -6,6 +6,12 @@ import Testing
 
 @testable import CommandLineTool
 
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Darwin)
+import Darwin
+#endif
+
 @Suite struct DemoTests {
     private let keys = Samples.keys(3)
 
@@ -106,6 +112,42 @@ import Testing
         #expect(steps.suffix(3).map(\.what) == [.reconnected, .attemptBegan(2, set: [1, 2]), .heardRestart(of: 3)])
         #expect(steps.suffix(3).map(\.time) == [.milliseconds(90), .milliseconds(91), .milliseconds(92)])
         #expect(timeline.coordinators == [3])
+    }
+
+    @Test
+    func `attempts are told in the order in which they began, whatever the nodes call them, and who begins one too late does not know it`()
+        throws
+    {
+        var timeline = NetworkTimeline()
+        for step in Self.told { timeline.take(step) }
+        timeline.take(Self.step(90, 2, .reconnected))
+        timeline.take(Self.step(91, 2, .attemptBegan(2, set: [1, 2])))
+        _ = timeline.settle(now: nil)
+        // The nodes' attempts 3 and 2 are the story's 1 and 2.
+        let told = timeline.told
+        #expect(told.map(\.signer) == timeline.steps.map(\.signer) && told.compactMap(\.what.attempt) == [1, 1, 1, 1, 1, 2])
+        let words = told.compactMap(\.words)
+        #expect(words.contains("coordinates, and begins attempt 1: signers 1, 2"))
+        #expect(words.last == "coordinates, and begins attempt 2: signers 1, 2; it has not heard yet that others have finished")
+        #expect(timeline.signedAttempt?.number == 3 && timeline.attempts.map(\.number) == [3, 2])
+    }
+
+    @Test func `nobody begins an attempt in the story before it has approved, and nobody gives up waiting for itself`() throws {
+        var timeline = NetworkTimeline()
+        // A node tells of its decision when that is on the disk, and has begun by then.
+        for what in [NetworkStep.What.received, .attemptBegan(1, set: [1, 2]), .approved] { timeline.take(Self.step(5, 2, what)) }
+        _ = timeline.settle(now: nil)
+        #expect(timeline.steps.map(\.what) == [.received, .approved, .attemptBegan(1, set: [1, 2])])
+        #expect(Self.step(1, 2, .gaveUpTurn(of: 2)).words == "sees that its turn to coordinate is over")
+        #expect(Self.step(1, 1, .gaveUpTurn(of: 2)).words == "waits no longer for signer 2 to coordinate")
+    }
+
+    @Test func `the end of a request is told in words, with the signers' numbers`() throws {
+        let (first, second) = ("\(self.keys[0])", "\(self.keys[1])")
+        let event = try JSONValue(
+            parsing: Array(#"{"event":"ended","state":"ended_may_still_complete","reason":"refused by \#(second), without whom"}"#.utf8))
+        let what = try #require(NetworkStep.What(event) { [first: 1, second: 2][$0] })
+        #expect(Self.step(1, 1, what).words == "has given the request up: refused by signer 2, without whom")
     }
 
     @Test func `a message that has to be waited for is half a round trip more, wherever it comes from`() throws {
@@ -244,6 +286,43 @@ import Testing
         try refused("--kill", "--cheat", because: "one thing goes wrong at a time")
         try refused("--diagram", "x.svg", "--transport", "folder", "--signers", "1", because: "choose --transport libp2p")
         try refused("--kill", "--signers", "1", because: "2 signers or more")
+        try refused("--force", because: "add --diagram FILE, or leave it away")
+    }
+
+    @Test(.timeLimit(.minutes(5))) func `a demo replaces the picture of another one, and nothing else of that name`() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path("what-happened.svg")
+        for _ in 1...2 { #expect(try Tool("demo", "--signers", "2", "--diagram", path, "--json").run().exitCode == 0) }
+        let mine = try folder.write("<svg xmlns=\"http://www.w3.org/2000/svg\"><title>mine</title></svg>", to: "mine.svg")
+        let refused = try Tool("demo", "--signers", "2", "--diagram", mine, "--json").run()
+        #expect(refused.exitCode == 1 && refused.errors.contains("--force"), "\(refused)")
+        #expect(try folder.text("mine.svg").contains("mine"))
+        #expect(try Tool("demo", "--signers", "2", "--diagram", mine, "--force", "--json").run().exitCode == 0)
+        #expect(try folder.text("mine.svg").contains("not to scale"))
+    }
+
+    @Test(.timeLimit(.minutes(5))) func `what a demo leaves behind can be signed and looked at by the lines that it tells`() throws {
+        let folder = try TemporaryFolder()
+        var tool = Tool("demo", "--signers", "3", "--threshold", "2", "--keep")
+        tool.environment["TMPDIR"] = folder.path
+        let run = try tool.run()
+        #expect(run.exitCode == 0, "\(run)")
+        let commands = run.errors.split(separator: "\n").filter { $0.hasPrefix("  ") }.map { $0.dropFirst(2) }
+        #expect(commands.contains { $0.contains("chorale cosign") } && commands.contains { $0.contains("chorale audit verify") })
+        let executable = try #require(Tool.executable)
+        let script = try folder.write("set -e\nchorale() { '\(executable)' \"$@\"; }\n\(commands.joined(separator: "\n"))\n", to: "script")
+        var actions = FileActions()
+        defer { actions.destroy() }
+        actions.open(0, "/dev/null", O_RDONLY)
+        actions.open(1, folder.path("output"), O_WRONLY | O_CREAT | O_TRUNC)
+        actions.open(2, folder.path("errors"), O_WRONLY | O_CREAT | O_TRUNC)
+        let shell = try Tool.spawn(["/bin/sh", script], ["PATH": "/usr/bin:/bin"], &actions)
+        let exitCode = Tool.exitCode(of: shell)
+        let (output, errors) = (try folder.text("output"), try folder.text("errors"))
+        #expect(exitCode == 0, "\(errors)")
+        #expect(output.contains("signed: the signatures in it verify") && output.contains("Who said what"), "\(output)")
+        // Signed once more: both processes have the transaction.
+        #expect(errors.components(separatedBy: "Signed: transaction").count == 3, "\(errors)")
     }
 
     @Test(.timeLimit(.minutes(5))) func `one signer, of whom there is no picture, signs all the same and says so`() throws {

@@ -34,7 +34,8 @@ enum DemoCommand {
         "partition", help: "cut off whoever coordinates: the next one takes over, and who was cut off comes back")
     private static let diagram = Argument.optional(
         "diagram", "FILE", help: "draw who told whom what when, as SVG (with --keep also in the folder)", parse: Parsing.path)
-    private static let force = Argument.flag("force", help: "replace the file of --diagram if there is one")
+    private static let force = Argument.flag(
+        "force", help: "replace the file of --diagram whatever it is; a picture of another demo is replaced without it")
     private static let keep = Argument.flag("keep", help: "leave the temporary folder behind, to look at and to sign in by hand")
 
     private static let transportName: TextParser<DemoTransport> = { (text) throws(InvalidText) in
@@ -77,15 +78,25 @@ enum DemoCommand {
     ) { (arguments, console) async throws(CommandError) in
         let threshold = arguments[Self.threshold] ?? arguments[Self.signers]
         try Self.check(arguments, threshold)
-        if let picture = Self.picture(of: arguments) { try Files.checkFree(picture, replacing: arguments[Self.force]) }
+        if let picture = Self.picture(of: arguments) { try Files.checkFree(picture, replacing: Self.replaces(picture, arguments)) }
         // Asked to stop, it first stops the signers and takes its folder away.
         try await Interruption.deferring { () async throws(CommandError) in try await Self.play(arguments, threshold, console) }
         guard arguments[Self.diagram] != nil, Self.picture(of: arguments) == nil else { return }
         console.note("No picture was drawn: it shows what signers say to each other, and one alone says nothing.")
     }
 
+    /// Whether a file of that name makes way. What a demo drew is nobody's work, and people try one more than once.
+    private static func replaces(_ picture: String, _ arguments: Arguments) -> Bool {
+        if arguments[Self.force] { return true }
+        guard let head = try? Files.head(of: picture, byteCount: SequenceDiagram.headByteCount) else { return false }
+        return SequenceDiagram.isHead(head)
+    }
+
     private static func check(_ arguments: Arguments, _ threshold: Int) throws(CommandError) {
         let (count, trouble) = (arguments[Self.signers], try Self.trouble(in: arguments))
+        guard !arguments[Self.force] || arguments[Self.diagram] != nil else {
+            throw arguments.refused(.inconsistent("--force replaces the file of --diagram: add --diagram FILE, or leave it away"))
+        }
         guard threshold <= count else {
             throw arguments.refused(.inconsistent("\(threshold) of \(count) signers cannot be: choose --threshold up to --signers"))
         }
@@ -129,12 +140,13 @@ enum DemoCommand {
 
     private static func play(_ arguments: Arguments, _ threshold: Int, _ console: Console) async throws(CommandError) {
         let folder = try TemporaryFolder()
-        defer { if arguments[Self.keep] { Self.noteWhatIsLeft(in: folder, on: console) } else { folder.remove() } }
+        let transport = Self.transport(of: arguments)
+        var remains = DemoRemains(folder: folder.path, threshold: threshold, transport: transport)
+        defer { if arguments[Self.keep] { for line in remains.lines { console.note(line) } } else { folder.remove() } }
         let start = ContinuousClock.now
         let scene = try await DemoScene(
             in: folder.path, signers: arguments[Self.signers], threshold: threshold, inputs: arguments[Self.inputs])
         var setup = ContinuousClock.now - start
-        let transport = Self.transport(of: arguments)
         let narrator = DemoNarrator(
             scene: scene, threshold: threshold, transport: transport, console: arguments[.json] ? nil : console)
         try narrator.introduce()
@@ -149,7 +161,7 @@ enum DemoCommand {
             var network = NetworkPlay(
                 scene: scene, folder: folder.path, threshold: threshold, trouble: try Self.trouble(in: arguments), narrator: narrator)
             let result = try await network.run()
-            (play, timeline) = (result.play, result.timeline)
+            (play, timeline, remains.request) = (result.play, result.timeline, result.request)
             setup += result.setup
             try Self.draw(result, scene, threshold, arguments, in: folder)
             if let evidence = result.evidence, arguments[Self.keep] {
@@ -186,20 +198,15 @@ enum DemoCommand {
         let deed = result.play == nil ? "are asked for" : "make"
         let diagram = SequenceDiagram(
             title: "\(threshold) of \(count) signers \(deed) one signature\(trouble.map { ", \($0.title)" } ?? "")", signerCount: count,
-            steps: result.timeline.steps)
+            steps: result.timeline.told)
         let bytes = Array(diagram.svg.utf8)
-        if let path = arguments[Self.diagram] { try Files.write(bytes, to: path, replacing: arguments[Self.force]) }
+        if let path = arguments[Self.diagram] { try Files.write(bytes, to: path, replacing: Self.replaces(path, arguments)) }
         if arguments[Self.keep] { try Files.write(bytes, to: "\(folder.path)/\(Self.diagramName)", replacing: false) }
     }
 
     /// The diagram's file, and that of a proof, in a folder that is kept.
     private static let diagramName = "diagram.svg"
     private static let evidenceName = "evidence.chorale"
-
-    private static func noteWhatIsLeft(in folder: TemporaryFolder, on console: Console) {
-        console.note("Everything is left in \(folder.path).")
-        console.note("The passphrase of its key files is in \(DemoScene.passphraseName): try chorale cosign with them by hand.")
-    }
 
     private static func json(
         _ scene: DemoScene, _ play: DemoPlay.Result?, threshold: Int, isVerified: Bool, _ timings: DemoTimings

@@ -87,9 +87,18 @@ struct DemoNarrator: Sendable {
                     + (evidence.map { ". The proof: chorale audit verify \($0.shellWord)" } ?? "."))
         }
         if let roundTrips = timeline.roundTrips {
-            let attempts = Amounts.count(timeline.attempts.count, "attempt")
-            try console.print(self.style.dim("\(attempts), \(Self.text(roundTrips)) round trips from the request to the signature"))
+            try console.print(
+                self.style.dim("\(Self.attempts(in: timeline)), \(Self.text(roundTrips)) round trips from the request to the signature"))
         }
+    }
+
+    /// How many there were, as the story counts, and which one made the signature.
+    private static func attempts(in timeline: NetworkTimeline) -> String {
+        let count = Amounts.count(timeline.attempts.count, "attempt")
+        guard timeline.attempts.count > 1, let signed = timeline.signedAttempt,
+            let place = timeline.attempts.firstIndex(where: { $0.number == signed.number })
+        else { return count }
+        return "\(count), of which attempt \(place + 1) made the signature"
     }
 
     /// Halves are all there is.

@@ -15,6 +15,8 @@ struct NetworkPlay {
         /// From the first node's start until all were in the group.
         let setup: Duration
         let timeline: NetworkTimeline
+        /// Its id.
+        let request: String
         /// What proves a fault, if there was one.
         let evidence: [UInt8]?
     }
@@ -93,7 +95,7 @@ struct NetworkPlay {
         }
         self.tellSettled(isOver: true)
         let play = self.mayEndUnsigned ? nil : try await self.result()
-        return Result(play: play, setup: setup, timeline: self.timeline, evidence: try self.checkedEvidence())
+        return Result(play: play, setup: setup, timeline: self.timeline, request: self.request, evidence: try self.checkedEvidence())
     }
 
     /// The nodes that are nodes.
@@ -291,6 +293,7 @@ struct NetworkPlay {
     }
 
     private mutating func tellSettled(isOver: Bool) {
-        for step in self.timeline.settle(now: isOver ? nil : ContinuousClock.now - self.askedAt) { self.narrator.tell(step) }
+        let settled = self.timeline.settle(now: isOver ? nil : ContinuousClock.now - self.askedAt)
+        for step in self.timeline.told(self.timeline.steps.suffix(settled.count)) { self.narrator.tell(step) }
     }
 }

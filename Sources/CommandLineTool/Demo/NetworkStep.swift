@@ -34,7 +34,33 @@ struct NetworkStep: Hashable, Sendable {
     private(set) var time: Duration
     /// At whose node, from 1.
     let signer: Int
-    let what: What
+    private(set) var what: What
+    /// Whether others had finished by then, of which this signer had not heard.
+    private(set) var isLate = false
+
+    init(time: Duration, signer: Int, what: What) {
+        self.time = time
+        self.signer = signer
+        self.what = what
+    }
+
+    /// The same in a story that counts attempts in its own way.
+    func told(attempt number: UInt32?, isLate: Bool) -> NetworkStep {
+        var step = self
+        step.isLate = isLate
+        guard let number else { return step }
+        switch self.what {
+        case .attemptBegan(_, let set): step.what = .attemptBegan(number, set: set)
+        case .signed: step.what = .signed(number)
+        case .heardSignatures(let other, _): step.what = .heardSignatures(of: other, number)
+        case .gaveWrongSignatures: step.what = .gaveWrongSignatures(number)
+        case .beganTwice: step.what = .beganTwice(number)
+        case .proposed, .received, .approved, .heardApproval, .gaveUpTurn, .killed, .startedAgain, .heardRestart, .cutOff, .reconnected,
+            .cheats, .fault, .complete, .ended:
+            break
+        }
+        return step
+    }
 
     /// The same, no later than what came of it was heard of, and no earlier than what was told before it.
     func dated(from earliest: Duration, to latest: Duration) -> NetworkStep {
@@ -71,10 +97,13 @@ struct NetworkStep: Hashable, Sendable {
         case .approved: "approves it"
         case .heardApproval(let other):
             other == self.signer ? nil : "has the approval of signer \(other), with its public nonces"
-        case .attemptBegan(let attempt, let set): "coordinates, and begins attempt \(attempt): \(Self.signers(set))"
+        case .attemptBegan(let attempt, let set):
+            "coordinates, and begins attempt \(attempt): \(Self.signers(set))"
+                + (self.isLate ? "; it has not heard yet that others have finished" : "")
         case .signed(let attempt): "has seen all nonces, and signs in attempt \(attempt)"
         case .heardSignatures(let other, _): other == self.signer ? nil : "has the partial signature of signer \(other)"
-        case .gaveUpTurn(let other): "waits no longer for signer \(other) to coordinate"
+        case .gaveUpTurn(let other):
+            other == self.signer ? "sees that its turn to coordinate is over" : "waits no longer for signer \(other) to coordinate"
         case .killed: "is killed (SIGKILL): its secret nonces are gone"
         case .startedAgain: "is started again, and remembers what it approved"
         case .heardRestart(let other): "hears that signer \(other) was started anew"
@@ -85,7 +114,7 @@ struct NetworkStep: Hashable, Sendable {
         case .beganTwice(let attempt): "cheats: signs two different beginnings of attempt \(attempt)"
         case .fault(let other, let fault): "has proof that signer \(other) is at fault: \(fault)"
         case .complete: "has the finished transaction, verified"
-        case .ended(let state): "has given the request up: \(state)"
+        case .ended(let reason): "has given the request up: \(reason)"
         }
     }
 
@@ -95,6 +124,35 @@ struct NetworkStep: Hashable, Sendable {
 }
 
 extension NetworkStep.What {
+    /// The number of the attempt that it is about, as the nodes count.
+    var attempt: UInt32? {
+        switch self {
+        case .attemptBegan(let number, _), .signed(let number), .heardSignatures(_, let number), .gaveWrongSignatures(let number),
+            .beganTwice(let number):
+            number
+        case .proposed, .received, .approved, .heardApproval, .gaveUpTurn, .killed, .startedAgain, .heardRestart, .cutOff, .reconnected,
+            .cheats, .fault, .complete, .ended:
+            nil
+        }
+    }
+
+    /// Whether its signer must have agreed before.
+    fileprivate var followsApproval: Bool {
+        switch self {
+        case .attemptBegan, .signed, .heardSignatures, .complete: true
+        case .proposed, .received, .approved, .heardApproval, .gaveUpTurn, .killed, .startedAgain, .heardRestart, .cutOff, .reconnected,
+            .cheats, .gaveWrongSignatures, .beganTwice, .fault, .ended:
+            false
+        }
+    }
+
+    /// A text in which signers are named by their keys, with their numbers in place of them.
+    private static func naming(_ text: String, _ number: (String) -> Int?) -> String {
+        var result = ""
+        for piece in KeysInText(text).pieces { result += piece.key.flatMap { number("\($0)") }.map { "signer \($0)" } ?? piece.text }
+        return result
+    }
+
     /// Reads an event of a node; `nil` for what has no part in the story.
     ///
     /// - Parameter number: which signer a public key in hex belongs to.
@@ -112,7 +170,7 @@ extension NetworkStep.What {
         case ("restarted", let signer?, _): self = .heardRestart(of: signer)
         case ("fault", let signer?, _): self = .fault(of: signer, event.shown("fault"))
         case ("complete", _, _): self = .complete
-        case ("ended", _, _): self = .ended(event.shown("state"))
+        case ("ended", _, _): self = .ended(Self.naming(event.shown("reason"), number))
         case ("not_stored", _, _): self = .ended(event.shown("reason"))
         default: return nil
         }
@@ -134,7 +192,28 @@ struct NetworkTimeline {
 
     mutating func take(_ step: NetworkStep) {
         if case .heardSignatures = step.what { self.coordinators.insert(step.signer) }
+        // A node tells of its decision when that is on the disk and what follows at once has begun already.
+        if step.what == .approved, let place = self.held.firstIndex(where: { $0.signer == step.signer && $0.what.followsApproval }) {
+            return self.held.insert(step.dated(from: .zero, to: self.held[place].time), at: place)
+        }
         self.held.append(step)
+    }
+
+    /// The steps as people are told them: attempts are counted as they began, from 1, in place of the nodes' own numbers, which leave
+    /// places for attempts that others may begin. Numbers that stand stay.
+    var told: [NetworkStep] { self.told(self.steps[...]) }
+
+    /// - Parameter steps: the last ones of those in order.
+    func told(_ steps: ArraySlice<NetworkStep>) -> [NetworkStep] {
+        var numbers: [UInt32: UInt32] = [:]
+        for case let number? in self.steps.map(\.what.attempt) where numbers[number] == nil { numbers[number] = UInt32(numbers.count + 1) }
+        let finishedAt = self.steps.firstIndex { $0.what == .complete }
+        return steps.indices.map { place in
+            let step = steps[place]
+            var isLate = false
+            if case .attemptBegan = step.what, let finishedAt { isLate = finishedAt < place }
+            return step.told(attempt: step.what.attempt.flatMap { numbers[$0] }, isLate: isLate)
+        }
     }
 
     /// What is in order now and was not before.

@@ -59,7 +59,7 @@ struct SequenceDiagram {
                 shape = coordinator == here ? .mark("signs", .signature) : .arrow(from: coordinator, to: here, "begin \(number)", .begin)
             case .heardSignatures(let other, _):
                 shape = other == here ? nil : .arrow(from: other, to: here, "partial signature", .signature)
-            case .gaveUpTurn(let other): shape = .mark("waits no longer for \(other)", .trouble)
+            case .gaveUpTurn(let other): shape = .mark(other == here ? "turn is over" : "waits no longer for \(other)", .trouble)
             case .killed: shape = .gone("killed")
             case .startedAgain: shape = .back("started again")
             case .cutOff: shape = .gone("cut off")
@@ -90,7 +90,7 @@ struct SequenceDiagram {
                 + #"role="img" aria-labelledby="title">"#,
             #"<title id="title">\#(Self.escaped(self.title))</title>"#, Self.style, Self.tips,
             #"<text class="title" x="16" y="28">\#(Self.escaped(self.title))</text>"#,
-            #"<text class="time" x="16" y="48">milliseconds since the request, downwards; not to scale</text>"#,
+            #"<text class="time" x="16" y="48">\#(Self.subtitle)</text>"#,
         ]
         for signer in 1...max(1, self.signerCount) {
             lines.append(
@@ -99,6 +99,18 @@ struct SequenceDiagram {
         }
         for (place, row) in self.rows.enumerated() { lines += self.drawn(row, y: Self.y(place)) }
         return (lines + ["</svg>"]).joined(separator: "\n") + "\n"
+    }
+
+    /// What stands below the title of every such picture, and of no other.
+    private static let subtitle = "milliseconds since the request, downwards; not to scale"
+
+    /// Bytes from the beginning in which it stands.
+    static let headByteCount = 16_384
+
+    /// Whether a file begins as such a picture does.
+    static func isHead(_ bytes: [UInt8]) -> Bool {
+        let text = String(decoding: bytes, as: UTF8.self)
+        return text.hasPrefix("<svg ") && text.contains(self.subtitle)
     }
 
     private static func y(_ place: Int) -> Int { Self.top + Self.rowHeight * place + Self.rowHeight / 2 }
