@@ -69,6 +69,32 @@ import Testing
         #expect(Set(told.keys) == Set(finished.keys))
     }
 
+    @Test(.timeLimit(.minutes(5)))
+    func `a process on a wrong network is told so, and what it leaves holds the others up for a moment only`() throws {
+        let group = try self.group(count: 2)
+        // It begins the first attempt, and goes.
+        let mistaken = try group.cosign(1, timeLimit: 1, "--network", "signet").run()
+        #expect(mistaken.exitCode == ExitCode.missing.rawValue, "\(mistaken.errors)")
+        // Less than the time for which a file that may still be arriving is waited for.
+        let first = Ending(of: group.cosign(0, timeLimit: 20))
+        let second = try group.cosign(1, timeLimit: 20).run()
+        let told = try first.wait()
+        #expect(told.exitCode == 0 && second.exitCode == 0, "\(told.errors) \(second.errors)")
+        #expect(told.errors.contains("was here for signet, and this process is for regtest"), "\(told.errors)")
+        #expect(second.errors.contains("your own key was here for signet, and this process is for regtest"), "\(second.errors)")
+    }
+
+    @Test(.timeLimit(.minutes(5))) func `of two who are there for different networks both hear at once which, and what to do`() throws {
+        let group = try self.group(count: 2)
+        let first = Ending(of: group.cosign(0, timeLimit: 8))
+        let second = try group.cosign(1, timeLimit: 8, "--network", "signet").run()
+        for (run, theirs, own) in [(try first.wait(), "signet", "regtest"), (second, "regtest", "signet")] {
+            #expect(run.exitCode == ExitCode.failed.rawValue, "\(run.errors)")
+            #expect(run.errors.contains("is here for \(theirs), and this process is for \(own)"), "\(run.errors)")
+            #expect(run.errors.contains("starts again on that network: with the right key file or, if this key"), "\(run.errors)")
+        }
+    }
+
     @Test func `a list of signers that fits in part is told beside the question`() throws {
         let group = try self.group()
         let stranger = Samples.keys(1)[0]

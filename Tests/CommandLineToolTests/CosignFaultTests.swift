@@ -125,10 +125,7 @@ private struct FaultPlay {
     /// The honest signer's run, in which the other does what it should not.
     func run(_ fault: CosignFaultTests.Fault) throws -> Transcript {
         let tool = self.group.cosign(0, timeLimit: 60)
-        let end = Ending()
-        Thread.detachNewThread {
-            end.set(Result { try tool.run() })
-        }
+        let end = Ending(of: tool)
         let name = NonceName.first()
         try self.wait(for: .nonces(attempt: 1, self.honest), or: end)
         let nonces = try self.nonce()
@@ -177,28 +174,5 @@ private struct FaultPlay {
         let key = PSBT.ProprietaryKey(identifier: Array("chorale".utf8), subtype: 1, keyData: [kind] + self.culprit.bytes)
         psbt.proprietary[key] = try self.says(body).serialized()
         try Data(psbt.serialized()).write(to: URL(fileURLWithPath: self.path(of: path)), options: .atomic)
-    }
-}
-
-/// What another thread's run of the tool came to.
-private final class Ending: @unchecked Sendable {
-    // Every access holds the condition's lock.
-    private let condition = NSCondition()
-    private var result: Result<Transcript, any Error>?
-
-    var isThere: Bool { self.condition.withLock { self.result != nil } }
-
-    func set(_ result: Result<Transcript, any Error>) {
-        self.condition.withLock {
-            self.result = result
-            self.condition.broadcast()
-        }
-    }
-
-    func wait() throws -> Transcript {
-        self.condition.lock()
-        defer { self.condition.unlock() }
-        while self.result == nil { self.condition.wait() }
-        return try #require(self.result).get()
     }
 }

@@ -476,8 +476,12 @@ import Testing
             let process = try #require(signer.process)
             if seconds > 0 { _ = process.machine.step(now: .zero, key: signer.key, identity: signer.identity) }
             process.machine.observe(try self.presence(of: other, on: .mainnet, simulation), now: .seconds(seconds))
-            let actions = process.machine.step(now: .seconds(seconds), key: signer.key, identity: signer.identity)
+            let coming = process.machine.step(now: .seconds(seconds), key: signer.key, identity: signer.identity)
             let error = ExchangeError.otherNetwork(own: .regtest, signer: other.publicKey, theirs: .mainnet)
+            // It is there for one beat, so that the other one sees who came, and begins nothing meanwhile.
+            #expect(coming.contains { if case .write(.presence, _) = $0 { true } else { false } }, "after \(seconds) s")
+            #expect(!stops || !coming.contains { if case .create = $0 { true } else { false } }, "after \(seconds) s")
+            let actions = process.machine.step(now: .seconds(seconds + 2), key: signer.key, identity: signer.identity)
             #expect(actions.contains(.fail(error)) == stops, "after \(seconds) s")
             #expect("\(error)".contains("signs on mainnet, and this process on regtest"))
             // Once that signer is on the right network, nothing stands in the way.
@@ -508,6 +512,57 @@ import Testing
         #expect(actions.contains(.fail(.otherNetwork(own: .regtest, signer: other.publicKey, theirs: .mainnet))))
     }
 
+    @Test func `that a signer is here for another network is said at once, and once, also where the others can go on without it`() throws {
+        let simulation = try ExchangeSimulation(.twoOfFour, seed: 25)
+        let (signer, other) = (simulation.signers[0], simulation.signers[1])
+        try simulation.start(signer)
+        let process = try #require(signer.process)
+        func notices(_ now: Duration) throws -> [ExchangeNotice] {
+            process.machine.observe(try self.presence(of: other, on: .mainnet, simulation), now: now)
+            return process.machine.step(now: now, key: signer.key, identity: signer.identity).compactMap {
+                if case .say(let notice) = $0 { notice } else { nil }
+            }
+        }
+        let notice = ExchangeNotice.otherNetwork(own: .regtest, signer: other.publicKey, theirs: .mainnet, isHere: true)
+        #expect(try notices(.zero) == [notice] && notices(.seconds(2)) == [])
+        #expect(
+            "\(notice)".contains("is here for mainnet, and this process is for regtest")
+                && "\(notice)".contains("starts again on that network"))
+    }
+
+    @Test func `who was there first waits on when somebody comes for another network`() throws {
+        let simulation = try ExchangeSimulation(.allOfThree, seed: 27)
+        let (signer, other) = (simulation.signers[0], simulation.signers[1])
+        try simulation.start(signer)
+        let process = try #require(signer.process)
+        for seconds in [0, 2, 4] { _ = process.machine.step(now: .seconds(seconds), key: signer.key, identity: signer.identity) }
+        process.machine.observe(try self.presence(of: other, on: .mainnet, simulation), now: .seconds(5))
+        for seconds in [5, 7, 9] {
+            let actions = process.machine.step(now: .seconds(seconds), key: signer.key, identity: signer.identity)
+            #expect(!actions.contains { if case .fail = $0 { true } else { false } })
+            #expect(actions.contains { if case .say(.otherNetwork) = $0 { true } else { false } } == (seconds == 5))
+        }
+    }
+
+    @Test func `a set that was begun on another network holds the next attempt up for one beat, and not until its file has arrived`() throws
+    {
+        let simulation = try ExchangeSimulation(.allOfThree, seed: 26)
+        let (signer, other) = (simulation.signers[0], simulation.signers[1])
+        try simulation.start(signer)
+        let process = try #require(signer.process)
+        let enrolment = try Enrolment(network: .mainnet, signer: other.key, identity: other.identity)
+        let set = Statement(
+            .set(simulation.policy.members), request: simulation.request.digest, attempt: 1, enrolment: enrolment, identity: other.identity)
+        let path = ExchangePath.set(attempt: 1).description
+        process.machine.observe(ExchangeFile(path: path, bytes: try simulation.psbt(set)), now: .zero)
+        func begins(_ now: Duration) -> Bool {
+            process.machine.step(now: now, key: signer.key, identity: signer.identity).contains {
+                if case .create(.set(attempt: 2), _) = $0 { true } else { false }
+            }
+        }
+        #expect(!begins(.zero) && !begins(.milliseconds(1_900)) && begins(.milliseconds(2_100)))
+    }
+
     @Test func `in k-of-n no fewer than could sign, or keep others from signing, stop anyone by naming another network`() throws {
         // Of two of four: one alone cannot, two can sign by themselves.
         for (networks, stops) in [([Network.mainnet], false), ([.mainnet, .signet], false), ([.mainnet, .mainnet], true)] {
@@ -518,7 +573,8 @@ import Testing
             for (other, network) in zip(simulation.signers.dropFirst(), networks) {
                 process.machine.observe(try self.presence(of: other, on: network, simulation), now: .zero)
             }
-            let actions = process.machine.step(now: .zero, key: signer.key, identity: signer.identity)
+            _ = process.machine.step(now: .zero, key: signer.key, identity: signer.identity)
+            let actions = process.machine.step(now: .seconds(2), key: signer.key, identity: signer.identity)
             #expect(actions.contains { if case .fail(.otherNetwork) = $0 { true } else { false } } == stops, "\(networks)")
         }
     }

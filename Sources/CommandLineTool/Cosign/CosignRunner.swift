@@ -165,7 +165,7 @@ struct CosignRunner {
             machine.recorded(record)
             own.hasActed = true
         case .remove(let path): folder.remove(path)
-        case .say(let notice): line.note(notice.description(naming: self.task.names.full).printable)
+        case .say(let notice): line.note(self.text(of: notice))
         case .complete(let transaction):
             let progress = machine.progress(now: now)
             Self.leave(&machine, folder)
@@ -248,11 +248,18 @@ struct CosignRunner {
         case .timedOut: .missing(self.text(of: error))
         case .fault(let signer, let problem, let evidence?):
             .failed(self.text(of: .fault(signer: signer, problem: problem, evidence: "\(folder.path)/\(evidence)")))
-        case .otherNetwork:
-            .failed("\(self.text(of: error)): with the right key file or, if this key itself is part of the group, with --network")
+        case .otherNetwork: .failed("\(self.text(of: error))\(Self.networkAdvice)")
         case .keyInUseElsewhere, .nonceReused, .fault, .tooManyAttempts, .signing: .failed(self.text(of: error))
         }
     }
+
+    private func text(of notice: ExchangeNotice) -> String {
+        let text = notice.description(naming: self.task.names.full)
+        if case .otherNetwork(_, _, _, isHere: true) = notice { return (text + Self.networkAdvice).printable }
+        return text.printable
+    }
+
+    private static let networkAdvice = ": with the right key file or, if this key itself is part of the group, with --network"
 
     private func text(of error: ExchangeError) -> String { error.description(naming: self.task.names.full).printable }
 

@@ -121,6 +121,10 @@ public enum ExchangeNotice: Hashable, Sendable, CustomStringConvertible {
     case excluded(PublicKey, reason: String)
     /// An attempt failed by what this signer gave, and that proves nothing against it.
     case doubted(PublicKey, reason: String)
+    /// This signer runs on another network than we; or a process of it did, which left this behind.
+    case otherNetwork(own: Network, signer: PublicKey, theirs: Network, isHere: Bool)
+    /// A process of our own signer ran on another network before, and left this behind.
+    case ranOnOtherNetwork(own: Network, before: Network)
     /// This signer signed two transcripts with one nonce: whoever sees the folder can compute its key.
     case nonceReused(PublicKey)
     /// Our key signed this attempt under another transcript too, and whether with the same nonce cannot be seen from here.
@@ -138,6 +142,14 @@ public enum ExchangeNotice: Hashable, Sendable, CustomStringConvertible {
         case .excluded(let signer, let reason): "going on without signer \(name(signer)): \(reason)"
         case .doubted(let signer, let reason):
             "what signer \(name(signer)) gave cannot be used: \(reason). That proves no fault; another attempt follows"
+        case .otherNetwork(let own, let signer, let theirs, let isHere):
+            "signer \(name(signer)) \(isHere ? "is here" : "was here") for \(theirs), and this process is for \(own): the two cannot sign "
+                + "together. "
+                + (isHere
+                    ? "Agree on the network that the coins are on; whoever has the other one starts again on that network"
+                    : "What it left is passed over")
+        case .ranOnOtherNetwork(let own, let before):
+            "your own key was here for \(before), and this process is for \(own): what is left of that is passed over"
         case .nonceReused(let signer):
             "careful: signer \(name(signer)) signed two transcripts with one nonce, as a cloned machine does. Whoever sees this folder can "
                 + "compute its key: its owner must know, and the funds that rest on it must move"

@@ -73,7 +73,7 @@ extension FileExchange {
     private mutating func observeSet(_ file: ExchangeFile, attempt: UInt32, now: Duration) {
         if case .chosen = self.attempts[attempt]?.set { return }
         guard let statement = self.statement(file, from: nil, attempt: attempt, { try StatementPSBT.decode($0) }) else {
-            return self.markUnusable(attempt, isSigned: false, now: now)
+            return self.markUnusable(attempt, isSigned: self.isForOtherNetwork(file, attempt: attempt), now: now)
         }
         guard case .set(let keys) = statement.body,
             let plan = try? SigningPlan(request: self.request, under: self.policy, set: keys), plan.signers == keys
@@ -182,7 +182,6 @@ extension FileExchange {
         }
         guard statement.enrolment.network == self.enrolment.network else {
             self.noteOtherNetwork(statement)
-            self.ignore(file, "its sender is on \(statement.enrolment.network), and this process is on \(self.enrolment.network)")
             return nil
         }
         return statement

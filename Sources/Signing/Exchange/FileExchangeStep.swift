@@ -23,7 +23,9 @@ extension FileExchange {
         if self.reusers.contains(self.signer) { return self.end(.fail(.nonceReused(self.signer))) }
         if let transaction = self.finalTransaction { return self.end(.complete(transaction)) }
         if self.isKeyInUseElsewhere { return self.end(.fail(.keyInUseElsewhere(self.signer))) }
-        if let error = self.networkError(now: now) { return self.end(.fail(error)) }
+        if let (actions, error) = self.stopForNetwork(now: now, identity: identity) {
+            return error.map { self.end(.fail($0)) } ?? self.takeNotices() + actions
+        }
 
         var actions: [ExchangeAction] = []
         if now >= self.nextBeatAt { actions.append(self.beat(now: now, identity: identity)) }
@@ -89,7 +91,7 @@ extension FileExchange {
 
     // MARK: Presence
 
-    private mutating func beat(now: Duration, identity: borrowing Ed25519.SecretKey) -> ExchangeAction {
+    mutating func beat(now: Duration, identity: borrowing Ed25519.SecretKey) -> ExchangeAction {
         self.beatCount += 1
         self.nextBeatAt = now + self.configuration.beat
         let statement = Statement(
@@ -325,7 +327,7 @@ extension FileExchange {
         self.takeNotices() + [action] + self.leave()
     }
 
-    private mutating func takeNotices() -> [ExchangeAction] {
+    mutating func takeNotices() -> [ExchangeAction] {
         let notices = self.notices
         self.notices = []
         return notices.map { .say($0) }
