@@ -460,10 +460,12 @@ import Testing
     // MARK: Two networks
 
     /// The presence of a signer whose process runs on another network.
-    private func presence(of signer: SimulatedSigner, on network: Network, _ simulation: ExchangeSimulation) throws -> ExchangeFile {
+    private func presence(
+        of signer: SimulatedSigner, on network: Network, beat: UInt64 = 1, _ simulation: ExchangeSimulation
+    ) throws -> ExchangeFile {
         let enrolment = try Enrolment(network: network, signer: signer.key, identity: signer.identity)
         let statement = Statement(
-            .presence(incarnation: Array(repeating: 7, count: 16), beat: 1), request: simulation.request.digest, attempt: 0,
+            .presence(incarnation: Array(repeating: 7, count: 16), beat: beat), request: simulation.request.digest, attempt: 0,
             enrolment: enrolment, identity: signer.identity)
         return ExchangeFile(path: ExchangePath.presence(signer.publicKey).description, bytes: statement.serialized())
     }
@@ -541,6 +543,32 @@ import Testing
             let actions = process.machine.step(now: .seconds(seconds), key: signer.key, identity: signer.identity)
             #expect(!actions.contains { if case .fail = $0 { true } else { false } })
             #expect(actions.contains { if case .say(.otherNetwork) = $0 { true } else { false } } == (seconds == 5))
+        }
+    }
+
+    @Test func `who comes second says by its beat that it came second, so that the first one waits on, however short it has been there`()
+        throws
+    {
+        let simulation = try ExchangeSimulation(.allOfThree, seed: 28)
+        let (signer, other) = (simulation.signers[0], simulation.signers[1])
+        try simulation.start(signer)
+        let second = try #require(signer.process)
+        second.machine.observe(try self.presence(of: other, on: .mainnet, simulation), now: .zero)
+        let said = second.machine.step(now: .zero, key: signer.key, identity: signer.identity).compactMap {
+            if case .write(.presence, let bytes) = $0 { try? Statement(parsing: bytes) } else { nil }
+        }
+        guard case .presence(_, beat: 0, _)? = said.first?.body else {
+            Issue.record("\(said)")
+            return
+        }
+        // As the first one sees it.
+        try simulation.start(signer)
+        let first = try #require(signer.process)
+        _ = first.machine.step(now: .zero, key: signer.key, identity: signer.identity)
+        first.machine.observe(try self.presence(of: other, on: .mainnet, beat: 0, simulation), now: .milliseconds(5))
+        for milliseconds in [5, 2_005, 4_005] {
+            let actions = first.machine.step(now: .milliseconds(milliseconds), key: signer.key, identity: signer.identity)
+            #expect(!actions.contains { if case .fail = $0 { true } else { false } })
         }
     }
 

@@ -73,8 +73,8 @@ public struct FileExchange: ~Copyable {
     var attemptsSignedElsewhere: Set<UInt32> = []
     /// Signers whose presence is signed for another network than ours, and how many beats they have been there.
     var otherNetworks: [PublicKey: (network: Network, beat: UInt64)] = [:]
-    /// Since when others on another network stand in the way, and this process is about to stop; and how many beats it had been there then.
-    var networkErrorSince: (time: Duration, beat: UInt64)?
+    /// Since when others on another network stand in the way, and this process is about to stop.
+    var networkErrorSince: Duration?
     /// Signers of whom anything in the folder is signed for another network than ours.
     var traceNetworks: [PublicKey: Network] = [:]
     /// What of it our person was told.

@@ -53,9 +53,9 @@ extension FileExchange {
     /// Who comes finds those who are there, and stops; who has been here for longer, or for long, waits on, and its person was told. In
     /// k-of-n no fewer signers can stop the others than could keep them from signing by staying away, or could sign by themselves.
     private var standingNetworkError: ExchangeError? {
-        let (now, beat) = self.networkErrorSince ?? (self.lastStepAt, self.beatCount)
+        let now = self.networkErrorSince ?? self.lastStepAt
         guard now - (self.startedAt ?? now) <= self.configuration.awayAfter else { return nil }
-        let others = self.otherNetworks.filter { $0.value.beat >= beat }
+        let others = self.otherNetworks.filter { $0.value.beat >= self.beatCount }
         guard let example = others.min(by: { $0.key < $1.key }) else { return nil }
         func error(_ signer: PublicKey, _ theirs: Network) -> ExchangeError {
             .otherNetwork(own: self.enrolment.network, signer: signer, theirs: theirs)
@@ -83,9 +83,10 @@ extension FileExchange {
             return nil
         }
         guard let since = self.networkErrorSince else {
-            self.networkErrorSince = (now, self.beatCount)
-            return ([self.beat(now: now, identity: identity)], nil)
+            self.networkErrorSince = now
+            // Not counted as a beat: who was there first sees that this one came later.
+            return ([self.presence(identity: identity)], nil)
         }
-        return now - since.time >= self.configuration.beat ? ([], error) : ([], nil)
+        return now - since >= self.configuration.beat ? ([], error) : ([], nil)
     }
 }

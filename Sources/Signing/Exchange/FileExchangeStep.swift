@@ -91,9 +91,13 @@ extension FileExchange {
 
     // MARK: Presence
 
-    mutating func beat(now: Duration, identity: borrowing Ed25519.SecretKey) -> ExchangeAction {
+    private mutating func beat(now: Duration, identity: borrowing Ed25519.SecretKey) -> ExchangeAction {
         self.beatCount += 1
         self.nextBeatAt = now + self.configuration.beat
+        return self.presence(identity: identity)
+    }
+
+    func presence(identity: borrowing Ed25519.SecretKey) -> ExchangeAction {
         let statement = Statement(
             .presence(incarnation: self.incarnation, beat: self.beatCount, sees: self.strangerSeen), request: self.requestDigest,
             attempt: 0, enrolment: self.enrolment, identity: identity)
