@@ -59,6 +59,16 @@ import Testing
         #expect(try self.lines(.proposed, now: 1_900_000_000).contains("Its time is over."))
     }
 
+    @Test func `of a member that is blocked here it is said by whom, and what that means for the group`() throws {
+        for (block, words) in [(PeerStanding.Block.owner, "blocked by you"), (.conduct, "blocked, for it sent again and again")] {
+            var link = try self.link(2, .direct)
+            link.block = block
+            let text = try self.lines(.proposed, [link]).joined(separator: "\n")
+            #expect(text.contains("Cleo") && text.contains(words) && text.contains("may not be able to sign without it"), "\(text)")
+            #expect(text.contains("chorale node unblock"))
+        }
+    }
+
     @Test func `while it is signed, all who approved must stay, and those whose signatures are missing are named`() throws {
         let text = try self.lines(
             .signing, decision: .approved, coordinator: 0, approved: [0, 1, 2], awaited: [2], signed: [1], [self.link(2, .direct)]

@@ -112,6 +112,13 @@ import Darwin
         let signed = try Transaction(parsing: Hex.decode(String(contentsOfFile: out, encoding: .utf8).filter { !$0.isWhitespace }))
         #expect(signed.inputs[0].witness.items.first?.count == 64)
         #expect(try bob.run("explain", short).output.contains("Nobody has to stay running"))
+        // And seen on the Bitcoin network, as Bob says.
+        #expect(try bob.json("request", "show", short)["seen"] is NSNull)
+        let sent = try bob.run("request", "sent", short)
+        #expect(sent.exitCode == 0 && sent.output.contains("Nobody is told to send it any more"), "\(sent)")
+        #expect(try bob.run("request", "show", short).output.contains("seen on the Bitcoin network, as you said at"))
+        #expect(try bob.run("explain", short).output.contains("nobody here has to send the transaction"))
+        #expect(try bob.json("request", "sent", short)["seen"] as? Int == bob.json("explain", short)["seen"] as? Int)
         // It is over.
         #expect(try bob.run("request", "withdraw", short).exitCode == 1)
         for node in nodes { #expect(node.interrupt() == 4) }

@@ -13,7 +13,7 @@ import Testing
 /// What a node answers to requests that no command of this version makes.
 @Suite struct NodeServiceTests {
     /// A node that listens nowhere, for as long as the work goes on.
-    private func serving(_ work: (NodeService) async throws -> Void) async throws {
+    func serving(_ work: (NodeService) async throws -> Void) async throws {
         let folder = try TemporaryFolder()
         let home = NodeHome(folder.path("home"))
         try home.create()
@@ -31,7 +31,7 @@ import Testing
         await database.close()
     }
 
-    private func answer(_ service: NodeService, _ text: String) async throws -> Result<[JSONValue], ControlError> {
+    func answer(_ service: NodeService, _ text: String) async throws -> Result<[JSONValue], ControlError> {
         let items = Mutex<[JSONValue]>([])
         let request = try JSONValue(parsing: Array(text.utf8))
         do throws(ControlError) {

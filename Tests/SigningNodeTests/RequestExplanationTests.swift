@@ -132,4 +132,13 @@ import Testing
         #expect(try self.explanation(.aborted(.fault([self.members[3]]))).culprits == [self.members[3]])
         #expect(try self.explanation(.aborted(.refused([self.members[3]]))).culprits == [])
     }
+
+    @Test(arguments: [PeerStanding.Block.owner, .conduct])
+    func `a member that is blocked here is named as such, with what ends it, however it is reached`(block: PeerStanding.Block) throws {
+        var link = try self.link(2, .direct)
+        link.block = block
+        let explanation = try self.explanation(.signing, decision: .approved, approved: [0, 2, 3], [link])
+        #expect(explanation.missing == .coordinator(.init(signer: self.members[2], reach: .blocked(block))))
+        #expect(explanation.advice.contains(.unblock(self.members[2])) && !explanation.advice.contains(.wakeMachine(self.members[2])))
+    }
 }

@@ -107,7 +107,7 @@ import Testing
         (.releasesBeforeDurable, "releasedBeforeDurable"), (.reusesIncarnations, "honestBlamed"), (.keepsNonces, "nonceReused"),
         (.signsUnapproved, "signedUnapproved"), (.believesTooEarly, "doesNotVerify"), (.blamesWithoutProof, "honestBlamed"),
         (.forgetsTimers, "notCompleted"), (.repeatsItself, "messages"), (.writesWithoutEnd, "bytes on the disk"),
-        (.letsNothingGo, "bytes held"),
+        (.letsNothingGo, "bytes held"), (.hearsLittle, "messages over the rate"),
     ])
     func `what is made wrong with nodes on purpose is found`(fault: NodeSigningFault, rule: String) throws {
         let found = try (UInt64(1)...60).contains { seed in
@@ -140,6 +140,13 @@ import Testing
 
     @Test func `every fault has its rule`() {
         // As many as the two tables above have.
-        #expect(NodeSigningFault.allCases.count == 21)
+        #expect(NodeSigningFault.allCases.count == 22)
+    }
+
+    /// What no honest member can hit is hit here on purpose.
+    @Test(arguments: 1...UInt64(12))
+    func `what came on top of a member's rate is told again until it is heard, and harms nobody`(seed: UInt64) throws {
+        let report = try SigningReport.run(NodeSigningScenario(seed: seed, memberCounts: 2...4), fault: .hearsLittle)
+        #expect(report.violations.allSatisfy { $0.violation.rule == "messages over the rate" }, "\(report.violations)")
     }
 }

@@ -12,7 +12,7 @@ enum NodeCommands {
             Command.Example("then a key", "chorale key new --network signet --out ~/.chorale/node.key"),
             Command.Example("then, and from then on", "chorale node run --listen /ip4/0.0.0.0/tcp/4001"),
         ],
-        commands: [NodeRunCommand.command, Self.show, NodeBackupCommand.command])
+        commands: [NodeRunCommand.command, Self.show, NodeBackupCommand.command] + NodeBlockCommands.all)
 
     private static let show = Command(
         "show", summary: "show the running node: its key, addresses, contact word, members, how it is",
@@ -43,7 +43,7 @@ enum NodeCommands {
         if !members.isEmpty { report.heading("Members of its groups") }
         for member in members {
             let name = member["label"]?.asText?.printable ?? "\(member.shown("public_key").prefix(10))…"
-            report.line("\(name)  \(LinkText.words(member))", indent: 2)
+            report.line("\(name)  \(BlockWords.mark(member))\(LinkText.words(member))", indent: 2)
         }
         if let health = shown["health"] {
             report.heading("Health")

@@ -51,6 +51,10 @@ struct NodeService: Sendable {
         case "request.list": for summary in try await self.requests() { try await reply.send(self.json(summary, full: false)) }
         case "request.show": try await reply.send(self.showRequest(request))
         case "request.approve", "request.reject", "request.withdraw", "request.cancel": try await reply.send(self.decide(request))
+        case "request.sent": try await reply.send(self.noteSent(request))
+        case "node.block": try await reply.send(self.block(request))
+        case "node.unblock": try await reply.send(self.unblock(request))
+        case "node.blocks": for block in try await self.blocks() { try await reply.send(block) }
         case "audit.export": try await self.exportTranscript(request, reply)
         case "request.watch": try await self.watch(request, reply)
         case "request.explain": try await reply.send(self.explain(request))
@@ -83,7 +87,7 @@ struct NodeService: Sendable {
         .object(
             [
                 ("public_key", .string("\(member.signer)")), ("label", .optional(names[member.signer])),
-                ("peer_id", .string("\(member.peer)")),
+                ("peer_id", .string("\(member.peer)")), ("blocked_by", .optional(member.block.map(BlockWords.word))),
             ] + LinkText.json(member, now: now) + [("addresses", .array(member.addresses.map { .string("\($0)") }))])
     }
 

@@ -19,7 +19,7 @@ struct ExplanationText {
         let clones = explanation.clones.map { "\(CloneWords.alarm(self.name($0)))." }
         var lines = clones + ["Where it stands: \(explanation.state.words(self.names, byPolicy: self.isByPolicy))."]
         guard !explanation.state.isOver else {
-            return lines + Self.afterwards(explanation.state, of: explanation.request) + self.inMailboxes + [self.blame]
+            return lines + Self.afterwards(explanation.state, of: explanation.request, seenAt: explanation.broadcastSeenAt) + self.inMailboxes + [self.blame]
         }
         lines += self.missing
         lines += self.inMailboxes
@@ -34,15 +34,21 @@ struct ExplanationText {
     }
 
     /// What is left to be done about a request that is over.
-    static func afterwards(_ state: CoordinationState, of request: Bytes32) -> [String] {
+    static func afterwards(_ state: CoordinationState, of request: Bytes32, seenAt: UInt64?) -> [String] {
         switch state {
+        case .complete where seenAt != nil:
+            return [
+                "Nobody has to stay running, and nobody here has to send the transaction: you said at \(UnixTime.text(seenAt ?? 0)) that it was "
+                    + "seen on the Bitcoin network."
+            ]
         case .complete:
             let id = "\(request)".prefix(EventReport.idDigitCount)
             return [
                 "Nobody has to stay running. The transaction is on its way to those members who do not have it yet.",
                 "Somebody still has to send it to the Bitcoin network, for no node of Chorale does. Whether somebody has already, this node "
                     + "cannot know; to send it twice does no harm. chorale request show \(id) --out signed.hex writes it to a file: give "
-                    + "that to a wallet, or to Bitcoin Core (bitcoin-cli sendrawtransaction \"$(cat signed.hex)\").",
+                    + "that to a wallet, or to Bitcoin Core (bitcoin-cli sendrawtransaction \"$(cat signed.hex)\"). Once it was seen there, "
+                    + "chorale request sent \(id) keeps that in mind.",
             ]
         case .endedMayStillComplete:
             return [
@@ -112,6 +118,7 @@ struct ExplanationText {
                 + (error.map { " (\($0))" } ?? "") + "; it is tried again"
         case .noAddress: "not connected, and no address is known: ask for its contact (chorale contact add)"
         case .notEnrolled: "no machine is known that speaks for it: it was never enrolled here"
+        case .blocked(let block): BlockWords.reach(block, of: self.names.short(member.signer))
         }
     }
 
@@ -172,6 +179,7 @@ extension RequestExplanation.Advice {
         case .wakeMachine(let signer): about("wake_machine", signer)
         case .askForContact(let signer): about("ask_for_contact", signer)
         case .askCoordinator(let signer): about("ask_coordinator", signer)
+        case .unblock(let signer): about("unblock", signer)
         case .broadcast: about("broadcast")
         case .spendCoins: about("spend_coins")
         case .askAnew: about("ask_anew")

@@ -14,7 +14,8 @@ enum RequestCommands {
             These commands speak to the running node (chorale node run). A request is named by the first digits of its id.
             """,
         commands: [
-            Self.new, Self.list, Self.show, Self.approve, Self.reject, Self.withdraw, Self.cancel, RequestWatchCommand.command,
+            Self.new, Self.list, Self.show, Self.approve, Self.reject, Self.withdraw, Self.cancel, RequestSentCommand.command,
+            RequestWatchCommand.command,
         ])
 
     static let id = Argument.positional("ID", help: "the request: the first digits of its id, four at least", parse: RequestID.text)
@@ -203,6 +204,7 @@ enum RequestCommands {
         report.field("asked by", proposer + (shown["is_own"]?.asBool == true ? ", you" : ""), indent: 2, width: 8)
         if !shown.shown("note").isEmpty { report.field("note", "“\(shown.shown("note"))”", indent: 2, width: 8) }
         report.field("state", shown.shown("reason"), indent: 2, width: 8)
+        if let seen = shown["seen"]?.asUnsigned { report.field("sent", RequestSentCommand.words(seen), indent: 2, width: 8) }
         if let expiry = shown["expiry"]?.asUnsigned, expiry != 0 { report.field("expires", UnixTime.text(expiry), indent: 2, width: 8) }
         let knowsAll = shown["knows_all_approvals"]?.asBool == true
         let members = (shown["members"]?.asArray ?? []).map { Self.member($0, knowsAll: knowsAll) }

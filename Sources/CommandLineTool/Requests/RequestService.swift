@@ -27,6 +27,7 @@ extension NodeService {
             ("knows_all_approvals", .bool(self.knowsAllApprovals(of: summary))),
             ("member_count", .integer(summary.members.count)), ("nonce_commitments", .bool(request.usesNonceCommitments)),
         ]
+        members.append(("seen", summary.broadcastSeenAt.map(JSONValue.unsigned) ?? .null))
         guard full else { return .object(members) }
         members += [
             ("policy_digest", .string("\(summary.group)")), ("coordinator", .string("\(progress.coordinator)")),
@@ -87,7 +88,7 @@ extension NodeService {
             throw .failed("the policy of the group \(summary.groupName.printable) is not known")
         }
         if summary.state.isOver {
-            members.append(("next", .array(ExplanationText.afterwards(summary.state, of: summary.id).map(JSONValue.string))))
+            members.append(("next", .array(ExplanationText.afterwards(summary.state, of: summary.id, seenAt: summary.broadcastSeenAt).map(JSONValue.string))))
         }
         // Of what only the store has, the policy is asked no more.
         let opinion = summary.isPast ? PolicyOpinion(notice: nil, isOwn: false) : try await self.notice(of: summary)
@@ -321,6 +322,7 @@ extension NodeService {
             "must_stay_running": keys(explanation.mustStayRunning), "one_visit_suffices": .bool(explanation.oneVisitSuffices),
             "coordinator": .string("\(explanation.coordinator)"), "turn": .integer(Int(explanation.turn)),
             "is_signature_out": .bool(explanation.isSignatureOut), "expiry": .unsigned(explanation.expiry),
+            "seen": explanation.broadcastSeenAt.map(JSONValue.unsigned) ?? .null,
             "at_fault": keys(explanation.culprits), "clones": keys(explanation.clones), "advice": .array(explanation.advice.map(\.json)),
             "mail": .array(
                 mail.map { mail in

@@ -130,6 +130,7 @@ struct EventReport {
         case .policy, .refused, .blocked, .connected, .disconnected, .clocksJumped, .group, .missed, .advertised, .signerDiscovered,
             .signerWithdrawn, .signersWanted:
             nil
+        case .blockedLastingly: nil
         }
     }
 
@@ -142,6 +143,7 @@ struct EventReport {
             advertisement.signers
         case .signersWanted(let announcement): [announcement.enrolment.signer]
         case .requested, .decided, .approval, .policy, .notStored, .refused, .blocked, .clocksJumped, .group, .missed: []
+        case .blockedLastingly(_, let signer): [signer].compactMap(\.self)
         }
     }
 
@@ -176,6 +178,8 @@ struct EventReport {
         case .notStored(_, let reason): ("not_stored", [("reason", .string(reason))])
         case .refused(let peer, let refusal): ("refused_message", [("peer_id", .string("\(peer)")), ("reason", .string("\(refusal)"))])
         case .blocked(let peer): ("blocked", [("peer_id", .string("\(peer)"))])
+        case .blockedLastingly(let peer, let signer):
+            ("blocked_lastingly", [("peer_id", .string("\(peer)")), ("signer", .optional(signer.map { "\($0)" }))])
         case .connected(let signer, let method):
             ("connected", [("signer", .string("\(signer)")), ("by", .string(method.rawValue))])
         case .disconnected(let signer): ("disconnected", [("signer", .string("\(signer)"))])
@@ -264,6 +268,7 @@ struct EventReport {
         case .notStored(_, let reason): "cannot be made durable: \(reason)"
         case .refused(let peer, let refusal): "a message of \(peer) was refused: \(refusal)"
         case .blocked(let peer): "\(peer) is not listened to for a while"
+        case .blockedLastingly(let peer, let signer): BlockWords.blockedLastingly(peer, signer, names)
         case .connected(let signer, .direct): "\(names.short(signer)) is connected"
         case .connected(let signer, .relay): "\(names.short(signer)) is connected, through a relay"
         case .disconnected(let signer): "\(names.short(signer)) is not connected any more"

@@ -1,6 +1,8 @@
 /// The tables, step by step. A step that was ever released is never changed: a new one is added behind it.
 enum Schema {
-    static let migrations: [StaticString] = [Self.journal, Self.requests, Self.contacts, Self.mailbox, Self.approvals, Self.shares]
+    static let migrations: [StaticString] = [
+        Self.journal, Self.requests, Self.contacts, Self.mailbox, Self.approvals, Self.shares, Self.standings,
+    ]
 
     /// 1: decisions to sign, and the nonces that served in them.
     private static let journal: StaticString = """
@@ -124,5 +126,17 @@ enum Schema {
         DELETE FROM usage WHERE scope = 2;
         INSERT INTO usage (scope, name, item_count, byte_count)
             SELECT 2, CAST(source AS BLOB), sum(state IN (0, 1, 2)), sum(byte_count) FROM request WHERE source IS NOT NULL GROUP BY source;
+        """
+
+    /// 7: which peers are not listened to, and which were blocked for a while.
+    private static let standings: StaticString = """
+        CREATE TABLE peer_standing (
+            peer BLOB NOT NULL PRIMARY KEY CHECK (length(peer) BETWEEN 1 AND 64),
+            block INTEGER NOT NULL,
+            since INTEGER NOT NULL,
+            note TEXT NOT NULL,
+            temporary_blocks BLOB NOT NULL,
+            row_check BLOB NOT NULL
+        ) STRICT, WITHOUT ROWID;
         """
 }

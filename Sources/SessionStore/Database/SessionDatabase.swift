@@ -70,6 +70,7 @@ public actor SessionDatabase {
     public nonisolated var contacts: SQLiteContactStore { SQLiteContactStore(self) }
     public nonisolated var groups: SQLiteGroupStore { SQLiteGroupStore(self) }
     public nonisolated var approvals: SQLiteApprovalStore { SQLiteApprovalStore(self) }
+    public nonisolated var standings: SQLitePeerStandingStore { SQLitePeerStandingStore(self) }
 
     public nonisolated func mailbox(within bounds: MailboxBounds = MailboxBounds()) -> SQLiteMailboxStore {
         SQLiteMailboxStore(self, bounds)

@@ -93,6 +93,8 @@ private struct Reading: ~Copyable {
         case .completion?: self.take(entry.bytes[...], entry.sequence)
         case .evidence?: self.judge(entry)
         case .cloneAlarm?: self.takeAlarm(entry)
+        // The owner's own word, which nobody signed: it shows nothing of anybody.
+        case .broadcast?: break
         case nil: self.unreadable.append(entry.sequence)
         }
     }

@@ -16,6 +16,8 @@ public struct RequestExplanation: Hashable, Sendable {
             case noAddress
             /// No identity is enrolled for it here.
             case notEnrolled
+            /// Nothing of it is listened to here, by the owner's word or for its conduct, until the owner says otherwise.
+            case blocked(PeerStanding.Block)
         }
 
         public let signer: PublicKey
@@ -56,6 +58,8 @@ public struct RequestExplanation: Hashable, Sendable {
         case wakeMachine(PublicKey)
         /// Ask for the member's contact, once more: the machine is not known, or not where it was said to be.
         case askForContact(PublicKey)
+        /// Listen to that member's machine again, if it is well: it is blocked here, and the group may not be able to sign without it.
+        case unblock(PublicKey)
         /// Ask this member how many agree: approvals come together there.
         case askCoordinator(PublicKey)
         /// Send the signed transaction to the Bitcoin network, if it is not there.
@@ -100,6 +104,8 @@ public struct RequestExplanation: Hashable, Sendable {
     public let culprits: [PublicKey]
     /// Of whom it is proved that one nonce served two attempts: a copy of that signer's machine may be running. No fault is proved by it.
     public let clones: [PublicKey]
+    /// When its owner said that the transaction was seen on the Bitcoin network, in seconds since 1970; `nil` where nobody has.
+    public let broadcastSeenAt: UInt64?
     /// The most urgent first.
     public let advice: [Advice]
 
@@ -146,6 +152,7 @@ public struct RequestExplanation: Hashable, Sendable {
         self.expiry = summary.request.expiry
         self.culprits = state.culprits
         self.clones = summary.cloneAlarms
+        self.broadcastSeenAt = summary.broadcastSeenAt
         let left = summary.members.filter { !refusers.contains($0) }
         self.endings =
             state.isOver
@@ -153,22 +160,24 @@ public struct RequestExplanation: Hashable, Sendable {
         self.advice =
             summary.cloneAlarms.map { .moveFunds(of: $0) }
             + Self.advice(
-                state, missing: self.missing, isSilent: silent.contains(signer), holdsNonces: self.mustStayRunning.contains(signer),
+                state, isSeen: summary.broadcastSeenAt != nil, missing: self.missing, isSilent: silent.contains(signer),
+                holdsNonces: self.mustStayRunning.contains(signer),
                 askCoordinator: self.approversMayBeMore && missingCount > 0 ? progress.coordinator : nil)
     }
 
     private static func reach(_ key: PublicKey, _ link: MemberConnectivity?, signer: PublicKey) -> Member.Reach {
         if key == signer { return .own }
         guard let link else { return .notEnrolled }
+        if let block = link.block { return .blocked(block) }
         if let method = link.method { return .connected(method, roundTrip: link.roundTrip) }
         return link.addresses.isEmpty ? .noAddress : .notConnected(failureCount: link.failures, link.lastError)
     }
 
     private static func advice(
-        _ state: CoordinationState, missing: Missing, isSilent: Bool, holdsNonces: Bool, askCoordinator: PublicKey?
+        _ state: CoordinationState, isSeen: Bool, missing: Missing, isSilent: Bool, holdsNonces: Bool, askCoordinator: PublicKey?
     ) -> [Advice] {
         switch state {
-        case .complete: return [.broadcast]
+        case .complete: return isSeen ? [] : [.broadcast]
         case .expired: return [.askAnew]
         case .endedMayStillComplete: return [.spendCoins]
         case .rejected, .withdrawn, .aborted: return []
@@ -195,6 +204,7 @@ public struct RequestExplanation: Hashable, Sendable {
         case .notConnected(_, .peerNotFound?), .notConnected(_, .noRelayAddress?): .askForContact(member.signer)
         case .notConnected: .wakeMachine(member.signer)
         case .noAddress, .notEnrolled: .askForContact(member.signer)
+        case .blocked: .unblock(member.signer)
         }
     }
 }

@@ -34,6 +34,8 @@ final class LiveRequest: @unchecked Sendable {
     var hasToldOfTranscript = false
     /// When it was over for us.
     var overSince: Duration?
+    /// When the owner said that its transaction was seen on the Bitcoin network, in seconds since 1970.
+    var broadcastSeenAt: UInt64?
     /// Whether a decision to sign ever went to the disk, in this life of the process or a former one.
     var hasDecidedToSign = false
     /// Whether what one step led to calls for another one.

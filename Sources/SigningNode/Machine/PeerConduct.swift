@@ -45,6 +45,15 @@ struct PeerConduct: Sendable {
         return isNew ? record.blockedUntil : nil
     }
 
+    /// Blocks a peer for what a former life of the process saw.
+    mutating func block(_ peer: PeerID, until: Duration, now: Duration) {
+        if self.records[peer] == nil { self.makeRoom(now: now) }
+        self.records[peer] = Record(lastAt: now, blockedUntil: until)
+    }
+
+    /// Nothing counts against the peer any more.
+    mutating func forgive(_ peer: PeerID) { self.records[peer] = nil }
+
     /// Forgets who is neither blocked nor was heard of for long.
     mutating func forgetOver(now: Duration) {
         self.records = self.records.filter { $0.value.blockedUntil.map { now < $0 } ?? (now - $0.value.lastAt <= Self.memory) }

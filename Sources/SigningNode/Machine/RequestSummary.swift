@@ -23,6 +23,8 @@ public struct RequestSummary: Sendable {
     public let threshold: Int
     /// The members of whom it is proved that one of their nonces has served two attempts.
     public var cloneAlarms: [PublicKey] = []
+    /// When the owner said that its transaction was seen on the Bitcoin network, in seconds since 1970; `nil` where nobody has.
+    public var broadcastSeenAt: UInt64?
     /// The signed transaction, once it is complete.
     public let transaction: Transaction?
     /// The group's own script: outputs to it are change.
@@ -52,6 +54,8 @@ public struct MemberConnectivity: Hashable, Sendable {
     /// Why the last dial led to nothing whose end was told, as that of a check is.
     public let lastError: ConnectivityError?
     public let addresses: [Multiaddr]
+    /// Why nothing of it is listened to until the owner says otherwise; `nil` where it is.
+    public var block: PeerStanding.Block?
 }
 
 extension SigningMachine {
@@ -66,7 +70,8 @@ extension SigningMachine {
             terms: request.coordination.terms, decision: request.decision, isByPolicy: request.isByPolicy,
             progress: request.coordination.progress,
             members: group.policy.members, threshold: group.policy.threshold,
-            cloneAlarms: request.coordination.cloneAlarms.map(\.signer), transaction: request.coordination.transaction,
+            cloneAlarms: request.coordination.cloneAlarms.map(\.signer), broadcastSeenAt: request.broadcastSeenAt,
+            transaction: request.coordination.transaction,
             changeScript: group.policy.scriptPubKey)
     }
 
@@ -81,7 +86,7 @@ extension SigningMachine {
                     signer: member, peer: peer, method: self.members.method(of: peer),
                     connectedSince: self.members.connectedSince(peer), roundTrip: self.members.roundTrip(to: peer),
                     failures: self.members.failures(of: peer), lastError: self.members.lastError(of: peer),
-                    addresses: self.members.addresses(of: peer))
+                    addresses: self.members.addresses(of: peer), block: self.blocks.block(of: peer)?.block)
             }
         }
         return found.keys.sorted().compactMap { found[$0] }

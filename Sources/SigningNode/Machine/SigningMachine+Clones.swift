@@ -107,6 +107,7 @@ extension SigningMachine {
             guard let (alarm, isFoundHere) = Self.alarm(in: entry) else { continue }
             request.coordination.restore(alarm, isFoundHere: isFoundHere, now: moment)
         }
+        self.recallBroadcast(entries, of: request)
         guard !request.coordination.state.isOver else { return }
         for entry in entries { Self.message(in: entry).map { request.coordination.recall($0, now: moment) } }
     }
@@ -122,13 +123,13 @@ extension SigningMachine {
         switch TranscriptLine.Kind(rawValue: entry.kind) {
         case .received?: Array(entry.bytes.dropFirst(Ed25519.PublicKey.byteCount))
         case .sent?: Array(entry.bytes.dropFirst(PublicKey.byteCount))
-        case .completion?, .evidence?, .cloneAlarm?, nil: nil
+        case .completion?, .evidence?, .cloneAlarm?, .broadcast?, nil: nil
         }
     }
 
     /// Whether `restore` has a use for an entry of a transcript.
     package static func isWorthRecalling(_ entry: TranscriptEntry) -> Bool {
-        entry.kind == TranscriptLine.Kind.cloneAlarm.rawValue
+        entry.kind == TranscriptLine.Kind.cloneAlarm.rawValue || entry.kind == TranscriptLine.Kind.broadcast.rawValue
             || self.message(in: entry).map(Coordination.isWorthRecalling) ?? false
     }
 }

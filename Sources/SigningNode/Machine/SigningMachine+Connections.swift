@@ -37,7 +37,7 @@ extension SigningMachine {
 
     /// Dials a wanted member's node, and again later if that leads to nothing.
     mutating func dial(_ peer: PeerID, now: Duration) {
-        guard !self.members.isConnected(peer), self.members.isWanted(peer) else { return }
+        guard !self.members.isConnected(peer), self.members.isWanted(peer), !self.blocks.isBlocked(peer) else { return }
         guard self.isStillWanted(peer, now: now) || self.mailboxes.wants(peer, now: self.moment(now)) else {
             _ = self.members.setWanted(peer, false)
             return
@@ -66,6 +66,8 @@ extension SigningMachine {
     }
 
     mutating func connected(_ info: ConnectionInfo, now: Duration) {
+        // One that came about before the list was known below.
+        if self.blocks.isBlocked(info.peer) { self.outbox.send(.disconnect(info.peer)) }
         guard let change = self.members.connected(info, now: now) else { return }
         if case .connected = change {
             self.deadlines.remove(.dial(info.peer))

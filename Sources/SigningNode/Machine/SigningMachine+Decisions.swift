@@ -22,6 +22,13 @@ public enum SigningMachineError: Error, Equatable, Sendable, CustomStringConvert
     case request(SigningError)
     case tooManyRequests(limit: Int)
     case noteTooLong
+    /// There is no signed transaction yet that could have been seen.
+    case notComplete(CoordinationState)
+    /// A node that does not listen to itself is none.
+    case ownPeer
+    case notBlocked
+    case tooManyBlocks(limit: Int)
+    case blockNoteTooLong
     /// The coins that the policy is about are not this group's.
     case policyOfAnotherGroup
     case policyOfAnotherNetwork(Network, own: Network)
@@ -52,6 +59,11 @@ public enum SigningMachineError: Error, Equatable, Sendable, CustomStringConvert
                 + (allowed.lowerBound == allowed.upperBound ? "\(allowed.lowerBound)" : "\(allowed.lowerBound) to \(allowed.upperBound)")
         case .tooManyChecks(let limit): "\(limit) checks of connections are under way, and no more are begun: wait for one of them"
         case .noteTooLong: "the note has more than \(RequestTerms.noteByteCountMax) bytes"
+        case .notComplete(let state): "there is no signed transaction of the request here that could have been sent: \(state)"
+        case .ownPeer: "that is this node itself: name another one's peer id"
+        case .notBlocked: "it is not blocked"
+        case .tooManyBlocks(let limit): "\(limit) peers are blocked, and no more are: unblock one of them first"
+        case .blockNoteTooLong: "the note has more than \(PeerStanding.noteByteCountMax) bytes, or a zero byte"
         case .policyOfAnotherGroup: "the policy is about another group: its line \"group\" has to be this one's address"
         case .policyOfAnotherNetwork(let network, let own): "the policy is for \(network), and this signer signs for \(own)"
         case .noPolicy: "this group has no policy: a person decides about everything"
@@ -175,12 +187,5 @@ extension SigningMachine {
         request.isByPolicy = byPolicy
         request.serial = max(request.serial + 1, UInt64(UInt32(clamping: self.moment(now).time)))
         self.write(.decision(decision, serial: request.serial), of: request, now: now)
-    }
-
-    /// The transaction was seen on the network.
-    public mutating func noteBroadcast(_ id: Bytes32, now: Duration) {
-        guard let request = self.live[id] else { return }
-        request.coordination.noteBroadcast()
-        self.step(request, now: now)
     }
 }

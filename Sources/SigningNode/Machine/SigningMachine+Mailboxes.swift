@@ -121,7 +121,9 @@ extension SigningMachine {
 
     /// Whether no connection leads to a member, as far as dialling can tell, and a mailbox does.
     private func isAway(_ peer: PeerID) -> Bool {
-        guard !self.members.isConnected(peer), self.members.failures(of: peer) >= Self.dialsUntilAway else { return false }
+        guard !self.members.isConnected(peer), self.members.failures(of: peer) >= Self.dialsUntilAway, !self.blocks.isBlocked(peer) else {
+            return false
+        }
         return peer.identity.map(self.mailboxes.client.hasMailbox) ?? false
     }
 
@@ -205,7 +207,9 @@ extension SigningMachine {
     /// Takes a message that lay in a mailbox. Who signed it said it; whoever kept it may have kept it long.
     mutating func deliver(_ bytes: [UInt8], from identity: Ed25519.PublicKey, _ receipt: MailboxReceipt, now: Duration) {
         let peer = PeerID(of: identity)
-        guard !self.conduct.isBlocked(peer, now: now), self.isMember(identity) else { return self.mailboxes.client.safe(receipt) }
+        guard !self.conduct.isBlocked(peer, now: now), !self.blocks.isBlocked(peer), self.isMember(identity) else {
+            return self.mailboxes.client.safe(receipt)
+        }
         guard let id = Coordination.request(of: bytes) else {
             self.outbox.report(.refused(peer, .coordination(.malformed(.unknownFormat))))
             return self.mailboxes.client.safe(receipt)
@@ -222,7 +226,7 @@ extension SigningMachine {
             switch self.takeNew(bytes, from: identity, peer, isLive: false, now: now) {
             case .taken: break
             case .unknown: return self.keepEarly(EarlyMessage(request: id, bytes: bytes, from: identity, receipt: receipt))
-            case .refused, .blocked: return self.mailboxes.client.safe(receipt)
+            case .refused, .blocked, .busy: return self.mailboxes.client.safe(receipt)
             }
         }
         // Without a place there it was not taken for want of room.

@@ -21,7 +21,10 @@ extension SigningMachine {
                 }
             case .answered(let id, _, let answer):
                 guard let sent = self.underWay.removeValue(forKey: id) else { continue }
-                if answer == [CoordinationProtocol.Answer.blocked.rawValue] { self.notGiven(sent.request, to: sent.member) }
+                switch answer.first.flatMap(CoordinationProtocol.Answer.init) {
+                case .blocked, .busy: self.notGiven(sent.request, to: sent.member)
+                case .taken, .refused, .unknown, nil: break
+                }
                 guard let request = self.live[sent.request] else { continue }
                 guard answer == [CoordinationProtocol.Answer.unknown.rawValue] else { continue }
                 request.coordination.noteUnknown(to: sent.member, now: self.moment(now))
@@ -33,7 +36,8 @@ extension SigningMachine {
 
     private mutating func take(_ bytes: [UInt8], from peer: PeerID, now: Duration) -> CoordinationProtocol.Answer {
         guard let identity = peer.identity, self.isMember(identity) else { return self.turnAway(peer, now: now) }
-        if self.conduct.isBlocked(peer, now: now) { return .blocked }
+        if self.blocks.isBlocked(peer) || self.conduct.isBlocked(peer, now: now) { return .blocked }
+        guard self.isWithinRate(byteCount: bytes.count, of: peer, now: now) else { return .busy }
         guard let id = Coordination.request(of: bytes) else {
             return self.count(.coordination(.malformed(.unknownFormat)), against: peer, now: now)
         }
@@ -45,6 +49,15 @@ extension SigningMachine {
             return .taken
         }
         return self.takeNew(bytes, from: identity, peer, isLive: true, now: now)
+    }
+
+    /// Counts a message of a member against its rate.
+    private mutating func isWithinRate(byteCount: Int, of peer: PeerID, now: Duration) -> Bool {
+        var rate = self.rates[peer] ?? MemberRate(self.configuration.rates, now: now)
+        let isWithin = rate.take(byteCount: byteCount, now: now)
+        self.rates[peer] = rate
+        if !isWithin { self.heldBackCount &+= 1 }
+        return isWithin
     }
 
     /// A peer that is nobody's member wants to say something.
@@ -137,6 +150,7 @@ extension SigningMachine {
             ? self.strangers.refused(peer, most: most, for: time, now: now) : self.conduct.refused(peer, most: most, for: time, now: now)
         guard let until else { return .refused }
         self.outbox.report(.blocked(peer, until: until))
+        if refusal != .stranger, self.isMember(peer) { self.noteBlocked(peer, now: now) }
         self.outbox.send(.disconnect(peer))
         return .blocked
     }
@@ -279,6 +293,8 @@ extension SigningMachine {
         if Coordination.isStatement(bytes) { self.transcribe(.sent, head: member.bytes, bytes, of: request, by: nil, now: now) }
         guard let identity = request.coordination.enrolment(of: member)?.identity else { return }
         let peer = PeerID(of: identity)
+        // Neither is anything said to whom nobody listens to: all of it is told again once that ends.
+        guard !self.blocks.isBlocked(peer) else { return }
         guard self.members.isConnected(peer) else { return self.leave(bytes, to: member, identity, about: request, now: now) }
         // A queue that is full is emptied by time, and the message is told again.
         if let id = try? self.transport.send(bytes, to: peer, now: now) { self.underWay[id] = (request.id, member) }

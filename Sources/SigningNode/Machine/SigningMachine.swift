@@ -36,6 +36,11 @@ public struct SigningMachine: ~Copyable, ProtocolMachine {
         /// So many refused messages block a peer, for so long.
         public var refusalCountMax = 10
         public var blockTime = Duration.seconds(3_600)
+        /// So many such blocks of a member within so many seconds, a week, block it until the owner says otherwise.
+        public var lastingBlockCount = 5
+        public var lastingBlockSeconds: UInt64 = 7 * 86_400
+        /// How much is heard of each member.
+        public var rates = RateLimits()
         /// Entries of nonces that each member is given ahead, so that its proposals take one round trip; 0 for none, at most 64. Each takes
         /// two places of guarded memory.
         public var noncePoolCount = 0
@@ -86,6 +91,11 @@ public struct SigningMachine: ~Copyable, ProtocolMachine {
     /// Of members, and of everybody else: whoever speaks before we know its group is not blocked when we do.
     var conduct = PeerConduct()
     var strangers = PeerConduct()
+    /// Who is not listened to until the owner says otherwise.
+    var blocks = PeerBlocks()
+    /// How much each member said lately, where that is anything; and how many messages were over a member's rate.
+    var rates: [PeerID: MemberRate] = [:]
+    public internal(set) var heldBackCount: UInt64 = 0
     /// Which nonces of others served which attempts, in all requests.
     var sightings = NonceSightings()
     /// Nonces ahead, by `Roster.poolDigest`.
@@ -313,8 +323,7 @@ public struct SigningMachine: ~Copyable, ProtocolMachine {
         }
         let left = over.filter { self.live[$0.id] != nil }.sorted { ($0.overSince ?? .zero, $0.id) < ($1.overSince ?? .zero, $1.id) }
         for request in left.prefix(max(0, left.count - self.configuration.overCountMax)) { self.forget(request) }
-        self.conduct.forgetOver(now: now)
-        self.strangers.forgetOver(now: now)
+        self.forgetConduct(now: now)
         self.outbox.report(.cleanStore(time: time))
     }
 
@@ -443,6 +452,9 @@ public struct SigningMachine: ~Copyable, ProtocolMachine {
         switch input {
         case .connected(let info): self.connected(info, now: now)
         case .disconnected(let info): self.disconnected(info, now: now)
+        case .inbound(let stream, let info, CoordinationProtocol.id) where self.blocks.isBlocked(info.peer):
+            // Its connection is about to end.
+            return self.outbox.send(.reset(stream))
         case .inbound(let stream, let info, CoordinationProtocol.id) where !self.isMember(info.peer):
             // Before it has a place: whoever has many addresses would hold all of them, and members would find none.
             self.turnAway(info.peer, now: now)

@@ -32,6 +32,8 @@ public struct TranscriptLine: Hashable, Sendable {
         case evidence = 5
         /// Proof that one nonce served two transcripts: whether this process found it (1), then the alarm as `CloneAlarm` writes it.
         case cloneAlarm = 6
+        /// The owner's word that the transaction was seen on the Bitcoin network: when that was said, in seconds since 1970 (8, big-endian).
+        case broadcast = 7
     }
 
     public let kind: Kind
@@ -69,6 +71,13 @@ public enum SigningMachineEvent: Sendable {
     case refused(PeerID, SigningRefusal)
     /// Nothing more of this peer is listened to until the time, by the node's clock.
     case blocked(PeerID, until: Duration)
+    /// It was so again and again, and is so until the owner says otherwise: the peer, and the member that it speaks for. A group that cannot
+    /// be spent from without that member signs nothing until then.
+    case blockedLastingly(PeerID, PublicKey?)
+    /// Make this durable in place of what stands of the peer, in the order in which such events come; `nil` forgets it.
+    case keep(PeerID, PeerStanding?)
+    /// Refuse the connections of these, and of nobody else.
+    case deny(Set<PeerID>)
     /// A member cannot be reached under any address that is known: ask others, `learn` what they say, and call `SigningMachine.searched`.
     case addressesWanted(PeerID)
     /// Secret nonces were wiped, for this memory may live twice.

@@ -22,6 +22,12 @@ struct TokenBucket: Hashable, Sendable {
         return self.level >= Double(amount)
     }
 
+    /// Whether nothing was drawn that is not made up for.
+    func isFull(now: Duration) -> Bool {
+        let filled = now > self.filledAt ? (now - self.filledAt) / .seconds(1) * Double(self.perSecond) : 0
+        return self.level + filled >= Double(self.burst)
+    }
+
     /// Draws so much, whether it is there or not: what follows waits until it is made up for.
     mutating func draw(_ amount: Int) { self.level -= Double(amount) }
 }

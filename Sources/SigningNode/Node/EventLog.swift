@@ -17,6 +17,9 @@ public enum SigningNodeEvent: Sendable {
     case notStored(Bytes32, reason: String)
     case refused(PeerID, SigningRefusal)
     case blocked(PeerID)
+    /// It was blocked again and again, and is so until its owner unblocks it: the peer, and the member that it speaks for. A group that
+    /// cannot be spent from without that member signs nothing until then.
+    case blockedLastingly(PeerID, PublicKey?)
     /// Of a member that is not connected: what it should hear of a request cannot be left in its mailboxes, and is told once it is connected.
     case notLeft(Bytes32, for: PublicKey, MailboxClientError)
     /// A member's node is connected, or in another way than before.
@@ -63,6 +66,7 @@ extension SigningNodeEvent {
         case .refused, .blocked, .connected, .disconnected, .announced, .advertised, .signerDiscovered, .signerWithdrawn, .signersWanted:
             true
         case .requested, .request, .decided, .approval, .policy, .notStored, .notLeft, .clocksJumped, .group, .missed: false
+        case .blockedLastingly: false
         }
     }
 }

@@ -89,9 +89,12 @@ extension SigningNode {
         try await self.ask { machine, now throws(SigningMachineError) in try machine.cancel(id, now: now) }
     }
 
-    /// The transaction of a request was seen on the network: nobody here is asked to send it any more.
+    /// The transaction of a request was seen on the Bitcoin network: nobody here is asked to send it any more, in this process and in later
+    /// ones. A power cut right after it may take the word back.
+    ///
+    /// - Throws: `machine` with `unknownRequest` or `notComplete`; `notRunning`.
     public func noteBroadcast(_ id: Bytes32) async throws(SigningNodeError) {
-        try await self.update { $0.noteBroadcast(id, now: $1) }
+        try await self.ask { machine, now throws(SigningMachineError) in try machine.noteBroadcast(id, now: now) }
     }
 
     /// The requests of this process, by their ids: those that are not over, and those that were a while ago.

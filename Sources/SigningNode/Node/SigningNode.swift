@@ -54,6 +54,8 @@ public actor SigningNode {
     var heardOfIdentities: Set<Ed25519.PublicKey> = []
     /// Members and mailboxes whose connections are kept.
     var protectedPeers: Set<PeerID> = []
+    /// Peers whose connections are refused because they are blocked.
+    var deniedPeers: Set<PeerID> = []
     private var searches: Set<PeerID> = []
     /// Ask relays for places.
     private var relayTasks: [Task<Void, Never>] = []
@@ -120,6 +122,7 @@ public actor SigningNode {
         try await self.restoreGroups(&machine, now: now)
         try await self.restoreRequests(&machine, now: now)
         try await self.restoreAddresses(&machine, now: now)
+        try await self.restoreStandings(&machine, now: now)
         // Messages of limited relayed connections count too: signing takes few bytes.
         self.machine = await self.network.add(machine, onLimited: true) { [weak self] event in
             self?.assumeIsolated { $0.handle(event) }
@@ -236,6 +239,9 @@ public actor SigningNode {
         case .notStored(let id, let reason): self.log.append(.notStored(id, reason: reason))
         case .refused(let peer, let refusal): self.log.append(.refused(peer, refusal))
         case .blocked(let peer, _): self.log.append(.blocked(peer))
+        case .blockedLastingly(let peer, let signer): self.log.append(.blockedLastingly(peer, signer))
+        case .keep(let peer, let standing): self.keep(standing, of: peer)
+        case .deny(let peers): self.deny(peers)
         case .addressesWanted(let peer):
             self.search(peer)
             if self.discovery != nil { Task { await self.announce(wanting: peer) } }

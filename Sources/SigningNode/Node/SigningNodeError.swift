@@ -15,6 +15,8 @@ public enum SigningNodeError: Error, Sendable, CustomStringConvertible {
     case groupExists(name: String)
     /// What the owner said of a group's policy could not be made durable, for this reason.
     case policyNotStored(String)
+    /// Who is blocked and who is not could not be made durable, for this reason. It holds as long as this process runs.
+    case blockNotStored(String)
     /// Members that were required are not there, for these reasons. Nobody was asked for anything.
     case notConnected(ConnectivityReport)
     case network(NodeError)
@@ -37,6 +39,8 @@ public enum SigningNodeError: Error, Sendable, CustomStringConvertible {
         case .record(let error): error.description
         case .groupExists(let name): "you and these members have this group already: it is called \(name)"
         case .policyNotStored(let reason): "it could not be made durable, and nothing is approved automatically until it is: \(reason)"
+        case .blockNotStored(let reason):
+            "it holds until this node ends, and could not be made durable: see to the disk, and say it again: \(reason)"
         case .notConnected(let report): "nobody is asked: \(report)"
         case .network(let error): error.description
         case .offer(let error): error.description

@@ -21,6 +21,9 @@ public enum CoordinationProtocol {
         case blocked = 2
         /// The request is not known here, and was lost perhaps: whoever knows it may propose it again.
         case unknown = 3
+        /// It came on top of more than is heard of one member at a time, and was not looked at: it may be told again later. It counts against
+        /// nobody.
+        case busy = 4
     }
 
     public static var configuration: RequestResponse.Configuration {

@@ -335,10 +335,15 @@ final class NodeSigningRun {
         for person in self.honest {
             let host = self.network.hosts[person.place]
             guard host.isUp, let machine = host.program.machine else { continue }
-            let (held, state) = host.node.swarm.read(machine) { watched in
-                (watched.heldByteCount, self.request.flatMap { watched.machine.request($0.digest) }.map { SigningRun.name(of: $0.state) })
+            let (held, heldBack, state) = host.node.swarm.read(machine) { watched in
+                (
+                    watched.heldByteCount, watched.machine.heldBackCount,
+                    self.request.flatMap { watched.machine.request($0.digest) }.map { SigningRun.name(of: $0.state) }
+                )
             }
             self.check("bytes held", held, Self.heldByteCountMax, person)
+            // Whoever cheats may say too much; nobody else does.
+            if self.scenario.cheats.isEmpty { self.check("messages over the rate", Int(clamping: heldBack), 0, person) }
             guard let state, state != self.states[person.place] else { continue }
             self.coverage.insert("\(self.states[person.place] ?? "new") → \(state)")
             self.states[person.place] = state

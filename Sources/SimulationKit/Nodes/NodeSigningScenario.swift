@@ -311,4 +311,6 @@ public enum NodeSigningFault: String, CaseIterable, Sendable {
     case completesAnother
     /// Holds the transaction complete with signatures that verify and that no attempt made.
     case signsAside
+    /// Hears so little of each member at a time that honest ones have to wait.
+    case hearsLittle
 }

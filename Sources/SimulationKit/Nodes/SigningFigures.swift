@@ -160,6 +160,8 @@ private final class QuietGroup {
         guard isDone, completions.count == self.seats.count, let last = completions.max(), let signed = completions.min() else {
             throw SigningFiguresError(description: "\(completions.count) of \(self.seats.count) members have the transaction")
         }
+        let heldBack = self.network.hosts.indices.reduce(0) { $0 + self.heldBackCount($1) }
+        guard heldBack == 0 else { throw SigningFiguresError(description: "\(heldBack) messages of honest members were over their rate") }
         let coordinator = try self.place(of: proposerCoordinates ? self.policy.members.first : self.policy.members.last)
         let joined = self.seats[coordinator].events.filter { if case .joined = $0.event { $0.time <= signed } else { false } }
         let after = self.network.hosts.indices.map { self.share($0) }
@@ -199,6 +201,11 @@ private final class QuietGroup {
         }
         guard let asked else { throw SigningFiguresError(description: "the proposer's host is down") }
         return asked
+    }
+
+    private func heldBackCount(_ place: Int) -> UInt64 {
+        let host = self.network.hosts[place]
+        return host.program.machine.map { host.node.swarm.read($0) { $0.heldBackCount } } ?? 0
     }
 
     private func share(_ place: Int) -> SigningFigures.Share {

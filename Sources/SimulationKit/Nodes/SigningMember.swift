@@ -38,10 +38,18 @@ struct SigningMember {
         let (person, clock, incarnations) = (self.person, self.person.clock, self.person.incarnations())
         var configuration = SigningMachine.Configuration()
         configuration.noncePoolCount = person.noncePool
+        if person.fault == .hearsLittle {
+            (configuration.rates.messageBurst, configuration.rates.messagesPerSecond) = (2, 1)
+            (configuration.rates.byteBurst, configuration.rates.bytesPerSecond) = (2_000, 1_000)
+        }
         var machine = SigningMachine(
             keys: person.keys, configuration: configuration, clocks: { SigningClocks(wall: clock.wall(at: $0), running: $0) },
             makeIncarnation: { incarnations.next() }, now: now)
         machine.add(person.policy, name: "group", members: person.enrolments)
+        for standing in person.standings.values.sorted(by: { $0.peer.lexicographicallyPrecedes($1.peer) }) {
+            machine.restore(standing, now: now)
+        }
+        node.swarm.gate.deniedPeers = machine.deniedPeers
         if let stored = person.store.approvals[person.policy.digest] {
             machine.restoreApproval(stored, of: person.policy.digest, now: now)
         } else if let rules = person.rules {
@@ -101,7 +109,9 @@ struct SigningMember {
         case .refused(let peer, let refusal):
             let count = self.person.fault == .tellsRefusalsAgain ? Self.faultyRefusalCount : 1
             for _ in 0..<count { self.person.watch?.refused(refusal, from: peer, at: self.person) }
-        case .blocked(let peer, _): self.person.watch?.blocked(peer, at: self.person)
+        case .blocked(let peer, _), .blockedLastingly(let peer, _): self.person.watch?.blocked(peer, at: self.person)
+        case .keep(let peer, let standing): self.person.standings[peer] = standing
+        case .deny(let peers): node.swarm.gate.deniedPeers = peers
         case .notStored(let id, _):
             // Whoever sees that a word of theirs was not kept says it again.
             if let stored = self.person.store.stored(id), self.hasToSay(stored.decision) { self.think(about: id, now: now) }

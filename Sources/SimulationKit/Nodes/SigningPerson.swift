@@ -32,6 +32,8 @@ final class SigningPerson {
     /// Its disk says that what was approved automatically is durable, and forgets it.
     var forgetsApprovals = false
     let store = SimulatedStore()
+    /// How its disk says that others stand with it.
+    var standings: [PeerID: PeerStanding] = [:]
     /// How it cheats, if it does.
     let cheat: SigningCheat?
     /// Entries of nonces that it gives each other member ahead.
