@@ -57,6 +57,33 @@ struct `A key file` {
         #expect(keys.identity.withUnsafeSeed { Array($0) } == Array(1...32))
     }
 
+    @Test(arguments: [(2, 0), (1, 5), (.max, .max)] as [(UInt32, UInt64)])
+    func `says which enrolment its keys make, where it is not the first`(version: UInt32, expiry: UInt64) throws {
+        let made = try KeyFile.create(
+            at: self.path, key: Sample.secretKey("Ada"), identity: Self.identity(), network: .signet, version: version, expiry: expiry,
+            passphrase: Self.secret("correct horse"), cost: .init(passes: 1, memoryKibibytes: 8))
+        #expect(try KeyFile(readingFrom: self.path) == made && made.header.version == version && made.header.expiry == expiry)
+        let keys = try made.unlock(passphrase: Self.secret("correct horse"))
+        #expect(keys.version == version && keys.expiry == expiry)
+        let text = try String(decoding: bytes(of: self.path), as: UTF8.self)
+        #expect(text.hasPrefix("chorale-key 2\nnetwork: signet\n") && text.contains("\nversion: \(version)\nexpires: \(expiry)\nsealed: "))
+        for (from, to, fault) in [
+            ("version: \(version)", "version: 0\(version)", .otherSpelling),
+            ("version: \(version)", "version: x", .unreadable(line: "version")),
+            ("expires: \(expiry)", "expires: -1", .unreadable(line: "expires")), ("expires: \(expiry)\n", "", .missing(line: "expires")),
+            ("version: \(version)\nexpires: \(expiry)", "version: 1\nexpires: 0", .otherSpelling),
+        ] as [(String, String, KeyFileError.Fault)] {
+            try put(Array(text.replacingOccurrences(of: from, with: to).utf8), at: self.path)
+            #expect(self.readError() == .damaged(path: self.path, fault), "\(to)")
+        }
+        // The seal vouches for both.
+        try put(Array(text.replacingOccurrences(of: "version: \(version)", with: "version: 77").utf8), at: self.path)
+        let altered = try KeyFile(readingFrom: self.path)
+        #expect(throws: KeyFileError.wrongPassphraseOrAltered(path: self.path)) {
+            _ = try altered.unlock(passphrase: Self.secret("correct horse"))
+        }
+    }
+
     @Test func `lets its two keys go to two owners`() throws {
         let keys = try self.create().unlock(passphrase: Self.secret("correct horse"))
         let key = keys.key
@@ -151,7 +178,8 @@ struct `A key file` {
 
     @Test(
         arguments: [
-            ("chorale-key 1", "chorale-key 2", .otherKindOrVersion), ("network: signet", "network: moonnet", .unreadable(line: "network")),
+            ("chorale-key 1", "chorale-key 3", .otherKindOrVersion), ("chorale-key 1", "chorale-key 2", .missing(line: "version")),
+            ("network: signet", "network: moonnet", .unreadable(line: "network")),
             ("network: signet\n", "", .missing(line: "network")), ("signer: 0", "signer: 5", .unreadable(line: "signer")),
             ("label: Ada's laptop", "label: Ada's\u{202e} laptop", .unreadable(line: "label")),
             ("label: Ada's laptop", "label: ", .unreadable(line: "label")), ("\nsealed: 43", "\nsealed: 44", .unreadable(line: "sealed")),

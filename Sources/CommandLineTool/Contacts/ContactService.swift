@@ -47,6 +47,7 @@ extension NodeService {
             try await Self.learn(enrolment, store)
             if !addresses.isEmpty { try await store.setAddresses(addresses.map(\.description), of: enrolment.signer) }
         }
+        try await self.tellGroups(of: enrolment)
         await self.node.learn(addresses, of: PeerID(of: enrolment.identity))
         try await self.tellOfContacts()
         return self.json(try await self.contact(named: label))

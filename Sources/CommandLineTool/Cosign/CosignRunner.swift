@@ -213,7 +213,8 @@ struct CosignRunner {
         }
         let enrolment: Enrolment
         do throws(SecretKeyError) {
-            enrolment = try Enrolment(network: self.task.network, signer: keys.key, identity: keys.identity)
+            enrolment = try Enrolment(
+                network: self.task.network, signer: keys.key, identity: keys.identity, version: keys.version, expiry: keys.expiry)
         } catch { throw .failed("\(error)") }
         do throws(SigningError) {
             return try FileExchange(

@@ -12,7 +12,7 @@ enum KeyCommands {
             signs transactions, and one that signs messages to the other signers. Keep a copy of the file, and keep the passphrase \
             elsewhere: without both, nobody can sign with the key again.
             """,
-        commands: [Self.new, Self.show])
+        commands: [Self.new, Self.show, KeyEnrolCommand.command])
 }
 
 // MARK: - key new
@@ -147,7 +147,7 @@ extension KeyCommands {
         }
     }
 
-    private static func present(
+    static func present(
         _ file: KeyFile, heading: String, isChecked: Bool?, _ arguments: Arguments, _ console: Console
     ) throws(CommandError) {
         let header = file.header
@@ -156,6 +156,7 @@ extension KeyCommands {
                 ("file", .string(file.path)), ("network", .string(header.network.rawValue)), ("label", .optional(header.label)),
                 ("public_key", .string("\(header.signer)")), ("identity", .string(Hex.encode(header.identity.bytes))),
             ]
+            members += [("version", .unsigned(UInt64(header.version))), ("expiry", .unsigned(header.expiry))]
             if let isChecked { members.append(("checked", .bool(isChecked))) }
             return try console.print(.object(members))
         }
@@ -165,6 +166,9 @@ extension KeyCommands {
         if let label = header.label { report.field("label", label.printable, indent: 2, width: 10) }
         report.field("public key", "\(header.signer)", indent: 2, width: 10)
         report.field("identity", Hex.encode(header.identity.bytes), indent: 2, width: 10)
+        if header.version != 1 || header.expiry != 0 {
+            report.field("enrolment", KeyEnrolCommand.words(header), indent: 2, width: 10)
+        }
         if isChecked == true {
             report.field("checked", "the passphrase opens the file, and the secret keys in it match these two", indent: 2, width: 10)
         }

@@ -29,6 +29,10 @@ enum NodeCommands {
         report.heading("Node\(shown["label"]?.asText.map { " of \($0.printable)" } ?? "") on \(shown.shown("network"))")
         report.field("peer id", shown.shown("peer_id"), indent: 2, width: 10)
         report.field("public key", shown.shown("public_key"), indent: 2, width: 10)
+        if let expiry = shown["enrolment_expiry"]?.asUnsigned, expiry != 0 {
+            let words = "\(UnixTime.text(expiry)): others hear this machine until then (chorale key enrol)"
+            report.field("expires", words, indent: 2, width: 10)
+        }
         report.field("addresses", shown["addresses"]?.asTexts ?? [], indent: 2, width: 10)
         for mailbox in shown["mailboxes"]?.asArray ?? [] {
             let state = mailbox["is_connected"]?.asBool == true ? "connected" : "not connected"

@@ -133,9 +133,12 @@ enum NodeRunCommand {
     /// In a function of its own, so that the passphrase and the unlocked file are wiped when the node begins.
     private static func keys(_ file: KeyFile, _ arguments: Arguments) throws(CommandError) -> SignerKeys {
         let unlocked = try KeyCommands.unlock(file, by: arguments)
+        let (version, expiry) = (unlocked.version, unlocked.expiry)
+        try KeyEnrolCommand.checkExpiry(of: file, expiry)
         do throws(SecretKeyError) {
             return try SignerKeys(
-                key: unlocked.key, identity: PeerIdentity(unlocked.identity), network: arguments[Self.network] ?? file.header.network)
+                key: unlocked.key, identity: PeerIdentity(unlocked.identity), network: arguments[Self.network] ?? file.header.network,
+                version: version, expiry: expiry)
         } catch { throw .failed("\(error)") }
     }
 

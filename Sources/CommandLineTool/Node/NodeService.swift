@@ -69,6 +69,8 @@ struct NodeService: Sendable {
         let health: SigningNodeHealth
         do throws(SigningNodeError) { health = try await self.node.health } catch { throw Self.failure(error) }
         return .object([
+            "enrolment_version": .unsigned(UInt64(self.node.enrolment.version)),
+            "enrolment_expiry": .unsigned(self.node.enrolment.expiry),
             "peer_id": .string("\(self.node.id)"), "public_key": .string("\(self.node.signer)"), "label": .optional(self.label),
             "network": .string(self.network.rawValue),
             "addresses": .array(addresses.map { .string($0.appending(.p2p(self.node.id)).description) }),

@@ -13,6 +13,11 @@ public import Secp256k1
 ///     label: <text>                                       (this line only where there is a label)
 ///     sealed: <hex of a SealedSecret over the scalar, 32 bytes, then the identity's seed, 32 bytes>
 ///
+/// A file that enrols another identity for a key than its first one begins with `chorale-key 2`, and has two lines more behind `identity`:
+///
+///     version: <decimal: of the enrolment>
+///     expires: <decimal: seconds since 1970; 0 for never>
+///
 /// Exactly these lines in this order, hex in lowercase, each line ended by one line feed: any other spelling of the same is refused.
 public struct KeyFile: Equatable, Sendable {
     public let path: String
@@ -31,6 +36,10 @@ public struct KeyFile: Equatable, Sendable {
         public let signer: PublicKey
         public let identity: Ed25519.PublicKey
         public let label: String?
+        /// Of the enrolment that joins the two keys: the highest counts, wherever several are known.
+        public var version: UInt32 = 1
+        /// Seconds since 1970 after which the enrolment holds no longer; 0 for never.
+        public var expiry: UInt64 = 0
     }
 
     // MARK: - Creating
@@ -39,12 +48,16 @@ public struct KeyFile: Equatable, Sendable {
     ///
     /// - Parameter label: A name for people: 1 to 64 bytes of UTF-8 without control characters, no space at its ends, and no accent or
     ///   modifier at its beginning.
+    /// - Parameters:
+    ///   - version: of the enrolment that joins the two keys.
+    ///   - expiry: of the enrolment, in seconds since 1970; 0 for never.
     public static func create(
         at path: String, key: borrowing SecretKey, identity: borrowing Ed25519.SecretKey, network: Network, label: String? = nil,
-        passphrase: borrowing SecretBytes, cost: SealedSecret.Cost = .moderate
+        version: UInt32 = 1, expiry: UInt64 = 0, passphrase: borrowing SecretBytes, cost: SealedSecret.Cost = .moderate
     ) throws(KeyFileError) -> KeyFile {
         if let label, !KeyFileText.isLabel(label) { throw .invalidLabel }
-        let header = Header(network: network, signer: key.publicKey, identity: identity.publicKey, label: label)
+        let header = Header(
+            network: network, signer: key.publicKey, identity: identity.publicKey, label: label, version: version, expiry: expiry)
         let secret: SecretBytes
         do throws(SecretMemoryError) {
             secret = try Self.joined(key, identity)
@@ -113,7 +126,8 @@ public struct KeyFile: Equatable, Sendable {
 
         let scalar = try self.part(of: secret, from: 0, count: SecretKey.byteCount)
         let seed = try self.part(of: secret, from: SecretKey.byteCount, count: Ed25519.SecretKey.seedByteCount)
-        let keys = UnlockedKeys(key: try self.signerKey(scalar), identity: try self.identityKey(seed))
+        let keys = UnlockedKeys(
+            key: try self.signerKey(scalar), identity: try self.identityKey(seed), version: self.header.version, expiry: self.header.expiry)
         guard keys.key.publicKey == self.header.signer, keys.identity.publicKey == self.header.identity else {
             throw .damaged(path: self.path, .otherKeys)
         }
@@ -172,4 +186,7 @@ public struct KeyFile: Equatable, Sendable {
     public let key: SecretKey
     /// Signs messages between devices.
     public let identity: Ed25519.SecretKey
+    /// Of the enrolment that joins them, as the file's header says; the seal vouches for it.
+    public let version: UInt32
+    public let expiry: UInt64
 }

@@ -8,6 +8,8 @@ package enum KeyFileText {
     static let labelByteCountMax = 64
 
     private static let firstLine = "chorale-key 1"
+    /// Of a file that says which enrolment it makes: a later one, or one that expires.
+    private static let enrolmentFirstLine = "chorale-key 2"
 
     static func encode(_ header: KeyFile.Header, _ sealed: SealedSecret) -> [UInt8] {
         Self.clearPart(header) + Array("sealed: \(Hex.encode(sealed.bytes))\n".utf8)
@@ -15,10 +17,12 @@ package enum KeyFileText {
 
     /// Everything before the seal, which the seal authenticates.
     static func clearPart(_ header: KeyFile.Header) -> [UInt8] {
+        let isFirst = header.version == 1 && header.expiry == 0
         var lines = [
-            Self.firstLine, "network: \(header.network)", "signer: \(header.signer)",
+            isFirst ? Self.firstLine : Self.enrolmentFirstLine, "network: \(header.network)", "signer: \(header.signer)",
             "identity: \(Hex.encode(header.identity.bytes))",
         ]
+        if !isFirst { lines += ["version: \(header.version)", "expires: \(header.expiry)"] }
         if let label = header.label { lines.append("label: \(label)") }
         return Array((lines.joined(separator: "\n") + "\n").utf8)
     }
@@ -26,19 +30,27 @@ package enum KeyFileText {
     static func decode(_ bytes: [UInt8]) throws(KeyFileError.Fault) -> (KeyFile.Header, SealedSecret) {
         guard let text = String(validating: bytes, as: UTF8.self) else { throw .notText }
         var lines = Lines(text)
-        guard lines.next() == Self.firstLine else { throw .otherKindOrVersion }
+        let first = lines.next()
+        guard first == Self.firstLine || first == Self.enrolmentFirstLine else { throw .otherKindOrVersion }
 
         guard let network = Network(rawValue: try lines.value(of: "network")) else { throw .unreadable(line: "network") }
         let signerHex = try lines.value(of: "signer")
         guard let signer = try? PublicKey(parsing: Hex.decode(signerHex)) else { throw .unreadable(line: "signer") }
         let identityHex = try lines.value(of: "identity")
         guard let identity = try? Ed25519.PublicKey(parsing: Hex.decode(identityHex)) else { throw .unreadable(line: "identity") }
+        var (version, expiry): (UInt32, UInt64) = (1, 0)
+        if first == Self.enrolmentFirstLine {
+            guard let number = UInt32(try lines.value(of: "version")) else { throw .unreadable(line: "version") }
+            guard let time = UInt64(try lines.value(of: "expires")) else { throw .unreadable(line: "expires") }
+            (version, expiry) = (number, time)
+        }
         let label = lines.nextIs("label") ? try lines.value(of: "label") : nil
         if let label, !Self.isReadable(label) { throw .unreadable(line: "label") }
         let sealedHex = try lines.value(of: "sealed")
         guard let sealed = try? SealedSecret(parsing: Hex.decode(sealedHex)) else { throw .unreadable(line: "sealed") }
 
-        let header = KeyFile.Header(network: network, signer: signer, identity: identity, label: label)
+        let header = KeyFile.Header(
+            network: network, signer: signer, identity: identity, label: label, version: version, expiry: expiry)
         // Also refuses capitals, spaces and lines at the end: one key, one text.
         guard Self.encode(header, sealed) == bytes else { throw .otherSpelling }
         return (header, sealed)
