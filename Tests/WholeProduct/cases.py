@@ -1,9 +1,11 @@
 """The list of cases. A case's name is a sentence that is true."""
 
+import collections
 import shutil
 
 from scenes import Scene, free_name
 
+Case = collections.namedtuple("Case", "group sentence function slow is_only_long")
 ALL = []
 
 
@@ -11,11 +13,11 @@ class Skipped(Exception):
     """This machine cannot run the case; the text says why."""
 
 
-def case(group, sentence, slow=False):
-    """Registers a function that takes a `Context`. Slow cases are left out by --quick."""
+def case(group, sentence, slow=False, is_only_long=False):
+    """Registers a function that takes a `Context`. Slow cases are left out by --quick, and some are for --long alone."""
 
     def register(function):
-        ALL.append((group, sentence, function, slow))
+        ALL.append(Case(group, sentence, function, slow, is_only_long))
         return function
 
     return register

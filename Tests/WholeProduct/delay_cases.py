@@ -5,7 +5,7 @@ import time
 
 from cases import case
 from lab import Lab
-from network import Nodes, check_nonces
+from network import Nodes, check_nonces, collect
 from tool import wait_until
 
 REQUEST_COUNT = 8
@@ -84,14 +84,10 @@ def sign_far_apart(context, lab, scene, delay):
             if min(complete) == len(requests):
                 break
             assert time.monotonic() < end, f"{complete} of {len(requests)} are complete after {TIME_LIMIT} s"
-        transactions = [{request: nodes.json(place, "request", "show", request) for request in requests} for place in range(count)]
+        collect(context, nodes, sorted(requests))
         nodes.stop()
         databases = nodes.databases()
-    for request in requests:
-        assert len({each[request]["transaction"] for each in transactions}) == 1
-        prevouts = [{"amount": coin["amount"], "script_pubkey": coin["script_pubkey"]} for coin in transactions[0][request]["inputs"]]
-        context.spends.append({"transaction": transactions[0][request]["transaction"], "prevouts": prevouts})
-    signatures = check_nonces(databases, scene.public)
+    signatures = nodes.check_nonces()
     attempts = {(request, attempt) for kept in databases for request, attempt, _ in kept.burned}
     context.remark(f"{LOSS} % lost, {context.counts['cuts']} cuts, {len(requests)} requests, {len(attempts)} attempts, {signatures} signatures sent")
 

@@ -33,7 +33,8 @@ class Lab:
             raise AssertionError(f"there are no hosts: {problem}")
         numbers = range(1, host_count + 1)
         self.hosts = [names[f"LAB_{number}"] for number in numbers]
-        self.listen = [f"/ip4/{names[f'LAB_ADDR_{number}']}/tcp/{PORT}" for number in numbers]
+        self.addresses = [names[f"LAB_ADDR_{number}"] for number in numbers]
+        self.listen = [f"/ip4/{address}/tcp/{PORT}" for address in self.addresses]
         self.pipe = open(names["LAB_CONTROL"], "w")
 
     def __enter__(self):

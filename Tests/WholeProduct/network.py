@@ -2,8 +2,8 @@
 
 import collections
 import json
+import shutil
 import sqlite3
-import threading
 import time
 
 from psbt import Reader
@@ -16,16 +16,20 @@ BODY_PARTIALS, BODY_APPROVAL, BODY_BEGIN, BODY_AHEAD = 4, 6, 9, 10  # kinds of s
 
 
 class Nodes:
-    """A `chorale node run` for each signer of a scene. As a context: whatever happens, none of them is left."""
+    """A `chorale node run` for each key of a scene: the signers, and then others. As a context: whatever happens, none of them is left."""
 
-    def __init__(self, scene, hosts=None, options=()):
-        """`hosts` is a `Lab` with a host for each; without one all run on this machine's loopback. `options` are those of `node run`."""
-        self.scene, self.tool, self.hosts, self.options = scene, scene.tool, hosts, options
-        self.homes = [scene.folder / f"node-{number}" for number in range(len(scene.public))]
+    def __init__(self, scene, hosts=None, options=(), has_bootstrap=True):
+        """`hosts` is a `Lab` with a host for each; without one all run on this machine's loopback. `options` are those of `node run`, and
+        `own_options` those of one node more. With `has_bootstrap` all others know the first one's address."""
+        self.scene, self.tool, self.hosts, self.options, self.has_bootstrap = scene, scene.tool, hosts, options, has_bootstrap
+        self.homes = [scene.folder / f"node-{number}" for number in range(len(scene.key_files))]
+        self.own_options = [[] for _ in self.homes]
         self.running = [None] * len(self.homes)
         self.listen = list(hosts.listen) if hosts else ["/ip4/127.0.0.1/tcp/0"] * len(self.homes)
         self.addresses = [None] * len(self.homes)
         self.lives = 0
+        # Of each life that was killed: which node it was, and its database.
+        self.left = []
 
     def __enter__(self):
         return self
@@ -37,14 +41,15 @@ class Nodes:
                 process.popen.wait()
 
     def start(self, number):
-        """Starts a node, and waits until it is ready. All others know only the first one's address."""
+        """Starts a node, and waits until it is ready."""
         self.lives += 1
         output = self.scene.folder / f"node-{number}-{self.lives}.out"
-        bootstrap = ["--bootstrap", self.addresses[0]] if number and self.addresses[0] else []
+        bootstrap = ["--bootstrap", self.addresses[0]] if self.has_bootstrap and number and self.addresses[0] else []
+        listen = [] if "--no-listen" in self.own_options[number] else ["--listen", self.listen[number]]
         with open(output, "w") as file:
             self.running[number] = self.tool.start(
-                "node", "run", "--home", self.homes[number], "--key", self.scene.key_files[number], "--listen", self.listen[number],
-                "--json", *self.options, *bootstrap, env={"CHORALE_PASSPHRASE": self.scene.passphrase}, stdout=file, stderr=file,
+                "node", "run", "--home", self.homes[number], "--key", self.scene.key_files[number], *listen, "--json", *self.options,
+                *self.own_options[number], *bootstrap, env={"CHORALE_PASSPHRASE": self.scene.passphrase}, stdout=file, stderr=file,
                 through=self.hosts.through(number) if self.hosts else (),
             )  # fmt: skip
 
@@ -53,16 +58,28 @@ class Nodes:
             return output.read_text().partition("\n")[1]
 
         wait_until(ready, 30, f"node {number}")
-        self.addresses[number] = next(a for a in json.loads(output.read_text().splitlines()[0])["addresses"] if self.is_outer(a))
-        self.listen[number] = self.addresses[number].partition("/p2p/")[0]
+        if listen:
+            self.addresses[number] = next(a for a in json.loads(output.read_text().splitlines()[0])["addresses"] if self.is_outer(a))
+            self.listen[number] = self.addresses[number].partition("/p2p/")[0]
 
     def is_outer(self, address):
         """Whether others reach it: a host's own loopback is nobody else's."""
         return not self.hosts or "/127.0.0.1/" not in address
 
     def kill(self, number):
+        """Ends a node in the middle of whatever it does. What that life of it left on the disk is laid by."""
         self.running[number].popen.kill()
         self.running[number].popen.wait()
+        left = self.scene.folder / f"left-{number}-{len(self.left)}"
+        left.mkdir()
+        for path in self.homes[number].glob("chorale.db*"):
+            shutil.copy(path, left)
+        self.left.append((number, left / "chorale.db"))
+
+    def end(self, number):
+        """Asks a node to end, and waits until it has."""
+        self.running[number].popen.terminate()
+        self.running[number].popen.wait(30)
 
     def run(self, number, *words, timeout=30):
         return self.tool.run(*words, "--home", self.homes[number], timeout=timeout)
@@ -79,26 +96,31 @@ class Nodes:
             raise AssertionError(f"no JSON after {took:.3f} s: {error}: {ended.words}: {ended.out!r}, {ended.err!r}") from None
 
     def make_group(self, name):
-        """Starts all nodes, and makes their group by invitations. Gives its policy digest, which is the same everywhere."""
+        """Starts all nodes that do not run yet, and makes the signers' group by invitations. Gives its policy digest, which is the same
+        everywhere."""
         for number in range(len(self.homes)):
-            self.start(number)
+            if self.running[number] is None:
+                self.start(number)
+        signers = range(len(self.scene.public))
         shape = ["--threshold", self.scene.threshold, "--owner-unspendable"] if self.scene.threshold else []
-        invitations = self.json(0, "group", "invite", "--name", name, "--members", len(self.homes), *shape)["invitations"]
-        joining = [
-            threading.Thread(target=self.run, args=(number + 1, "group", "join", invitation, "--yes"))
-            for number, invitation in enumerate(invitations)
-        ]
-        for thread in joining:
-            thread.start()
-        for thread in joining:
-            thread.join()
-        shown = [wait_until(lambda number=number: self.made(number, name), what="the group") for number in range(len(self.homes))]
+        invitations = self.json(0, "group", "invite", "--name", name, "--members", len(signers), *shape)["invitations"]
+        joining = [self.start_command(number, "group", "join", invitation, "--yes") for number, invitation in zip(signers[1:], invitations)]
+        for process in joining:
+            process.wait(60).expect(0)
+        shown = [wait_until(lambda number=number: self.made(number, name), what="the group") for number in signers]
         assert len({group["policy_digest"] for group in shown}) == 1, shown
         return shown[0]["policy_digest"]
 
     def made(self, number, name):
         group = self.json(number, "group", "show", name)
         return group if group["state"] == "made" else None
+
+    def show(self, number):
+        return self.json(number, "node", "show")
+
+    def knows(self, number, request):
+        """What a node knows of a request; `None` while it has not heard of it."""
+        return next((known for known in self.json(number, "request", "list")["requests"] if known["id"] == request), None)
 
     def stop(self):
         """Asks all to end, and waits: then their databases can be read."""
@@ -108,7 +130,25 @@ class Nodes:
             process.popen.wait(30)
 
     def databases(self):
-        return [Kept(home / "chorale.db") for home in self.homes]
+        """Those of the signers."""
+        return [Kept(home / "chorale.db") for home in self.homes[: len(self.scene.public)]]
+
+    def check_nonces(self):
+        """No nonce served two transcripts, by what each life of each signer's node left on its disk. Gives how many signatures left."""
+        kept = self.databases()
+        former = [(number, Kept(path)) for number, path in self.left if number < len(kept)]
+        check_lives(kept, former)
+        return check_nonces(kept + [each for _, each in former], self.scene.public)
+
+
+def collect(context, nodes, requests):
+    """All signers have these requests complete, with the same transactions, which go to the consensus check."""
+    for request in requests:
+        shown = [nodes.json(number, "request", "show", request) for number in range(len(nodes.scene.public))]
+        assert all(each["state"] == "complete" for each in shown), [each["state"] for each in shown]
+        assert len({each["transaction"] for each in shown}) == 1, shown
+        prevouts = [{"amount": coin["amount"], "script_pubkey": coin["script_pubkey"]} for coin in shown[0]["inputs"]]
+        context.spends.append({"transaction": shown[0]["transaction"], "prevouts": prevouts})
 
 
 Partials = collections.namedtuple("Partials", "request attempt signer transcript values")
@@ -120,7 +160,8 @@ class Kept:
     """What one node's database holds. The formats are those that ARCHITECTURE.md states."""
 
     def __init__(self, path):
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        # Not for reading alone: what a life that was killed wrote last stands in a file beside, and belongs to it.
+        connection = sqlite3.connect(path)
         try:
             self.states = dict(connection.execute("SELECT id, state FROM request").fetchall())
             # Decisions to sign: what this node's own signer may ever have released.
@@ -186,6 +227,14 @@ class Kept:
             raise AssertionError(f"a statement of kind {kind}")
         reader.take(64)
         return place, attempt, body
+
+
+def check_lives(databases, former):
+    """What one life has decided to sign the later ones still know, as it was. `former` are the places of nodes that were killed, each with
+    what that life left."""
+    for number, left in former:
+        for decision, signed in left.burned.items():
+            assert databases[number].burned.get(decision) == signed, f"node {number} has forgotten what it signed before it was killed"
 
 
 def check_nonces(databases, public):

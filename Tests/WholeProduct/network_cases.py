@@ -1,10 +1,11 @@
 """Nodes that sign over a network of real processes, and are killed at it."""
 
+import copy
 import random
 import time
 
 from cases import case
-from network import COMPLETE, Nodes, check_nonces
+from network import COMPLETE, Nodes, check_lives, check_nonces
 from tool import wait_until
 
 # Signers, threshold, and how many requests: in every run, and in a long one, 200 in all. Of three, members give each other nonces ahead.
@@ -156,7 +157,8 @@ def killed_at_random(context, signers, threshold, count):
         context.spends.append({"transaction": shown["transaction"], "prevouts": prevouts})
     for kept in databases:
         assert sorted(kept.states.values()) == [COMPLETE] * count, kept.states
-    signatures = check_nonces(databases, scene.public)
+    signatures = nodes.check_nonces()
+    assert len(nodes.left) == crowd.kills >= count, f"{crowd.kills} kills in {count} requests"
     # All of a set but the coordinator, if it is one of them, send theirs.
     assert signatures >= ((threshold or signers) - 1) * count, f"{signatures} signatures are in the transcripts of {count} requests"
     attempts = {(request, attempt) for kept in databases for request, attempt, _ in kept.burned}
@@ -168,7 +170,7 @@ def killed_at_random(context, signers, threshold, count):
 register()
 
 
-@case("network", "the checker of nonces sees a nonce that served twice, and a signature that no journal knows")
+@case("network", "the checker of nonces sees a nonce that served twice, a signature that no journal knows, and a journal that lost one")
 def checker_bites(context):
     scene = context.scene(signers=2)
     with Nodes(scene) as nodes:
@@ -182,7 +184,9 @@ def checker_bites(context):
         nodes.stop()
         databases = nodes.databases()
     assert check_nonces(databases, scene.public) >= 1
-    kept = next(kept for kept in databases if kept.burned)
+    number, kept = next((number, kept) for number, kept in enumerate(databases) if kept.burned)
+    former = copy.deepcopy(kept)
+    check_lives(databases, [(number, former)])
     decision = next(iter(kept.burned))
     transcript, partials = kept.burned[decision]
     again = (decision[0], decision[1] + 1, decision[2])
@@ -191,10 +195,12 @@ def checker_bites(context):
     for kept in databases:
         kept.burned, kept.burned_nonces = {}, {}
     expect_refusal(databases, scene, "in no journal")
+    expect_refusal(databases, scene, "has forgotten what it signed", [(number, former)])
 
 
-def expect_refusal(databases, scene, text):
+def expect_refusal(databases, scene, text, former=()):
     try:
+        check_lives(databases, former)
         check_nonces(databases, scene.public)
     except AssertionError as error:
         assert text in str(error), error

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Tests the executable as people and their machines use it: real processes, a real folder, real kills.
 
-    run.py [--quick | --long] [--only TEXT] [--seed N] [--jobs N] [--keep] [--skips FILE]
+    run.py [--quick | --long] [--list] [--only TEXT] [--seed N] [--jobs N] [--keep] [--skips FILE]
 
 CHORALE names the executable (default: .build/release/chorale). Prints one line a case, and exits with 1 when one failed.
 """
@@ -24,30 +24,40 @@ import cases
 import crash_cases  # noqa: F401  (each registers its cases)
 import delay_cases  # noqa: F401
 import demo_cases  # noqa: F401
+import distance_cases  # noqa: F401
 import exchange_cases  # noqa: F401
 import input_cases  # noqa: F401
 import mailbox_cases  # noqa: F401
 import network_cases  # noqa: F401
 import person_cases  # noqa: F401
 import process_cases  # noqa: F401
+import visit_cases  # noqa: F401
 from scenes import Keys
 from tool import Tool
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-KEY_COUNT = 15
+# Of fifteen signers, and a node that is none.
+KEY_COUNT = 16
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     extent = parser.add_mutually_exclusive_group()
     extent.add_argument("--quick", action="store_true", help="leave slow cases out, and fewer rounds of the others")
-    extent.add_argument("--long", action="store_true", help="many more rounds of the cases in which nodes are killed at random")
+    extent.add_argument("--long", action="store_true", help="many more rounds where nodes are killed, and larger groups far apart")
+    parser.add_argument("--list", action="store_true", help="tell what would run, and run nothing")
     parser.add_argument("--only", default="", help="only cases whose group or sentence holds this text")
     parser.add_argument("--seed", type=int, default=2, help="what is random follows from it")
     parser.add_argument("--jobs", type=int, default=max(3, (os.cpu_count() or 1) + 1), help="how many cases run at once")
     parser.add_argument("--keep", action="store_true", help="leave the folders of cases that failed")
     parser.add_argument("--skips", help="append a line to this file for each case that was skipped: its name, and why")
     return parser.parse_args()
+
+
+def is_chosen(case, arguments):
+    if (case.slow and arguments.quick) or (case.is_only_long and not arguments.long):
+        return False
+    return arguments.only in f"{case.group}: {case.sentence}"
 
 
 class Runner:
@@ -119,6 +129,12 @@ def main():
     if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: None)
     started = time.monotonic()
+    chosen = [(number, case.group, case.sentence, case.function) for number, case in enumerate(cases.ALL) if is_chosen(case, arguments)]
+    if not chosen:
+        sys.exit(f"no case has “{arguments.only}” in its name")
+    if arguments.list:
+        print(*(f"{group}: {sentence}" for _, group, sentence, _ in chosen), sep="\n")
+        return
     executable = pathlib.Path(os.environ.get("CHORALE", ROOT / ".build/release/chorale")).resolve()
     if not os.access(executable, os.X_OK):
         sys.exit(f"there is no executable {executable}: build it (make build), or name another one in CHORALE")
@@ -127,16 +143,9 @@ def main():
         tool = Tool(executable, folder)
         runner = Runner(arguments, tool, Keys(tool, folder, KEY_COUNT), folder)
         print(f"seed {arguments.seed}, {executable}", flush=True)
-        chosen = [
-            (number, group, sentence, function)
-            for number, (group, sentence, function, slow) in enumerate(cases.ALL)
-            if arguments.only in f"{group}: {sentence}" and not (slow and arguments.quick)
-        ]
         with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
             for future in [pool.submit(runner.run, *entry) for entry in chosen]:
                 future.result()
-        if not chosen:
-            sys.exit(f"no case has “{arguments.only}” in its name")
         runner.check_consensus()
     finally:
         if not arguments.keep:

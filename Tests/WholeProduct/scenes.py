@@ -36,10 +36,10 @@ class Keys:
 class Scene:
     """A group whose signers are numbered from 0, in a folder of its own.
 
-    `threshold` None means that all sign, by the key path.
+    `threshold` None means that all sign, by the key path. After the signers' key files come those of `others`, who are no members.
     """
 
-    def __init__(self, tool, keys, folder, signers, threshold=None, inputs=1, owner=None, first_key=0):
+    def __init__(self, tool, keys, folder, signers, threshold=None, inputs=1, owner=None, first_key=0, others=0):
         self.tool, self.folder, self.threshold = tool, pathlib.Path(folder), threshold
         self.folder.mkdir(parents=True)
         self.shared = self.folder / "shared"
@@ -49,7 +49,7 @@ class Scene:
         self.passphrase = keys.passphrase
         self.public = keys.public[first_key : first_key + signers]
         self.key_files = []
-        for number in range(signers):
+        for number in range(signers + others):
             self.key_files.append(self.folder / f"{number}.key")
             shutil.copy(keys.files[first_key + number], self.key_files[-1])
         self.signers_file = self.folder / "signers.txt"
