@@ -1,5 +1,5 @@
 /*
- * Loaded into a chorale process with LD_PRELOAD. Does three things, all told by environment variables:
+ * Loaded into a chorale process with LD_PRELOAD. Does four things, all told by environment variables:
  *
  *   KILL_AT=n KILL_HOW=before|after|half   ends the process with SIGKILL at its n-th durable step: right before the call, right
  *                                          after it, or, for a write, after the first half of its bytes
@@ -8,6 +8,7 @@
  *   RELEASE_LOG=FOLDER                     keeps a copy of every file that gets its name in the exchange folder, even of one that is
  *                                          replaced a moment later
  *   CLOCK_JUMP=FILE                        the time of day is an hour ahead for as long as the file exists
+ *   CONNECT_ONLY=PORT                      there is no way to any other port of any host, as behind a firewall
  *
  * Durable steps are the calls that change what a crash leaves behind: mkdir, link, linkat, rename, unlink, fsync, fdatasync,
  * ftruncate, and pwrite, with which all files are written.
@@ -16,11 +17,13 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,7 +31,7 @@
 static atomic_long step_count;
 
 /* Read once, before any thread runs: the process changes its environment when it has taken its passphrase. */
-static long kill_at;
+static long kill_at, connect_only;
 static char how[16], kill_call[32], kill_text[256], release_log[1024], kill_log[1024], clock_jump[1024];
 
 static void copy(char *target, size_t size, const char *name) {
@@ -39,6 +42,8 @@ static void copy(char *target, size_t size, const char *name) {
 __attribute__((constructor)) static void prepare(void) {
     const char *at = getenv("KILL_AT");
     kill_at = at ? atol(at) : 0;
+    const char *port = getenv("CONNECT_ONLY");
+    connect_only = port ? atol(port) : 0;
     copy(how, sizeof how, "KILL_HOW");
     const char *step = getenv("KILL_STEP");
     if (step && sscanf(step, "%31s %255s", kill_call, kill_text) != 2) abort();
@@ -213,4 +218,18 @@ int clock_gettime(clockid_t clock, struct timespec *time) {
     int result = REAL(clock_gettime)(clock, time);
     if (result == 0 && clock == CLOCK_REALTIME && clock_jump[0] && access(clock_jump, F_OK) == 0) time->tv_sec += 3600;
     return result;
+}
+
+/* --- The network --- */
+
+int connect(int socket, __CONST_SOCKADDR_ARG address, socklen_t size) {
+    sa_family_t family = address.__sockaddr__->sa_family;
+    long port = family == AF_INET    ? ntohs(address.__sockaddr_in__->sin_port)
+                : family == AF_INET6 ? ntohs(address.__sockaddr_in6__->sin6_port)
+                                     : -1;
+    if (connect_only && port >= 0 && port != connect_only) {
+        errno = ENETUNREACH;
+        return -1;
+    }
+    return REAL(connect)(socket, address, size);
 }

@@ -20,10 +20,11 @@ class Nodes:
 
     def __init__(self, scene, hosts=None, options=(), has_bootstrap=True):
         """`hosts` is a `Lab` with a host for each; without one all run on this machine's loopback. `options` are those of `node run`, and
-        `own_options` those of one node more. With `has_bootstrap` all others know the first one's address."""
+        `own_options` and `own_environment` are one node's more. With `has_bootstrap` all others know the first one's address."""
         self.scene, self.tool, self.hosts, self.options, self.has_bootstrap = scene, scene.tool, hosts, options, has_bootstrap
         self.homes = [scene.folder / f"node-{number}" for number in range(len(scene.key_files))]
         self.own_options = [[] for _ in self.homes]
+        self.own_environment = [{} for _ in self.homes]
         self.running = [None] * len(self.homes)
         self.listen = list(hosts.listen) if hosts else ["/ip4/127.0.0.1/tcp/0"] * len(self.homes)
         self.addresses = [None] * len(self.homes)
@@ -46,10 +47,11 @@ class Nodes:
         output = self.scene.folder / f"node-{number}-{self.lives}.out"
         bootstrap = ["--bootstrap", self.addresses[0]] if self.has_bootstrap and number and self.addresses[0] else []
         listen = [] if "--no-listen" in self.own_options[number] else ["--listen", self.listen[number]]
+        environment = {"CHORALE_PASSPHRASE": self.scene.passphrase, **self.own_environment[number]}
         with open(output, "w") as file:
             self.running[number] = self.tool.start(
                 "node", "run", "--home", self.homes[number], "--key", self.scene.key_files[number], *listen, "--json", *self.options,
-                *self.own_options[number], *bootstrap, env={"CHORALE_PASSPHRASE": self.scene.passphrase}, stdout=file, stderr=file,
+                *self.own_options[number], *bootstrap, env=environment, stdout=file, stderr=file,
                 through=self.hosts.through(number) if self.hosts else (),
             )  # fmt: skip
 

@@ -31,6 +31,8 @@ class Crowd:
         # Requests whose proposer was told their id.
         self.kept = set()
         self.is_kill_due = False
+        # Before so many approvals more, nobody is killed.
+        self.spared = 0
         self.kills = 0
 
     def note(self, number):
@@ -53,7 +55,8 @@ class Crowd:
 
     def approve(self, place, identifier):
         process = self.nodes.start_command(place, "request", "approve", identifier, "--yes")
-        if self.is_kill_due and self.generator.random() < 0.6:
+        self.spared -= 1
+        if self.is_kill_due and self.spared < 0:
             # Some node, itself perhaps, before, in or after its approval, the beginning, its signature, the end.
             time.sleep(self.generator.uniform(0, 0.03))
             self.kill()
@@ -61,6 +64,11 @@ class Crowd:
         elif process.wait().code != 0:
             # Enough others may have agreed meanwhile, where not all have to.
             assert self.nodes.scene.threshold and "complete" in process.err, process.expect(0)
+
+    def threaten(self):
+        """Somebody is to be killed: at any approval, and at the last one, upon which all is signed, as often as at all others."""
+        last = (self.nodes.scene.threshold or len(self.nodes.homes)) - 2
+        self.is_kill_due, self.spared = True, self.generator.choice([self.generator.randint(0, last), last])
 
     def kill(self, victim=None):
         victim = self.generator.randrange(len(self.nodes.homes)) if victim is None else victim
@@ -136,7 +144,7 @@ def killed_at_random(context, signers, threshold, count):
             crowd.files.append(scene.folder / f"payment-{number}.psbt")
             scene.create(crowd.files[-1], inputs=1 + number % 2)
         for number in range(count):
-            crowd.is_kill_due = True
+            crowd.threaten()
             crowd.propose(number)
             crowd.look(number + 1)
             if crowd.is_kill_due:

@@ -8,7 +8,8 @@ import sys
 import tempfile
 import time
 
-from cases import case
+from cases import Skipped, case
+from door import Door, connections_to
 from lab import PORT, Lab
 from network import Nodes, check_nonces, collect
 from tool import wait_until
@@ -22,10 +23,10 @@ CALM = 1.5
 
 
 class Visits(Nodes):
-    """The signers of a scene and, as the last one, a node with a mailbox, each on a host of its own."""
+    """The signers of a scene and, as the last one, a node with a mailbox."""
 
-    def __init__(self, scene, lab):
-        super().__init__(scene, hosts=lab, has_bootstrap=False)
+    def __init__(self, scene, hosts=None):
+        super().__init__(scene, hosts=hosts, has_bootstrap=False)
         self.mailbox = len(scene.public)
         self.signers = range(self.mailbox)
         # Who came, in this order, and how long each stayed.
@@ -36,25 +37,16 @@ class Visits(Nodes):
         self.own_options[self.mailbox] = ["--serve-mailbox"]
         self.start(self.mailbox)
         for number in self.signers:
-            self.own_options[number] = ["--mailbox", self.addresses[self.mailbox]]
+            self.own_options[number] = ["--mailbox", self.mailbox_address(number)]
             self.start(number)
             self.run(self.mailbox, "contact", "add", f"member {number}", self.show(number)["contact"]).expect(0)
         self.make_group("apart")
         for number in self.signers:
             self.end(number)
-            self.hosts.say("cut", number + 1, "*")
+        self.part()
         for number in self.signers:
             self.start(number)
-        self.check_cuts(None)
-
-    def check_cuts(self, visitor):
-        """Whether links lead where they are to lead: only the visitor's, and only to the mailbox."""
-        look = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 0.6)"
-        pairs = [(one, other) for one in self.signers for other in range(len(self.homes)) if one != other]
-        commands = [[*self.hosts.through(one), sys.executable, "-c", look, self.hosts.addresses[other], str(PORT)] for one, other in pairs]
-        looking = [subprocess.Popen(command, stderr=subprocess.DEVNULL) for command in commands]
-        open_pairs = [pair for pair, process in zip(pairs, looking) if process.wait() == 0]
-        assert open_pairs == ([] if visitor is None else [(visitor, self.mailbox)]), open_pairs
+        self.check_ways(None)
 
     def lying(self):
         """What lies in the mailbox: how many messages it ever took, and the places of those that nobody has fetched."""
@@ -77,9 +69,9 @@ class Visits(Nodes):
     def visit(self, number):
         """For one member the way to the mailbox is open."""
         started = time.monotonic()
-        self.hosts.say("heal", number + 1, self.mailbox + 1)
+        self.set_way(number, True)
         yield
-        self.hosts.say("cut", number + 1, self.mailbox + 1)
+        self.set_way(number, False)
         self.visits.append((number, time.monotonic() - started))
 
     def wait_for_calm(self, before):
@@ -115,21 +107,92 @@ class Visits(Nodes):
         self.run(number, "request", "approve", request, "--yes").expect(0)
 
 
+class VisitsByHosts(Visits):
+    """Each node is on a host of its own, and links are cut."""
+
+    def __init__(self, scene, seed):
+        super().__init__(scene, Lab(len(scene.key_files), DELAY, seed))
+
+    def __exit__(self, *problem):
+        super().__exit__(*problem)
+        self.hosts.__exit__()
+
+    def mailbox_address(self, _):
+        return self.addresses[self.mailbox]
+
+    def part(self):
+        for number in self.signers:
+            self.hosts.say("cut", number + 1, "*")
+
+    def set_way(self, number, is_open):
+        self.hosts.say("heal" if is_open else "cut", number + 1, self.mailbox + 1)
+
+    def check_ways(self, visitor):
+        """Whether links lead where they are to lead: only the visitor's, and only to the mailbox."""
+        look = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 0.6)"
+        pairs = [(one, other) for one in self.signers for other in range(len(self.homes)) if one != other]
+        commands = [[*self.hosts.through(one), sys.executable, "-c", look, self.hosts.addresses[other], str(PORT)] for one, other in pairs]
+        looking = [subprocess.Popen(command, stderr=subprocess.DEVNULL) for command in commands]
+        open_pairs = [pair for pair, process in zip(pairs, looking) if process.wait() == 0]
+        assert open_pairs == ([] if visitor is None else [(visitor, self.mailbox)]), open_pairs
+
+
+class VisitsByDoors(Visits):
+    """All nodes are on this machine, and each member has a door to the mailbox. It can connect to nothing else, and listens nowhere."""
+
+    def __init__(self, scene, _):
+        if scene.tool.shim is None:
+            raise Skipped("there is no C compiler to make the library that lets a process connect to one port only")
+        super().__init__(scene)
+        self.doors = {}
+
+    def __exit__(self, *problem):
+        super().__exit__(*problem)
+        for door in self.doors.values():
+            door.close()
+
+    def mailbox_address(self, number):
+        _, _, host, _, port, *peer = self.addresses[self.mailbox].split("/")
+        self.doors[number] = Door(int(port))
+        self.doors[number].is_open.set()
+        return "/".join(["", "ip4", host, "tcp", str(self.doors[number].port), *peer])
+
+    def part(self):
+        for number in self.signers:
+            self.own_options[number].append("--no-listen")
+            # The mailbox tells where it is, and that is where nobody else may go.
+            self.own_environment[number] = {"LD_PRELOAD": self.tool.shim, "CONNECT_ONLY": str(self.doors[number].port)}
+            self.set_way(number, False)
+
+    def set_way(self, number, is_open):
+        door = self.doors[number].is_open
+        door.set() if is_open else door.clear()
+
+    def check_ways(self, visitor):
+        """Whether nothing leads to the mailbox but the doors, of which only the visitor's is open."""
+        assert [number for number in self.signers if self.doors[number].is_open.is_set()] == ([] if visitor is None else [visitor])
+        port = int(self.addresses[self.mailbox].split("/")[4])
+        standing = connections_to(port)
+        if standing is None:
+            raise Skipped("there is no /proc/net/tcp that tells which connections stand")
+        assert standing <= set().union(*(door.dialled_from for door in self.doors.values())), "somebody reached the mailbox by no door"
+
+
 def words_of(visits):
     return ", ".join(f"{number} for {seconds:.0f} s" for number, seconds in visits)
 
 
-def never_connected(context, may_coordinate, expected):
+def never_connected(context, kind, may_coordinate, expected):
     """Two members, of whom only one at a time has a way to the mailbox. `expected` is who has come when the first has the signature."""
     scene = context.scene(signers=2, others=1)
-    with Lab(3, DELAY, context.seed) as lab, Visits(scene, lab) as nodes:
+    with kind(scene, context.seed) as nodes:
         nodes.make()
         processes = [process.popen.pid for process in nodes.running]
         request, _ = nodes.propose(may_coordinate)
         before = nodes.lying()
         with nodes.visit(0):
             nodes.wait_for_calm(before)
-            nodes.check_cuts(0)
+            nodes.check_ways(0)
         before = nodes.lying()
         with nodes.visit(1):
             nodes.approve(1, request)
@@ -139,6 +202,7 @@ def never_connected(context, may_coordinate, expected):
             before, visitor = nodes.lying(), expected[len(nodes.visits)]
             with nodes.visit(visitor):
                 nodes.wait_for_calm(before)
+                nodes.check_ways(visitor)
         context.remark(f"signed after visits of {words_of(nodes.visits)}")
         assert [number for number, _ in nodes.visits] == expected
         # The one of them that does not know it yet hears of it the next time it comes.
@@ -154,18 +218,23 @@ def never_connected(context, may_coordinate, expected):
 
 @case("network", f"two members {DELAY} ms apart from a mailbox, never there at the same time, sign, and the last one comes once", slow=True)
 def last_comes_once(context):
-    never_connected(context, {1}, [0, 1, 0])
+    never_connected(context, VisitsByHosts, {1}, [0, 1, 0])
 
 
 @case("network", f"two members {DELAY} ms apart from a mailbox, never there at the same time, sign whoever coordinates", slow=True)
 def proposer_coordinates(context):
-    never_connected(context, {0}, [0, 1, 0, 1])
+    never_connected(context, VisitsByHosts, {0}, [0, 1, 0, 1])
+
+
+@case("network", "two members, of whose doors to a mailbox one is open at a time, sign, and the last one comes once", slow=True)
+def by_doors(context):
+    never_connected(context, VisitsByDoors, {1}, [0, 1, 0])
 
 
 @case("network", f"the last of three {DELAY} ms apart from a mailbox comes once, and if it stays it hears of the signature", slow=True)
 def last_stays(context):
     scene = context.scene(signers=3, others=1)
-    with Lab(4, DELAY, context.seed) as lab, Visits(scene, lab) as nodes:
+    with VisitsByHosts(scene, context.seed) as nodes:
         nodes.make()
         request, last = nodes.propose({1, 2})
         other = 3 - last
