@@ -34,7 +34,8 @@ PROMISES = {
 # How much farther it is to the farthest: a relay lies between.
 STRETCH = {DIRECT: 1, BY_RELAY: 2, BY_MAILBOX: 1}
 
-REQUEST_COUNT, REQUEST_COUNT_IN_TROUBLE = 7, 3
+# Those by way of a mailbox take seconds each.
+REQUEST_COUNTS, REQUEST_COUNT_IN_TROUBLE = {DIRECT: 7, BY_RELAY: 7, BY_MAILBOX: 3}, 3
 # Of packets, in percent.
 LOSS = 2
 # How much more than without any distance the work of all nodes, which share this machine's cores, may take: a part of it, and seconds.
@@ -98,10 +99,9 @@ class FarNodes(Nodes):
         super().__init__(scene, hosts=lab)
         self.way, self.members = way, range(len(scene.public))
         self.watchers = {}
-        # Who is reached in one way, and who give that way: a node of no group or, with relays of seven and more, members, for a relay has
-        # four circuits at once for any peer.
+        # Who is reached in one way, and who gives that way: a relay of seven and more is a member, else it is a node of no group.
         self.far = self.members[-1]
-        self.between = [len(scene.public)] if has_third(len(scene.public), way) else list(range(1, 1 + (len(scene.public) + 1) // 4))
+        self.between = len(scene.public) if has_third(len(scene.public), way) else 1
 
     def __exit__(self, *problem):
         for watcher in self.watchers.values():
@@ -127,24 +127,23 @@ class FarNodes(Nodes):
         return requests
 
     def make_with_one_way(self):
-        """The group, and then nothing leads to the last member any more but by way of those between: it was never reached in this life."""
-        for number in self.between:
-            self.own_options[number] = ["--serve-relay"] if self.way == BY_RELAY else ["--serve-mailbox"]
-            self.start(number)
+        """The group, and then nothing leads to the last member any more but by way of the one between: it was never reached in this life."""
+        self.own_options[self.between] = ["--serve-relay"] if self.way == BY_RELAY else ["--serve-mailbox"]
+        self.start(self.between)
         if self.way == BY_RELAY:
-            self.own_options[self.far] = ["--no-listen", *(word for number in self.between for word in ("--relay", self.addresses[number]))]
+            self.own_options[self.far] = ["--no-listen", "--relay", self.addresses[self.between]]
         else:
             # The far one fetches what it is told from there, and the others what it says.
             for number in self.members:
-                self.own_options[number] = ["--mailbox", self.addresses[self.between[0]]]
+                self.own_options[number] = ["--mailbox", self.addresses[self.between]]
         for number in self.members:
             if self.running[number] is None:
                 self.start(number)
         if self.way == BY_MAILBOX:
             for number in self.members:
-                self.run(self.between[0], "contact", "add", f"member {number}", self.show(number)["contact"]).expect(0)
+                self.run(self.between, "contact", "add", f"member {number}", self.show(number)["contact"]).expect(0)
         else:
-            wait_until(lambda: self.places() == len(self.between), 30, "a place at each relay")
+            wait_until(lambda: any("/p2p-circuit" in each for each in self.show(self.far)["addresses"]), 30, "a place at the relay")
         # Whoever is reached by way of others says so when the group is made, and to make it, it dials who invites.
         self.make_group("far")
         self.end(self.far)
@@ -152,14 +151,9 @@ class FarNodes(Nodes):
         self.start(self.far)
 
     def part(self):
-        """Nothing goes between the far one and any other, but for those that give the way."""
+        """Nothing goes between the far one and any other, but for the one that gives the way."""
         self.hosts.say("cut", self.far + 1, "*")
-        for number in self.between:
-            self.hosts.say("heal", self.far + 1, number + 1)
-
-    def places(self):
-        """At how many relays the far one has a place."""
-        return len({address.partition("/p2p-circuit")[0] for address in self.show(self.far)["addresses"] if "/p2p-circuit" in address})
+        self.hosts.say("heal", self.far + 1, self.between + 1)
 
     def ways(self):
         """How each member is connected to each other one, `None` for not at all, beside how it is to be."""
@@ -176,7 +170,7 @@ class FarNodes(Nodes):
             return "direct"
         if self.way == BY_MAILBOX:
             return None
-        return "direct" if {one, other} & set(self.between) else "relay"
+        return "direct" if self.between in (one, other) else "relay"
 
     def is_connected(self):
         """Whether everybody is connected to everybody, by the ways that there are."""
@@ -198,7 +192,7 @@ def measure(nodes, name, least):
     """Requests one after the other. Gives their ids, and for each but the first the seconds from the proposal until somebody has the
     signature, and until all have it: not less than `least`."""
     requests, signed, everywhere = [], [], []
-    for number in range(REQUEST_COUNT + 1):
+    for number in range(REQUEST_COUNTS[nodes.way] + 1):
         asked = time.monotonic()
         request = nodes.propose(0, f"{name}-{number}")
         requests.append(request)

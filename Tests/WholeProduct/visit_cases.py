@@ -221,7 +221,7 @@ def last_comes_once(context):
     never_connected(context, VisitsByHosts, {1}, [0, 1, 0])
 
 
-@case("network", f"two members {DELAY} ms apart from a mailbox, never there at the same time, sign whoever coordinates", slow=True)
+@case("network", f"two members {DELAY} ms apart from a mailbox, never there at the same time, sign whoever coordinates", is_only_long=True)
 def proposer_coordinates(context):
     never_connected(context, VisitsByHosts, {0}, [0, 1, 0, 1])
 

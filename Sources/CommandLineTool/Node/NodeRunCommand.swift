@@ -156,7 +156,11 @@ enum NodeRunCommand {
         configuration.bootstrap = arguments[Self.bootstrap]
         configuration.discovery.isOn = arguments[Self.discover]
         configuration.node = Node.Configuration(agentVersion: PeerArguments.agentVersion, addresses: arguments[Self.announce])
-        if arguments[Self.serveRelay] { configuration.node.relayServer = RelayServer.Configuration() }
+        if arguments[Self.serveRelay] {
+            var relay = RelayServer.Configuration()
+            relay.circuitsPerPeerMax = Self.circuitsPerPeerMax
+            configuration.node.relayServer = relay
+        }
         configuration.relays = arguments[Self.relay]
         configuration.machine.mailboxes.own = arguments[Self.mailbox]
         configuration.machine.mailboxes.serves = arguments[Self.serveMailbox]
@@ -179,6 +183,10 @@ enum NodeRunCommand {
         await node.stop()
         try result.get()
     }
+
+    /// Most circuits of one peer at a time, where this node is a relay: a member that nobody can dial has one to each other member of its
+    /// group, and groups have fifteen by default (go-libp2p: 16).
+    private static let circuitsPerPeerMax = 16
 
     /// Where nothing is said: all of this machine's addresses.
     private static let anywhere = (try? Multiaddr(text: "/ip4/0.0.0.0/tcp/0")).map { [$0] } ?? []
