@@ -19,7 +19,8 @@ struct ExplanationText {
         let clones = explanation.clones.map { "\(CloneWords.alarm(self.name($0)))." }
         var lines = clones + ["Where it stands: \(explanation.state.words(self.names, byPolicy: self.isByPolicy))."]
         guard !explanation.state.isOver else {
-            return lines + Self.afterwards(explanation.state, of: explanation.request, seenAt: explanation.broadcastSeenAt) + self.inMailboxes + [self.blame]
+            let afterwards = Self.afterwards(explanation.state, of: explanation.request, seenAt: explanation.broadcastSeenAt)
+            return lines + afterwards + self.inMailboxes + [self.blame]
         }
         lines += self.missing
         lines += self.inMailboxes

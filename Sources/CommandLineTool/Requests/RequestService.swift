@@ -88,7 +88,11 @@ extension NodeService {
             throw .failed("the policy of the group \(summary.groupName.printable) is not known")
         }
         if summary.state.isOver {
-            members.append(("next", .array(ExplanationText.afterwards(summary.state, of: summary.id, seenAt: summary.broadcastSeenAt).map(JSONValue.string))))
+            members.append(
+                (
+                    "next",
+                    .array(ExplanationText.afterwards(summary.state, of: summary.id, seenAt: summary.broadcastSeenAt).map(JSONValue.string))
+                ))
         }
         // Of what only the store has, the policy is asked no more.
         let opinion = summary.isPast ? PolicyOpinion(notice: nil, isOwn: false) : try await self.notice(of: summary)

@@ -359,10 +359,6 @@ public struct Coordination: ~Copyable, Sendable {
             let count = policy.members.count * signedInputs.count
             throw .tooLarge(what: "signers × inputs", actual: count, limit: SigningPlan.nonceCountMax)
         }
-        // One statement holds a member's nonces for all of them.
-        guard signedInputs.count <= Statement.nonceCountMax else {
-            throw .tooLarge(what: "inputs", actual: signedInputs.count, limit: Statement.nonceCountMax)
-        }
         return (terms, signedInputs)
     }
 

@@ -67,10 +67,8 @@ public struct Statement: Hashable, Sendable {
 
     /// Longest statement that is read, in bytes: one with the nonces of 1,000 inputs, and room beside.
     public static let byteCountMax = 100_000
-    /// Version, enrolment, request, attempt, kind and signature.
-    static let byteCountBesideBody = 1 + Enrolment.byteCount + 32 + 4 + 1 + Ed25519.Signature.byteCount
-    /// Most nonces in one statement that is not too long, whatever else is in it.
-    static let nonceCountMax = (Self.byteCountMax - Self.byteCountBesideBody - 64) / (PublicNonce.byteCount + 1)
+    /// Version, enrolment, request, attempt and signature: all but kind and content.
+    static let byteCountBesideBody = 1 + Enrolment.byteCount + 32 + 4 + Ed25519.Signature.byteCount
     /// Most contributions or keys in a statement.
     public static let itemCountMax = SigningRequest.inputCountMax
 
