@@ -17,6 +17,13 @@ import Testing
         #expect(report.violations.isEmpty, "\(report.violations)")
     }
 
+    /// Of 137 a member hears the honest request first as another signed it.
+    @Test(arguments: [(137, 8)] as [(UInt64, Int)])
+    func `what once did not hold holds, in requests as they are drawn`(seed: UInt64, members: Int) throws {
+        let report = try SigningReport.run(SigningScenario(seed: seed, memberCounts: 2...members))
+        #expect(report.violations.isEmpty, "\(report.violations)")
+    }
+
     @Test(arguments: 1...UInt64(30))
     func `what must hold of a signing holds where nonces are committed to`(seed: UInt64) throws {
         let report = try SigningReport.run(SigningScenario(seed: seed, memberCounts: 2...7, commitments: true))

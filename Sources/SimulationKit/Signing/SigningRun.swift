@@ -169,7 +169,9 @@ struct SigningRun {
                 request: known.request, proposal: known.proposal, policy: self.policy, roster: self.roster, enrolment: host.enrolment,
                 incarnation: host.incarnation(seed: self.scenario.seed), records: host.journal, resumes: resumes)
         } catch {
-            precondition(known.request.digest != self.request.digest, "an honest request is refused: \(error)")
+            // Nor is the honest one where another than its proposer signed it.
+            let isHonest = known.request.digest == self.request.digest && known.proposal.sender == known.request.proposer
+            precondition(!isHonest, "an honest request is refused: \(error)")
             self.coverage.insert("refused proposal")
             return
         }
