@@ -133,7 +133,9 @@ struct ExplanationText {
                 + "end, nothing is lost but an attempt: the next begins by itself when it is back."
         ]
         if self.explanation.oneVisitSuffices {
-            lines.append("The next one to approve needs one visit only: all other nonces are there already.")
+            lines.append(
+                "The next one to approve needs one visit only, if it is connected with the coordinator meanwhile: all other nonces are there "
+                    + "already.")
         }
         return lines
     }

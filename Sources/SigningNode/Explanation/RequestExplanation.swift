@@ -92,7 +92,9 @@ public struct RequestExplanation: Hashable, Sendable {
     public let missing: Missing
     /// Those whose processes hold secret nonces for it: should one end, an attempt with it is lost, and nothing else.
     public let mustStayRunning: [PublicKey]
-    /// Whether all that is missing is one decision, so that whoever makes it needs to be there once: all other nonces are there already.
+    /// Whether all that is missing is one decision, so that whoever makes it needs to be there once, as long as it is connected with the
+    /// coordinator meanwhile: all other nonces are there already. Where the two meet through mailboxes alone, it comes again to sign, unless it
+    /// coordinates itself.
     public let oneVisitSuffices: Bool
     /// Empty when it is over.
     public let endings: [Ending]
