@@ -144,13 +144,15 @@ class Nodes:
 
 
 def collect(context, nodes, requests):
-    """All signers have these requests complete, with the same transactions, which go to the consensus check."""
+    """All signers have these requests complete, with the same transaction. Two attempts may have completed, in different places: then its
+    signatures differ. Whatever anybody holds goes to the consensus check."""
     for request in requests:
         shown = [nodes.json(number, "request", "show", request) for number in range(len(nodes.scene.public))]
         assert all(each["state"] == "complete" for each in shown), [each["state"] for each in shown]
-        assert len({each["transaction"] for each in shown}) == 1, shown
+        assert len({each["txid"] for each in shown}) == 1, shown
         prevouts = [{"amount": coin["amount"], "script_pubkey": coin["script_pubkey"]} for coin in shown[0]["inputs"]]
-        context.spends.append({"transaction": shown[0]["transaction"], "prevouts": prevouts})
+        for transaction in sorted({each["transaction"] for each in shown}):
+            context.spends.append({"transaction": transaction, "prevouts": prevouts})
 
 
 Partials = collections.namedtuple("Partials", "request attempt signer transcript values")
