@@ -57,7 +57,7 @@ def kill_at_every_step(context, shape, position, how):
     # One run has a few steps more than another, by what it happens to see first. A kill in the middle of a write comes about at
     # steps that are writes only, which lie apart.
     # Of 2-of-3, whoever is killed before the set is chosen may find itself replaced and do less.
-    missed, missed_max = 0, 10 if how == "half" else 2 if is_always_member(shape) else 4
+    missed, missed_max = 0, 16 if how == "half" else 2 if is_always_member(shape) else 4
     hits = []
     for step in range(1, STEP_MAX, stride):
         if play(context, shape, position, [(step, how)]):
