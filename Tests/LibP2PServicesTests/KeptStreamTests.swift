@@ -39,6 +39,16 @@ private struct Talk {
         self.network.run(for: .seconds(1))
     }
 
+    /// A stream on which the second, a puppet, has answered once.
+    mutating func keepStream() throws -> StreamID {
+        try self.send([1])
+        self.network.run(for: .seconds(1))
+        let stream = try #require(self.network.machine(1, Puppet.self).inbound.first)
+        self.network.command(1, .write(stream, FrameReader.frame([9])))
+        self.network.run(for: .seconds(1))
+        return stream
+    }
+
     func events(_ node: Int) -> [RequestResponse.Event] { self.network.events(node, RequestResponse.self) }
     func counters(_ node: Int) -> RequestResponse.Counters { self.network.machine(node, RequestResponse.self).counters }
     func heldByteCount(_ node: Int) -> Int { self.network.machine(node, RequestResponse.self).heldByteCount }
@@ -79,11 +89,7 @@ struct `A stream that is kept` {
     @Test func `that the peer gives up as a request goes has the request told again, on another one`() throws {
         for resets in [true, false] {
             var talk = try Talk(secondIsPuppet: true)
-            try talk.send([1])
-            talk.network.run(for: .seconds(1))
-            let first = try #require(talk.network.machine(1, Puppet.self).inbound.first)
-            talk.network.command(1, .write(first, FrameReader.frame([9])))
-            talk.network.run(for: .seconds(1))
+            let first = try talk.keepStream()
             // The two cross.
             let id = try talk.send([2])
             talk.network.command(1, resets ? .reset(first) : .closeWrite(first))
@@ -99,11 +105,7 @@ struct `A stream that is kept` {
 
     @Test func `has its request told again once, not for ever`() throws {
         var talk = try Talk(secondIsPuppet: true)
-        try talk.send([1])
-        talk.network.run(for: .seconds(1))
-        let first = try #require(talk.network.machine(1, Puppet.self).inbound.first)
-        talk.network.command(1, .write(first, FrameReader.frame([9])))
-        talk.network.run(for: .seconds(1))
+        let first = try talk.keepStream()
         let id = try talk.send([2])
         talk.network.command(1, .reset(first))
         talk.network.run(for: .seconds(1))
@@ -117,11 +119,7 @@ struct `A stream that is kept` {
 
     @Test func `whose answer has begun is not asked again`() throws {
         var talk = try Talk(secondIsPuppet: true)
-        try talk.send([1])
-        talk.network.run(for: .seconds(1))
-        let stream = try #require(talk.network.machine(1, Puppet.self).inbound.first)
-        talk.network.command(1, .write(stream, FrameReader.frame([9])))
-        talk.network.run(for: .seconds(1))
+        let stream = try talk.keepStream()
         let id = try talk.send([2])
         talk.network.command(1, .write(stream, [5, 1]))
         talk.network.run(for: .seconds(1))
@@ -151,11 +149,7 @@ struct `A stream that is kept` {
 
     @Test func `on which bytes come that nobody asked for is reset, told and counted`() throws {
         var talk = try Talk(secondIsPuppet: true)
-        try talk.send([1])
-        talk.network.run(for: .seconds(1))
-        let stream = try #require(talk.network.machine(1, Puppet.self).inbound.first)
-        talk.network.command(1, .write(stream, FrameReader.frame([9])))
-        talk.network.run(for: .seconds(1))
+        let stream = try talk.keepStream()
         talk.network.command(1, .write(stream, FrameReader.frame([9])))
         talk.network.run(for: .seconds(1))
         #expect(talk.events(0).last == .refused(talk.peers[1], nil, .bytesBehind))

@@ -8,19 +8,7 @@ import SigningNode
 
 extension CoordinationState {
     /// One word for programs.
-    var word: String {
-        switch self {
-        case .proposed: "proposed"
-        case .approved: "approved"
-        case .signing: "signing"
-        case .complete: "complete"
-        case .rejected: "rejected"
-        case .withdrawn: "withdrawn"
-        case .expired: "expired"
-        case .aborted: "aborted"
-        case .endedMayStillComplete: "ended_may_still_complete"
-        }
-    }
+    var word: String { StoredRequest.State(self).word }
 
     /// For people, who want to know why.
     ///
@@ -92,7 +80,7 @@ extension StoredRequest.Decision {
 }
 
 extension StoredRequest.State {
-    /// One word for programs, as of `CoordinationState`.
+    /// One word for programs.
     var word: String {
         switch self {
         case .proposed: "proposed"

@@ -13,8 +13,6 @@ struct MemberTable<Value: Sendable>: Sendable {
         self.places = Dictionary(members.enumerated().map { ($1, $0) }, uniquingKeysWith: { first, _ in first })
     }
 
-    func holds(_ member: PublicKey) -> Bool { self.places[member] != nil }
-
     /// A copy of a member's.
     subscript(member: PublicKey) -> Value? { self.places[member].map { self.values[$0] } }
 

@@ -508,7 +508,7 @@ public struct SigningClocks: Sendable {
 }
 
 extension StoredRequest.State {
-    init(_ state: CoordinationState) {
+    package init(_ state: CoordinationState) {
         self =
             switch state {
             case .proposed: .proposed
