@@ -49,8 +49,9 @@ struct `Nodes that discover each other` {
         #expect(addresses == listenAddresses)
         let known = await first.addresses(of: id)
         #expect(addresses.allSatisfy { known.contains($0) })
+        // It was found because it answered or announced itself. Its own first question may still be waiting: it was heard before.
         let counters = await first.counters.mdns
-        #expect(counters.map { $0.queriesSent >= 1 } == true)
+        #expect(counters.map { $0.answersSent >= 1 } == true)
         await first.stopLocalDiscovery()
         #expect(await first.counters.mdns == nil)
         await first.close()
