@@ -474,8 +474,8 @@ struct `A mailbox's client` {
         let bo = try MailboxMember("Bo", limits: limits, knowing: ["Ada", "Cy"])
         #expect(throws: MailboxClientError.unknownMember) { try self.leave([1], matter(1), by: bo, for: "Mallory") }
         #expect(throws: MailboxClientError.expired) { try self.leave([1], matter(1), by: bo, until: 1_000_000) }
-        let long = [UInt8](repeating: 0, count: 102_401)
-        #expect(throws: MailboxClientError.tooLarge(byteCount: 102_401, limit: 102_400)) { try self.leave(long, matter(1), by: bo) }
+        let long = [UInt8](repeating: 0, count: 716_801)
+        #expect(throws: MailboxClientError.tooLarge(byteCount: 716_801, limit: 716_800)) { try self.leave(long, matter(1), by: bo) }
         for index in UInt8(0)..<4 { try self.leave([index], matter(index), by: bo) }
         #expect(throws: MailboxClientError.full) { try self.leave([5], matter(5), by: bo) }
         // A newer word needs no place of its own.

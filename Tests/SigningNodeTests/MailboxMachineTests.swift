@@ -15,8 +15,9 @@ import Testing
         var notLeft: [MailboxClientError] = []
     }
 
-    /// Lets a machine propose a payment to so many outputs, and the time pass, with nobody in reach.
-    private func proposal(outputs: Int, mailbox: PeerID, isConnected: Bool = false) async throws -> Seen {
+    /// Lets a machine propose a payment to so many outputs, each followed by one with a note of so many bytes, and the time pass, with nobody
+    /// in reach.
+    private func proposal(outputs: Int, note: Int = 0, mailbox: PeerID, isConnected: Bool = false) async throws -> Seen {
         let group = try NodeGroup(2)
         let policy = try await group.record.policy()
         var machine = SigningMachine(
@@ -31,9 +32,13 @@ import Testing
         }
         machine.learn([try Multiaddr(text: "/ip4/192.0.2.1/tcp/1/p2p/\(mailbox)")], of: group.keys[1].identity.id, now: .zero)
         let output = TransactionOutput(amount: 1_000, scriptPubKey: policy.scriptPubKey)
+        // OP_RETURN, and one push.
+        let remark = TransactionOutput(
+            amount: 0, scriptPubKey: Script([0x6a, 0x4c, UInt8(note)] + [UInt8](repeating: 0x2e, count: note)))
         let input = TransactionInput(previousOutput: OutPoint(txid: Txid(SHA256.hash([1])), index: 0))
         _ = try machine.propose(
-            Transaction(inputs: [input], outputs: Array(repeating: output, count: outputs)),
+            Transaction(
+                inputs: [input], outputs: Array(repeating: note == 0 ? [output] : [output, remark], count: outputs).flatMap { $0 }),
             prevouts: [TransactionOutput(amount: 100_000_000, scriptPubKey: policy.scriptPubKey)], group: policy.digest, seconds: 86_400,
             id: SHA256.hash([2]), now: .zero)
         let folder = try TestFolder()
@@ -82,13 +87,15 @@ import Testing
 
     @Test func `what is too long for a mailbox is told its owner, once`() async throws {
         let mailbox = PeerID(of: try Ed25519.SecretKey.generate().publicKey)
-        let seen = try await self.proposal(outputs: 3_000, mailbox: mailbox)
+        // Longer than a box is not too long: it goes in parts.
+        #expect(try await self.proposal(outputs: 3_000, mailbox: mailbox).notLeft.isEmpty)
+        let seen = try await self.proposal(outputs: 6_000, note: 80, mailbox: mailbox)
         #expect(seen.notLeft.count == 1)
-        guard case .tooLarge(let byteCount, SealedMessage.payloadByteCountMax)? = seen.notLeft.first else {
+        guard case .tooLarge(let byteCount, SealedMessage.messageByteCountMax)? = seen.notLeft.first else {
             Issue.record("\(seen.notLeft)")
             return
         }
-        #expect(byteCount > SealedMessage.payloadByteCountMax)
+        #expect(byteCount > SealedMessage.messageByteCountMax)
     }
 
     @Test func `of what comes before its proposal, nobody pushes out what others said`() throws {

@@ -90,7 +90,7 @@ struct `A sealed message` {
 
     @Test func `of a newer version is known as such`() throws {
         var plain = try self.plaintext()
-        plain[0] = 2
+        plain[0] = 3
         #expect(throws: SealedMessageError.unknownFormat) { try SealedMessage(parsing: plain, for: identity(of: "Bo")) }
     }
 }

@@ -17,6 +17,7 @@ extension Fuzzer {
             Self.read(bytes, for: own.publicKey, from: sender)
             Self.ask(bytes, keepingFor: own.publicKey, by: sender.publicKey)
             Self.answer(bytes, to: own, knowing: sender.publicKey)
+            Self.gather(bytes, for: own, from: sender.publicKey)
             return 0
         })
 
@@ -30,6 +31,40 @@ extension Fuzzer {
         }
         let message = try? SealedMessage(parsing: plain, for: recipient)
         require(message?.payload == bytes && message?.sender == sender.publicKey, "what was signed comes back")
+    }
+
+    /// Parts of a few messages, and a false one, in any order and at two mailboxes: whatever comes, a message is delivered whole or not at all.
+    private static func gather(_ bytes: [UInt8], for own: borrowing Ed25519.SecretKey, from sender: Ed25519.PublicKey) {
+        let mailboxes = [PeerID(of: sender), PeerID(of: own.publicKey)]
+        var limits = MailboxClient.Limits()
+        (limits.partCountMax, limits.partByteCountMax) = (4, 8)
+        var client = MailboxClient(limits: limits)
+        let now = Moment(uptime: .seconds(1), time: 1_000_000)
+        client.setOwnMailboxes(mailboxes, now: now)
+        client.setMembers([(sender, [])], now: now)
+        for mailbox in mailboxes { client.connected(mailbox, now: now) }
+        let page = bytes.prefix(24).enumerated().map { place, byte in
+            MailboxAnswer.Message(cursor: UInt64(place) + 1, sealed: MailboxSeeds.parts[Int(byte) % MailboxSeeds.parts.count])
+        }
+        while true {
+            let actions = client.step(now: now, identity: own)
+            if actions.isEmpty { break }
+            for action in actions {
+                switch action {
+                case .ask(let id, let peer, let request):
+                    guard case .fetch(let after, _, _)? = try? MailboxRequest(parsing: request) else {
+                        client.answered(id, by: peer, MailboxAnswer.acknowledged.serialized(), now: now)
+                        continue
+                    }
+                    let answer = MailboxAnswer.messages(page.filter { $0.cursor > after }, more: false)
+                    client.answered(id, by: peer, answer.serialized(), now: now)
+                case .deliver(let receipt, _, let message):
+                    require(MailboxSeeds.messages.contains(message), "a message is whole")
+                    client.safe(receipt)
+                }
+            }
+        }
+        require(client.heldByteCount <= 8, "parts have their bound")
     }
 
     private static func ask(_ bytes: [UInt8], keepingFor recipient: Ed25519.PublicKey, by sender: Ed25519.PublicKey) {
@@ -80,10 +115,24 @@ extension Fuzzer {
 
 /// Well-formed inputs of the mailbox's decoders.
 private enum MailboxSeeds {
+    static let messages: [[UInt8]] = [[1, 2], [3, 4], [5, 6]]
+
+    /// Both parts of each message, sealed twice, and false ones in their name.
+    static let parts: [[UInt8]] = Self.messages.flatMap { message in
+        [message[0], message[1], message[0], message[1], 9].enumerated().compactMap { place, byte in
+            guard let own = try? Known.identity(1).publicKey,
+                let part = SealedMessage.Part(digest: SHA256.hash(message), index: place % 2, count: 2)
+            else { return nil }
+            return try? SealedMessage.seal([byte], part: part, from: Known.identity(2), to: own, ephemeral: .generate())
+        }
+    }
+
     static func all() throws -> [[UInt8]] {
         let recipient = try Known.identity(1).publicKey
         let plain = try SealedMessage.plaintext([1, 2, 3], from: Known.identity(2), to: recipient)
         let sealed = try SealedMessage.seal([1, 2, 3], from: Known.identity(2), to: recipient, ephemeral: .generate())
+        let part = SealedMessage.Part(digest: SHA256.hash([4]), index: 1, count: 3)
+        let plainPart = try SealedMessage.plaintext([1, 2, 3], part: part, from: Known.identity(2), to: recipient)
         let requests: [MailboxRequest] = [
             .deposit(recipient: Bytes32(recipient.bytes) ?? Bytes32(), expiry: 2_000_000, sealed: sealed),
             .fetch(after: 7, countMax: 64, byteCountMax: 1 << 18), .acknowledge([1, 2, 300]), .acknowledge([]), .notice,
@@ -92,6 +141,6 @@ private enum MailboxSeeds {
             .deposited(9), .messages([.init(cursor: 1, sealed: sealed), .init(cursor: 2, sealed: [1])], more: false), .acknowledged,
             .messages([.init(cursor: 5, sealed: sealed)], more: true), .messages([], more: false), .refused(.full),
         ]
-        return requests.map { $0.serialized() } + answers.map { $0.serialized() } + [plain]
+        return requests.map { $0.serialized() } + answers.map { $0.serialized() } + [plain, plainPart]
     }
 }

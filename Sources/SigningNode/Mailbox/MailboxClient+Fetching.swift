@@ -42,14 +42,16 @@ extension MailboxClient {
             } else if let receipt = self.receipts[digest] {
                 // It lies in more than one mailbox: once it is safe, both are told.
                 self.counters.repeated += 1
-                self.delivered[receipt]?.places[peer] = message.cursor
+                self.delivered[receipt]?.places[digest, default: [:]][peer] = message.cursor
+            } else if self.parts.note(digest, at: peer, message.cursor) {
+                self.counters.repeated += 1
             } else if self.held[digest] != nil {
                 self.held[digest]?.places[peer] = message.cursor
             } else {
                 do throws(SealedMessageError) {
                     let opened = try SealedMessage(opening: message.sealed, with: identity)
-                    if let action = self.deliver(opened, digest, at: peer, message.cursor, now: now) {
-                        actions.append(action)
+                    if self.noteSender(opened.sender, now: now) {
+                        if let action = self.take(opened, digest, at: peer, message.cursor, now: now) { actions.append(action) }
                     } else {
                         self.counters.strangers += 1
                         self.held[digest] = Held(
@@ -72,19 +74,50 @@ extension MailboxClient {
         return actions
     }
 
-    private mutating func deliver(_ message: SealedMessage, _ digest: Bytes32, at peer: PeerID, _ cursor: UInt64, now: Moment) -> Action? {
-        guard var sender = self.members[message.sender] else { return nil }
-        // It is there after all: changed words go to it soon again.
+    /// Something came of a member: it is there after all, and changed words go to it soon again.
+    ///
+    /// - Returns: whether it is a member.
+    private mutating func noteSender(_ identity: Ed25519.PublicKey, now: Moment) -> Bool {
+        guard var sender = self.members[identity] else { return false }
         for matter in sender.left.keys { sender.left[matter]?.interval = self.limits.changeIntervalMin }
         for place in sender.waiting.indices {
             sender.waiting[place].dueAt = min(sender.waiting[place].dueAt, now.uptime + self.limits.changeIntervalMin)
         }
-        self.members[message.sender] = sender
+        self.members[identity] = sender
+        return true
+    }
+
+    /// Delivers a member's message, if it is whole.
+    private mutating func take(_ message: SealedMessage, _ digest: Bytes32, at peer: PeerID, _ cursor: UInt64, now: Moment) -> Action? {
+        guard let part = message.part else {
+            return self.deliver(message.payload, from: message.sender, lyingAt: [digest: [peer: cursor]])
+        }
+        let outcome = self.parts.take(
+            part, message.payload, from: message.sender, number: self.nextNumber(), digest: digest, at: peer, cursor,
+            until: now.uptime + self.limits.heldTime)
+        switch outcome {
+        case .incomplete: return nil
+        case .whole(let bytes, let places): return self.deliver(bytes, from: message.sender, lyingAt: places)
+        case .broken:
+            self.counters.unreadable += 1
+            return nil
+        }
+    }
+
+    private mutating func deliver(_ bytes: [UInt8], from sender: Ed25519.PublicKey, lyingAt places: MailboxPlaces) -> Action {
         let receipt = self.nextNumber()
-        self.receipts[digest] = receipt
-        self.delivered[receipt] = Delivered(digest: digest, places: [peer: cursor])
+        for digest in places.keys { self.receipts[digest] = receipt }
+        self.delivered[receipt] = Delivered(places: places)
         self.counters.delivered += 1
-        return .deliver(MailboxReceipt(rawValue: receipt), from: message.sender, message.payload)
+        return .deliver(MailboxReceipt(rawValue: receipt), from: sender, bytes)
+    }
+
+    /// Parts that make up nothing, or whose rest does not come, need not be kept any longer.
+    mutating func dropParts(now: Moment) {
+        let (countMax, byteCountMax) = (self.limits.partCountMax, self.limits.partByteCountMax)
+        for (digest, places) in self.parts.takeDropped(now: now.uptime, countMax: countMax, byteCountMax: byteCountMax) {
+            self.acknowledge(digest, at: places)
+        }
     }
 
     // MARK: Senders who are no members yet
@@ -144,9 +177,11 @@ extension MailboxClient {
     /// What was delivered may be forgotten: what follows from it is durable, or it is of no use.
     public mutating func safe(_ receipt: MailboxReceipt) {
         guard let done = self.delivered.removeValue(forKey: receipt.rawValue) else { return }
-        self.receipts[done.digest] = nil
-        self.acknowledge(done.digest, at: done.places)
-        for peer in done.places.keys { self.boxes[peer]?.wasOfUse = true }
+        for (digest, places) in done.places.sorted(by: { $0.key < $1.key }) {
+            self.receipts[digest] = nil
+            self.acknowledge(digest, at: places)
+            for peer in places.keys { self.boxes[peer]?.wasOfUse = true }
+        }
     }
 
     private mutating func acknowledge(_ digest: Bytes32, at places: [PeerID: UInt64]) {
@@ -170,10 +205,12 @@ extension MailboxClient {
     /// What was delivered cannot be taken now: it is fetched again with a later look, with the one after the next connection at the latest.
     public mutating func giveBack(_ receipt: MailboxReceipt) {
         guard let refused = self.delivered.removeValue(forKey: receipt.rawValue) else { return }
-        self.receipts[refused.digest] = nil
-        for (peer, cursor) in refused.places {
-            guard let box = self.boxes[peer] else { continue }
-            self.boxes[peer]?.cursor = min(box.cursor, cursor == 0 ? 0 : cursor - 1)
+        for (digest, places) in refused.places {
+            self.receipts[digest] = nil
+            for (peer, cursor) in places {
+                guard let box = self.boxes[peer] else { continue }
+                self.boxes[peer]?.cursor = min(box.cursor, cursor == 0 ? 0 : cursor - 1)
+            }
         }
     }
 }

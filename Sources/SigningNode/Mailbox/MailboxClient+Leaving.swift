@@ -16,8 +16,8 @@ extension MailboxClient {
     ) throws(MailboxClientError) {
         guard var member = self.members[recipient] else { throw .unknownMember }
         guard !member.mailboxes.isEmpty else { throw .noMailbox }
-        guard payload.count <= SealedMessage.payloadByteCountMax else {
-            throw .tooLarge(byteCount: payload.count, limit: SealedMessage.payloadByteCountMax)
+        guard payload.count <= SealedMessage.messageByteCountMax else {
+            throw .tooLarge(byteCount: payload.count, limit: SealedMessage.messageByteCountMax)
         }
         guard expiry > now.time else { throw .expired }
         let digest = SHA256.hash(payload)
@@ -114,32 +114,19 @@ extension MailboxClient {
         guard let (recipient, waiting, _) = due, let name = Bytes32(recipient.bytes),
             let place = self.members[recipient]?.waiting.firstIndex(where: { $0.number == waiting.number })
         else { return nil }
-        let sealed: [UInt8]
-        if let ready = waiting.sealed {
-            sealed = ready
-        } else {
-            guard
-                let made = Self.seal(waiting.payload, for: recipient, identity: identity, ephemeral: ephemeral)
-            else {
+        var boxes = waiting.sealed
+        if boxes.isEmpty {
+            guard let made = try? SealedMessage.sealAll(of: waiting.payload, from: identity, to: recipient, ephemeral: ephemeral) else {
                 // No secret memory now.
                 self.members[recipient]?.waiting[place].dueAt = now.uptime + self.limits.retryIntervalMin
                 return nil
             }
-            sealed = made
-            self.members[recipient]?.waiting[place].sealed = sealed
+            boxes = made
+            self.members[recipient]?.waiting[place].sealed = made
         }
-        return (.deposit(recipient, entry: waiting.number), .deposit(recipient: name, expiry: waiting.expiry, sealed: sealed))
-    }
-
-    private static func seal(
-        _ payload: [UInt8], for recipient: Ed25519.PublicKey, identity: borrowing Ed25519.SecretKey,
-        ephemeral: () throws(SecretMemoryError) -> X25519.SecretKey
-    ) -> [UInt8]? {
-        do {
-            return try SealedMessage.seal(payload, from: identity, to: recipient, ephemeral: ephemeral())
-        } catch {
-            return nil
-        }
+        let taken = waiting.takenCounts[peer] ?? 0
+        guard boxes.indices.contains(taken) else { return nil }
+        return (.deposit(recipient, entry: waiting.number), .deposit(recipient: name, expiry: waiting.expiry, sealed: boxes[taken]))
     }
 
     // MARK: - What became of it
@@ -153,6 +140,10 @@ extension MailboxClient {
         // A newer word may have taken its place meanwhile.
         guard let place = member.waiting.firstIndex(where: { $0.number == entry }) else { return }
         let waiting = member.waiting[place]
+        let taken = (waiting.takenCounts[peer] ?? 0) + 1
+        member.waiting[place].takenCounts[peer] = taken
+        // Its next part is due.
+        guard taken >= waiting.sealed.count else { return }
         if !waiting.isLeft {
             member.waiting[place].isLeft = true
             let last = member.left[waiting.matter]

@@ -80,6 +80,9 @@ public struct MailboxClient: Sendable {
         public var heldCountMax = 64
         public var heldByteCountMax = 1 << 20
         public var heldTime = Duration.seconds(86_400)
+        /// Parts of messages of which others are missing, with their bytes: of members alone. They wait as long as what is held.
+        public var partCountMax = 256
+        public var partByteCountMax = 8 << 20
 
         public init() {}
     }
@@ -164,8 +167,10 @@ public struct MailboxClient: Sendable {
         /// Seconds since 1970.
         let expiry: UInt64
         var dueAt: Duration
-        /// Made once, so that a mailbox that took it without our knowing takes it for the same.
-        var sealed: [UInt8]?
+        /// Made once, so that a mailbox that took it without our knowing takes it for the same. In parts, if it is longer than a box.
+        var sealed: [[UInt8]] = []
+        /// How many of these each mailbox has.
+        var takenCounts: [PeerID: Int] = [:]
         /// Mailboxes that have it or will never take it, and whether one has it.
         var settled: Set<PeerID> = []
         var isLeft = false
@@ -183,9 +188,8 @@ public struct MailboxClient: Sendable {
     }
 
     struct Delivered: Sendable {
-        let digest: Bytes32
-        /// Where it lies, at each mailbox once.
-        var places: [PeerID: UInt64]
+        /// Where it lies, with all of its parts.
+        var places: MailboxPlaces
     }
 
     /// A message of somebody who is no member, and may be one once a group is known: its mailbox keeps it meanwhile.
@@ -208,6 +212,7 @@ public struct MailboxClient: Sendable {
     var delivered: [UInt64: Delivered] = [:]
     var receipts: [Bytes32: UInt64] = [:]
     var held: [Bytes32: Held] = [:]
+    var parts = MailboxParts()
     var seen = RecentDigests()
     var waitingByteCount = 0
     private var lastNumber: UInt64 = 0
@@ -380,6 +385,7 @@ public struct MailboxClient: Sendable {
         var actions: [Action] = []
         for peer in self.boxOrder { actions += self.openPage(of: peer, now: now, identity: identity) }
         self.dropHeld(now: now)
+        self.dropParts(now: now)
         for peer in self.boxOrder {
             self.lookSooner(at: peer, now: now)
             guard let box = self.boxes[peer], box.isConnected, box.underWay == nil, box.notBefore <= now.uptime else { continue }
@@ -441,9 +447,9 @@ public struct MailboxClient: Sendable {
         }.min()
     }
 
-    /// Bytes that wait to be left, and of pages that were not opened yet.
+    /// Bytes that wait to be left, of parts whose messages are not whole, and of pages that were not opened yet.
     public var heldByteCount: Int {
-        self.boxes.values.reduce(2 * self.waitingByteCount) { $0 + $1.page.reduce(0) { $0 + $1.sealed.count } }
+        self.boxes.values.reduce(2 * self.waitingByteCount + self.parts.byteCount) { $0 + $1.page.reduce(0) { $0 + $1.sealed.count } }
     }
 
     /// When `step` is due at the latest, if nothing comes before: by the clock that never goes back.
