@@ -19,7 +19,13 @@ import Testing
             try await group.request(id, at: place)
             let seen = try #require(try await group.node(place).request(id))
             #expect(seen.request.transaction == transaction && seen.terms.note == "rent" && seen.decision == .undecided)
-            try await group.node(place).approve(id)
+        }
+        for place in 1..<count {
+            do {
+                try await group.node(place).approve(id)
+            } catch SigningNodeError.machine(.tooLate(.complete)) where place >= threshold ?? count {
+                // As many as it takes were quicker.
+            }
         }
         var txids: Set<Txid> = []
         for place in 0..<count {
