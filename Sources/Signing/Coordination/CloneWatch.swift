@@ -80,6 +80,12 @@ struct CloneWatch: Sendable {
         return nil
     }
 
+    /// It was worked out that an attempt's transcript is the one over these nonces.
+    mutating func note(_ plan: SigningPlan, of transcript: Bytes32, attempt: UInt32, over approvals: [Statement]) {
+        for (place, begun) in self.begun.enumerated()
+        where begun.transcript == transcript && begun.attempt == attempt && begun.approvals == approvals { self.begun[place].plan = plan }
+    }
+
     /// Whether a member is to be told of a use: once, and of few in all.
     mutating func mayTell(_ member: PublicKey, of use: NonceUse) -> Int? {
         let told = self.told[member] ?? []

@@ -255,7 +255,7 @@ extension Coordination {
             guard let attempt = self.attempts[number], attempt.isLive, attempt.begin == nil else { continue }
             let approvals = attempt.plan.signers.compactMap { attempt.openings[$0] }
             guard approvals.count == attempt.plan.signers.count else { continue }
-            let sets = approvals.compactMap { try? $0.nonceSet() }
+            let sets = approvals.compactMap { try? self.nonces.nonceSet(of: $0) }
             do throws(SigningError) {
                 guard sets.count == approvals.count else { throw .closed }
                 for (approval, set) in zip(approvals, sets) where approval.sender != self.signer {

@@ -96,7 +96,7 @@ extension Coordination {
             self.show(approvals, number, plan, turn: turn, now: now, key: key, identity: identity)
             return true
         }
-        let sets = approvals.compactMap { try? $0.nonceSet() }
+        let sets = approvals.compactMap { try? self.nonces.nonceSet(of: $0) }
         guard sets.count == approvals.count else { return false }
         return self.start(number, of: plan, approvals, sets, turn: turn, now: now, key: key, identity: identity)
     }

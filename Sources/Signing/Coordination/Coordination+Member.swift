@@ -78,11 +78,13 @@ extension Coordination {
             targets = self.signedInputs.map { .init(index: $0) }
         }
         let own = try OwnNonces(for: key, request: self.requestDigest, targets, attempt: 0, name: name)
-        let nonces = own.set.nonces.map(\.bytes)
+        let set = own.set
+        let nonces = set.nonces.map(\.bytes)
         self.offers.append(own)
         if self.request.usesNonceCommitments { return self.commit(to: nonces, name, identity: identity) }
         let approval = self.say(.approval(serial: self.decision.serial, name, nonces), identity: identity)
         self.remember(approval)
+        self.nonces.note(set, of: approval)
         return approval
     }
 
@@ -170,6 +172,7 @@ extension Coordination {
             plan.transcript(attempt: number, nonceSets: begin.nonceSets) == transcript,
             let attempt = try? self.attempt(number: number, plan: plan, begin.approvals, begin.nonceSets, now: now)
         else { throw .inconsistent }
+        self.clones.note(plan, of: transcript, attempt: number, over: begin.approvals)
         try self.adopt(own, for: attempt)
         try self.sign(attempt, key: key)
     }

@@ -33,7 +33,11 @@ extension Statement {
 
     /// The nonces that it has for a request: of an entry of a pool the first ones.
     func nonceSet(for request: Bytes32, inputs: Int) throws(SigningError) -> NonceSet? {
-        guard let set = try self.nonceSet() else { return nil }
+        try self.nonceSet().flatMap { self.part(of: $0, for: request, inputs: inputs) }
+    }
+
+    /// The same of its nonces that were read before.
+    func part(of set: NonceSet, for request: Bytes32, inputs: Int) -> NonceSet? {
         guard self.isPooled else { return set }
         guard set.nonces.count >= inputs else { return nil }
         return NonceSet(request: request, attempt: 0, name: set.name, nonces: Array(set.nonces.prefix(inputs)))

@@ -239,7 +239,7 @@ extension Coordination {
         } else if !(self.named[sender]?.contains(statement) ?? false) {
             self.remember(statement)
         }
-        guard let set = try? statement.nonceSet() else {
+        guard let set = try? self.nonces.nonceSet(of: statement) else {
             self.accuse(sender, with: [statement])
             return nil
         }
@@ -288,9 +288,10 @@ extension Coordination {
             }
             // What proves a fault is told; the attempt leads nowhere.
             guard approval.sender == self.signer || self.note(approval, named: name) != nil,
-                let set = try? approval.nonceSet(for: self.requestDigest, inputs: self.signedInputs.count)
+                let set = try? self.nonces.nonceSet(of: approval),
+                let part = approval.part(of: set, for: self.requestDigest, inputs: self.signedInputs.count)
             else { return .accepted }
-            sets.append(set)
+            sets.append(part)
         }
         self.begins[sender] = Begin(statement: statement, approvals: approvals, nonceSets: sets)
         return .accepted

@@ -113,6 +113,8 @@ public struct Coordination: ~Copyable, Sendable {
     var named: [PublicKey: [Statement]] = [:]
     /// The same of commitments.
     var committed: [PublicKey: [Statement]] = [:]
+    /// What was read of nonces.
+    var nonces = ReadNonces()
     /// Members of whom the coordinator said that they approved: to be shown, and believed no further.
     var known: Set<PublicKey> = []
     var excluded: Set<PublicKey> = []
@@ -464,6 +466,7 @@ extension Coordination {
         for attempt in self.attempts.values { attempt.session.close() }
         self.attempts = [:]
         self.heldPartials = [:]
+        self.nonces = ReadNonces()
     }
 
     /// The machine's clocks went apart, as those of a resumed snapshot do: wipes all secret nonces. The request goes on with others,
