@@ -110,7 +110,7 @@ import Testing
         // Its bytes with the victim's place in them, signed by the cheat.
         var forged = group.message(.approval(turn: 1, highest: 0, group.say(approval.body, of: cheat)), of: cheat)
         let place = try #require(group.roster.place(of: victim.key))
-        let offset = 1 + 32 + 20 + 8 + 1 + 1 + 8
+        let offset = 1 + 32 + 17 + 1 + 1 + 1 + 2
         #expect(forged[offset] == UInt8(try #require(group.roster.place(of: cheat.key))))
         forged[offset] = UInt8(place)
         #expect(self.isRefused(group.deliver(forged, from: cheat, to: member)))

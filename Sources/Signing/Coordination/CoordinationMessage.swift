@@ -5,8 +5,10 @@ public import Secp256k1
 
 /// What members of a request say to each other, each pair over a channel that shows who is at its other end.
 ///
-///     version 1 | T0 32 | series: incarnation of the sender's process 16, epoch 4 | sequence 8
-///     | count, then 8 for each sequence acknowledged | the series that they are of 20, where there are any | kind 1 | content
+///     version 1 | T0 32 | series: incarnation of the sender's process 16, epoch | sequence
+///     | count of sequences acknowledged, and each | the series that they are of, where there are any | kind 1 | content
+///
+/// Numbers without a length are CompactSize, as most are small.
 ///
 /// What must hold towards a third one is a `Statement` in it. The rest is between the two, and lying there delays at most.
 package struct CoordinationMessage: Hashable, Sendable {
@@ -24,7 +26,7 @@ package struct CoordinationMessage: Hashable, Sendable {
 
         func write(to writer: inout ByteWriter) {
             writer.write(self.incarnation)
-            writer.writeUInt32(self.epoch)
+            writer.writeCompactSize(UInt64(self.epoch))
         }
 
         package init(incarnation: [UInt8], epoch: UInt32 = 0) {
@@ -32,9 +34,9 @@ package struct CoordinationMessage: Hashable, Sendable {
             self.epoch = epoch
         }
 
-        init(_ reader: inout ByteReader) throws(ByteDecodingError) {
+        init(_ reader: inout ByteReader) throws {
             self.incarnation = try reader.readBytes(NonceName.incarnationByteCount, "incarnation")
-            self.epoch = try reader.readUInt32("epoch")
+            self.epoch = try reader.readCompactUInt32("epoch")
         }
     }
 
@@ -122,22 +124,28 @@ public struct CompletedSignatures: Hashable, Sendable {
 // MARK: - Encoding
 
 extension CoordinationMessage {
-    private static let formatVersion: UInt8 = 1
+    private static let formatVersion: UInt8 = 2
 
-    package func serialized(_ roster: Roster) -> [UInt8] {
-        var writer = ByteWriter()
+    package func serialized(_ roster: Roster) -> [UInt8] { self.serialized(withContent: self.content.serialized(roster)) }
+
+    /// The same, its content written already.
+    func serialized(withContent content: [UInt8]) -> [UInt8] {
+        var writer = ByteWriter(capacity: Self.headByteCountUsual + content.count)
         writer.writeUInt8(Self.formatVersion)
         writer.write(self.request)
         self.series.write(to: &writer)
-        writer.writeUInt64(self.sequence)
+        writer.writeCompactSize(self.sequence)
         writer.writeCompactSize(self.acknowledged?.sequences.count ?? 0)
         if let acknowledged {
-            for sequence in acknowledged.sequences { writer.writeUInt64(sequence) }
+            for sequence in acknowledged.sequences { writer.writeCompactSize(sequence) }
             acknowledged.series.write(to: &writer)
         }
-        self.content.write(to: &writer, roster)
+        writer.write(content)
         return writer.bytes
     }
+
+    /// Of a head that acknowledges a message or two.
+    private static let headByteCountUsual = 80
 
     /// A message's head: what is looked at before any signature is verified.
     package struct Head {
@@ -159,10 +167,10 @@ extension CoordinationMessage {
                 }
                 self.request = try reader.readBytes32("request")
                 self.series = try Series(&reader)
-                self.sequence = try reader.readUInt64("sequence")
-                let count = try reader.readCount("acknowledged", minimumByteCount: 8)
+                self.sequence = try reader.readCompactSize("sequence")
+                let count = try reader.readCount("acknowledged", minimumByteCount: 1)
                 guard count <= Acknowledgement.countMax else { throw StatementError.malformed("\(count) acknowledgements") }
-                let sequences = try (0..<count).map { _ in try reader.readUInt64("acknowledged sequence") }
+                let sequences = try (0..<count).map { _ in try reader.readCompactSize("acknowledged sequence") }
                 self.acknowledged =
                     sequences.isEmpty ? nil : Acknowledgement(series: try Series(&reader), sequences: sequences)
                 self.rest = reader.readRemaining()
@@ -231,7 +239,7 @@ extension CoordinationMessage.Content {
         }
     }
 
-    fileprivate func write(to writer: inout ByteWriter, _ roster: Roster) {
+    private func write(to writer: inout ByteWriter, _ roster: Roster) {
         writer.writeUInt8(self.kind)
         switch self {
         case .acknowledgement: break
@@ -240,8 +248,8 @@ extension CoordinationMessage.Content {
             // Whole: it may be the first that the receiver hears of the proposer's enrolment.
             writer.writeVariableBytes(statement.serialized())
         case .approval(let turn, let highest, let statement):
-            writer.writeUInt32(turn)
-            writer.writeUInt32(highest)
+            writer.writeCompactSize(UInt64(turn))
+            writer.writeCompactSize(UInt64(highest))
             statement.write(compactTo: &writer, roster)
         case .begin(let statement, let approvals):
             statement.write(compactTo: &writer, roster)
@@ -254,11 +262,11 @@ extension CoordinationMessage.Content {
             writer.writeCompactSize(completed.signatures.count)
             for signature in completed.signatures { writer.write(signature.bytes) }
         case .standing(let standing):
-            writer.writeUInt32(standing.turn)
-            writer.writeUInt32(standing.highest)
+            writer.writeCompactSize(UInt64(standing.turn))
+            writer.writeCompactSize(UInt64(standing.highest))
             writer.writeUInt8((standing.hasApproved ? 1 : 0) | (standing.asks ? 2 : 0))
             Self.writePlaces(standing.approvers, to: &writer)
-        case .renewal(let turn): writer.writeUInt32(turn)
+        case .renewal(let turn): writer.writeCompactSize(UInt64(turn))
         case .evidence(let bytes), .nonceUse(let bytes), .cloneAlarm(let bytes): writer.writeVariableBytes(bytes)
         case .pooledNonces(let statements):
             writer.writeCompactSize(statements.count)
@@ -268,11 +276,11 @@ extension CoordinationMessage.Content {
             for enrolment in enrolments { writer.write(enrolment.serialized()) }
         case .enrolmentsWanted(let places): Self.writePlaces(places, to: &writer)
         case .commitments(let attempt, let statements):
-            writer.writeUInt32(attempt)
+            writer.writeCompactSize(UInt64(attempt))
             writer.writeCompactSize(statements.count)
             for statement in statements { statement.write(compactTo: &writer, roster) }
         case .opening(let attempt, let statement):
-            writer.writeUInt32(attempt)
+            writer.writeCompactSize(UInt64(attempt))
             statement.write(compactTo: &writer, roster)
         }
     }
@@ -283,7 +291,8 @@ extension CoordinationMessage.Content {
     }
 
     func serialized(_ roster: Roster) -> [UInt8] {
-        var writer = ByteWriter()
+        // Room for most: few have more than two signers' nonces of one input.
+        var writer = ByteWriter(capacity: 768)
         self.write(to: &writer, roster)
         return writer.bytes
     }
@@ -301,8 +310,8 @@ extension CoordinationMessage.Content {
             }
             self = .proposal(asked, proposal)
         case 3:
-            let turn = try reader.readUInt32("turn")
-            let highest = try reader.readUInt32("highest attempt")
+            let turn = try reader.readCompactUInt32("turn")
+            let highest = try reader.readCompactUInt32("highest attempt")
             self = .approval(turn: turn, highest: highest, try statement())
         case 4:
             let begin = try statement()
@@ -321,15 +330,15 @@ extension CoordinationMessage.Content {
         case 7: self = .refusal(try statement())
         case 8: self = .cancellation(try statement())
         case 9:
-            let turn = try reader.readUInt32("turn")
-            let highest = try reader.readUInt32("highest attempt")
+            let turn = try reader.readCompactUInt32("turn")
+            let highest = try reader.readCompactUInt32("highest attempt")
             let flags = try reader.readUInt8("flags")
             guard flags < 4 else { throw StatementError.unknownFormat }
             self = .standing(
                 .init(
                     turn: turn, highest: highest, hasApproved: flags & 1 != 0, asks: flags & 2 != 0,
                     approvers: try Self.readPlaces(&reader, roster)))
-        case 10: self = .renewal(turn: try reader.readUInt32("turn"))
+        case 10: self = .renewal(turn: try reader.readCompactUInt32("turn"))
         case 11:
             let bytes = try reader.readVariableBytes("evidence")
             guard bytes.count <= CoordinationMessage.evidenceByteCountMax else { throw StatementError.malformed("evidence too large") }
@@ -352,13 +361,13 @@ extension CoordinationMessage.Content {
             guard count <= NoncePool.countMax else { throw StatementError.malformed("\(count) entries of a pool") }
             self = .pooledNonces(try (0..<count).map { _ in try statement() })
         case 21:
-            let attempt = try reader.readUInt32("attempt")
+            let attempt = try reader.readCompactUInt32("attempt")
             let count = try reader.readCount("commitments", minimumByteCount: Self.statementByteCountMin)
             guard count <= roster.members.count else { throw StatementError.malformed("\(count) commitments") }
             let statements = try (0..<count).map { _ in try statement() }
             self = .commitments(attempt: attempt, statements)
         case 22:
-            let attempt = try reader.readUInt32("attempt")
+            let attempt = try reader.readCompactUInt32("attempt")
             self = .opening(attempt: attempt, try statement())
         default: throw StatementError.unknownFormat
         }
@@ -374,7 +383,7 @@ extension CoordinationMessage.Content {
     static let enrolmentCountMax = 64
 
     /// Place, version, attempt, kind, name, no nonces, signature.
-    private static let statementByteCountMin = 2 + 4 + 4 + 1 + 64
+    private static let statementByteCountMin = 1 + 1 + 1 + 1 + 64
 
     /// Places of members, rising as one list has one encoding.
     private static func readPlaces(_ reader: inout ByteReader, _ roster: Roster) throws -> [UInt16] {
@@ -388,5 +397,14 @@ extension CoordinationMessage.Content {
             places.append(place)
         }
         return places
+    }
+}
+
+extension ByteReader {
+    /// A CompactSize number of at most 32 bits.
+    mutating func readCompactUInt32(_ field: String) throws -> UInt32 {
+        let value = try self.readCompactSize(field)
+        guard let number = UInt32(exactly: value) else { throw StatementError.malformed("\(field) \(value)") }
+        return number
     }
 }

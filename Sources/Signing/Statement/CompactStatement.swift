@@ -5,15 +5,17 @@ internal import Secp256k1
 // A statement between members, who know each other's enrolments and the request that they talk about: its signature covers the same
 // as everywhere, and what both sides know is left out.
 //
-//     place of the sender among the members 2 | version of its enrolment 4 | attempt 4 | kind 1 | body | signature 64
+//     place of the sender among the members | version of its enrolment | attempt | kind 1 | body | signature 64
+//
+// The first three are CompactSize.
 
 extension Statement {
     /// - Precondition: the sender is a member.
     func write(compactTo writer: inout ByteWriter, _ roster: Roster) {
         guard let place = roster.place(of: self.sender) else { preconditionFailure("a statement of a member") }
-        writer.writeUInt16(UInt16(truncatingIfNeeded: place))
-        writer.writeUInt32(self.enrolment.version)
-        writer.writeUInt32(self.attempt)
+        writer.writeCompactSize(place)
+        writer.writeCompactSize(UInt64(self.enrolment.version))
+        writer.writeCompactSize(UInt64(self.attempt))
         writer.writeUInt8(self.body.kind)
         self.body.write(to: &writer)
         writer.write(self.signature.bytes)
@@ -24,13 +26,13 @@ extension Statement {
     /// - Parameter heard: statements that were verified already, by their senders.
     /// - Throws: `unknownEnrolment` for a version that the roster does not hold: newer, or older and thus void.
     init(compact reader: inout ByteReader, request: Bytes32, _ roster: Roster, heard: [PublicKey: [Statement]]) throws {
-        let place = Int(try reader.readUInt16("sender"))
+        let place = Int(try reader.readCompactUInt32("sender"))
         guard let sender = roster.member(at: place) else { throw StatementError.malformed("member \(place) of \(roster.members.count)") }
-        let version = try reader.readUInt32("version of the enrolment")
+        let version = try reader.readCompactUInt32("version of the enrolment")
         guard let enrolment = roster.enrolment(of: sender), enrolment.version == version else {
             throw StatementError.unknownEnrolment(signer: sender, version: version)
         }
-        let attempt = try reader.readUInt32("attempt")
+        let attempt = try reader.readCompactUInt32("attempt")
         let start = reader.offset
         let body = try Body(&reader)
         // Whatever is taken here must be taken where it is shown whole, or who shows it as evidence would be to blame.

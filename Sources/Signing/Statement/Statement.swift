@@ -119,7 +119,8 @@ extension Statement {
     }
 
     private static func content(_ body: Body, _ request: Bytes32, _ attempt: UInt32, _ enrolment: Enrolment) -> [UInt8] {
-        var writer = ByteWriter()
+        // Most have the nonces or the partial signatures of an input or two.
+        var writer = ByteWriter(capacity: Self.byteCountBesideBody + 256)
         writer.writeUInt8(Self.formatVersion)
         writer.write(enrolment.serialized())
         writer.write(request)
