@@ -75,7 +75,7 @@ package struct ServiceDeadlines<Key: Hashable & Sendable>: Sendable {
 }
 
 /// The earlier of two times, either of which may be never.
-func earlier(_ left: Duration?, _ right: Duration?) -> Duration? {
+package func earlier(_ left: Duration?, _ right: Duration?) -> Duration? {
     guard let left, let right else { return left ?? right }
     return min(left, right)
 }

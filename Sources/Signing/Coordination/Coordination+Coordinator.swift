@@ -88,7 +88,7 @@ extension Coordination {
     ) -> Bool {
         guard self.mayBegin(in: turn, now: now) else { return false }
         let eligible = self.eligible(in: turn)
-        guard let chosen = self.choose(among: eligible, now: now) else { return false }
+        guard eligible.count >= self.policy.threshold, let chosen = self.choose(among: eligible, now: now) else { return false }
         guard let number = self.nextNumber(in: turn, for: chosen), let plan = try? self.plan(of: chosen) else { return false }
         let approvals = plan.signers.compactMap { self.desk[$0]?.approvals.last }
         guard approvals.count == plan.signers.count else { return false }
@@ -187,13 +187,11 @@ extension Coordination {
     private mutating func askForNonces(in turn: UInt32, now: Moment) {
         let live = self.live(in: turn)
         guard live.allSatisfy({ now.uptime >= $0.attempt.beganAt + self.stuckAfter }), self.mayBegin(in: turn, now: now) else { return }
-        for member in self.policy.members {
-            guard let seat = self.desk[member], seat.turn == turn, seat.hasApproved, seat.refusal == nil, seat.owes == nil,
-                seat.approvals.isEmpty, !self.excluded.contains(member)
-            else { continue }
+        for (place, member) in self.desk.members.enumerated() where self.desk.values[place].lacksNonces(in: turn) {
+            guard !self.excluded.contains(member) else { continue }
             if member == self.signer {
                 self.wantOwnNonces(in: turn)
-            } else if seat.askedAt.map({ now.uptime >= $0 + self.stuckAfter }) ?? true {
+            } else if self.desk.values[place].askedAt.map({ now.uptime >= $0 + self.stuckAfter }) ?? true {
                 self.desk.update(member) { $0.askedAt = now.uptime }
                 self.put(.renewal, .renewal(turn: turn), to: member, now: now)
             }

@@ -39,25 +39,36 @@ extension Coordination {
     /// When `step` is due at the latest, if nothing comes before: by the clock that never goes back. `nil` when nothing is left to do.
     public var nextStepAt: Duration? {
         guard let now = self.lastMoment else { return .zero }
-        var times: [Duration] = []
-        for place in self.links.values.indices { if let due = self.links.values[place].nextDueAt { times.append(due) } }
-        if let broadcastAt { times.append(broadcastAt) }
-        guard !self.state.isOver else { return times.min() }
+        var next = self.broadcastAt
+        func note(_ time: Duration) { next = min(next ?? time, time) }
+        for place in self.links.values.indices { if let due = self.nextDueAt(to: place) { note(due) } }
+        guard !self.state.isOver else { return next }
         if self.request.expiry != 0 {
             // Past it by a second: a request is expired after its second, not in it.
             let left = self.request.expiry >= now.time ? self.request.expiry - now.time + 1 : 0
-            times.append(now.uptime + .seconds(Int64(clamping: min(left, 1 << 40))))
+            note(now.uptime + .seconds(Int64(clamping: min(left, 1 << 40))))
         }
         if self.decision.statement == .approved {
-            if let deadline = self.turnDeadline { times.append(deadline) }
-            if let probeAt { times.append(probeAt) }
+            if let deadline = self.turnDeadline { note(deadline) }
+            if let probeAt { note(probeAt) }
             // While it cannot be made anyway, its time is none to wake up at: what it waits for is a step itself.
-            if let offerAt, self.wantsOffer, self.offered == nil, self.recording.isEmpty { times.append(offerAt) }
+            if let offerAt, self.wantsOffer, self.offered == nil, self.recording.isEmpty { note(offerAt) }
         }
-        let waits = self.attempts.values.filter(\.isLive).map(\.beganAt) + self.gatherings.values
-        times += waits.map { $0 + self.stuckAfter }.filter { $0 > now.uptime }
-        if let patientUntil, patientUntil > now.uptime { times.append(patientUntil) }
-        return times.min()
+        if !self.attempts.isEmpty || !self.gatherings.isEmpty {
+            let stuckAfter = self.stuckAfter
+            for attempt in self.attempts.values where attempt.isLive && attempt.beganAt + stuckAfter > now.uptime {
+                note(attempt.beganAt + stuckAfter)
+            }
+            for since in self.gatherings.values where since + stuckAfter > now.uptime { note(since + stuckAfter) }
+        }
+        if let patientUntil, patientUntil > now.uptime { note(patientUntil) }
+        return next
+    }
+
+    /// When something has to be said to a member at the latest.
+    private func nextDueAt(to place: Int) -> Duration? {
+        guard let due = self.links.values[place].outbox.nextDueAt else { return self.links.values[place].acknowledgeAt }
+        return self.links.values[place].acknowledgeAt.map { min($0, due) } ?? due
     }
 
     /// What happens once, when the machine begins.
@@ -164,6 +175,8 @@ extension Coordination {
 
     /// Sends what is due, with acknowledgements.
     private mutating func flush(now: Moment) {
+        // A begin is told to all of its set, and is as long as that is great: it is written once.
+        var last: (content: CoordinationMessage.Content, bytes: [UInt8])?
         for (place, member) in self.others.enumerated() where self.hasToSay(to: place, now: now.uptime) {
             var link = self.links.values[place]
             var due = link.outbox.takeDue(now: now.uptime).map { (sequence: $0.sequence, content: $0.content) }
@@ -182,7 +195,10 @@ extension Coordination {
                 let message = CoordinationMessage(
                     request: self.requestDigest, series: .init(incarnation: self.incarnation, epoch: link.outbox.epoch), sequence: sequence,
                     acknowledged: acknowledged, content: content)
-                self.actions.append(.send(message.serialized(self.roster), to: member))
+                let known = last.flatMap { $0.content == content ? $0.bytes : nil }
+                let bytes = known ?? content.serialized(self.roster)
+                last = (content, bytes)
+                self.actions.append(.send(message.serialized(withContent: bytes), to: member))
             }
             self.links.values[place] = link
         }
@@ -190,7 +206,7 @@ extension Coordination {
 
     /// Whether something for a member is due: most steps concern one of them.
     private func hasToSay(to place: Int, now: Duration) -> Bool {
-        if let due = self.links.values[place].nextDueAt, due <= now { return true }
+        if let due = self.nextDueAt(to: place), due <= now { return true }
         return !self.links.values[place].once.isEmpty
     }
 
@@ -244,7 +260,8 @@ extension Coordination {
 
     /// Time after which what was not acknowledged is told again.
     func retryInterval(to member: PublicKey) -> Duration {
-        let roundTrip = max(self.timing.roundTrip, self.links[member]?.distance ?? .zero)
+        let distance = self.links.place(of: member).flatMap { self.links.values[$0].distance }
+        let roundTrip = max(self.timing.roundTrip, distance ?? .zero)
         return max(.seconds(1), roundTrip * 2 + self.timing.acknowledgementDelay)
     }
 }

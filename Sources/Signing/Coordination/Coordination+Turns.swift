@@ -27,8 +27,8 @@ extension Coordination {
         let patience = self.patience(in: self.turn)
         var deadline = began + max(patience, self.shareOfLife)
         if let signedAt { deadline = signedAt + patience }
-        if self.currentCoordinator != self.signer, let link = self.links[self.currentCoordinator],
-            let since = link.outbox.waitingSince({ $0.concernsCoordinator })
+        if self.currentCoordinator != self.signer, let place = self.links.place(of: self.currentCoordinator),
+            let since = self.links.values[place].outbox.waitingSince({ $0.concernsCoordinator })
         {
             deadline = min(deadline, max(since, began) + patience)
         }

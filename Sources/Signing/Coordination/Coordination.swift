@@ -184,6 +184,11 @@ public struct Coordination: ~Copyable, Sendable {
                 && !self.approvals.isEmpty && self.highest <= highest
         }
 
+        /// Whether it agreed, is in this turn and can answer, and no unused nonces of it are here.
+        func lacksNonces(in turn: UInt32) -> Bool {
+            self.turn == turn && self.hasApproved && self.refusal == nil && self.owes == nil && self.approvals.isEmpty
+        }
+
         mutating func rise(turn: UInt32, highest: UInt32) {
             self.turn = max(self.turn, turn)
             self.highest = max(self.highest, highest)
@@ -274,12 +279,6 @@ public struct Coordination: ~Copyable, Sendable {
         var hasBeenToldOfEnd = false
         /// When it was last told the proposal because it did not know the request.
         var proposedAt: Duration?
-
-        /// When something has to be said at the latest.
-        var nextDueAt: Duration? {
-            guard let due = self.outbox.nextDueAt, let acknowledgeAt else { return self.outbox.nextDueAt ?? self.acknowledgeAt }
-            return min(due, acknowledgeAt)
-        }
     }
 
     /// Highest number of an attempt.

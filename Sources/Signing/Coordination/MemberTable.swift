@@ -16,6 +16,9 @@ struct MemberTable<Value: Sendable>: Sendable {
     /// A copy of a member's.
     subscript(member: PublicKey) -> Value? { self.places[member].map { self.values[$0] } }
 
+    /// Where a member's is, to read some of it and copy nothing else.
+    func place(of member: PublicKey) -> Int? { self.places[member] }
+
     /// Changes a member's where it is; nothing for who is none.
     mutating func update(_ member: PublicKey, _ change: (inout Value) -> Void) {
         guard let place = self.places[member] else { return }

@@ -33,6 +33,8 @@ struct Outbox: Sendable {
     }
 
     private var entries: [Entry] = []
+    /// When the first one is due. Kept, because each step asks this of every member.
+    private(set) var nextDueAt: Duration?
     /// Rises whenever the receiver's process has started anew.
     private(set) var epoch: UInt32 = 0
     private var nextSequence: UInt64 = 1
@@ -54,15 +56,23 @@ struct Outbox: Sendable {
             self.entries.remove(at: place)
         }
         self.entries.append(Entry(matter: matter, content: content, dueAt: now, interval: interval))
+        self.noteDue()
     }
 
-    mutating func remove(where isOver: (Matter) -> Bool) { self.entries.removeAll { isOver($0.matter) } }
+    mutating func remove(where isOver: (Matter) -> Bool) {
+        self.entries.removeAll { isOver($0.matter) }
+        self.noteDue()
+    }
 
     func holds(_ matter: Matter) -> Bool { self.entries.contains { $0.matter == matter } }
 
     /// Since when the longest unacknowledged word is under way.
     func waitingSince(_ isMeant: (Matter) -> Bool) -> Duration? {
-        self.entries.filter { isMeant($0.matter) }.compactMap(\.firstSentAt).min()
+        var first: Duration?
+        for place in self.entries.indices where isMeant(self.entries[place].matter) {
+            if let sent = self.entries[place].firstSentAt { first = min(first ?? sent, sent) }
+        }
+        return first
     }
 
     /// What is under way counts as sent now.
@@ -74,6 +84,7 @@ struct Outbox: Sendable {
     mutating func acknowledge(_ sequences: [UInt64]) {
         for sequence in sequences where sequence < self.nextSequence { self.highestAcknowledged = max(self.highestAcknowledged, sequence) }
         self.entries.removeAll { $0.sequence.map(sequences.contains) ?? false }
+        self.noteDue()
     }
 
     /// Whether one of these was said after the receiver's process was last taken for a new one.
@@ -87,6 +98,7 @@ struct Outbox: Sendable {
             self.entries[place].dueAt = now
             self.entries[place].interval = interval
         }
+        self.noteDue()
     }
 
     /// A process of the receiver that has started anew has seen none of it: everything is told again, in a series of its own, so that
@@ -99,6 +111,7 @@ struct Outbox: Sendable {
             self.entries[place].firstSentAt = nil
             self.entries[place].dueAt = now
         }
+        self.noteDue()
     }
 
     /// What is to be sent now, with its number.
@@ -124,14 +137,13 @@ struct Outbox: Sendable {
             // Who is farther away than that is told no sooner for it.
             self.entries[place].interval = min(self.entries[place].interval * 2, max(self.entries[place].interval, Self.intervalMax))
         }
+        self.noteDue()
         return due
     }
 
-    var nextDueAt: Duration? {
+    private mutating func noteDue() {
         var next: Duration?
-        for place in self.entries.indices where self.entries[place].dueAt < next ?? Self.never { next = self.entries[place].dueAt }
-        return next
+        for place in self.entries.indices { next = min(next ?? self.entries[place].dueAt, self.entries[place].dueAt) }
+        self.nextDueAt = next
     }
-
-    private static let never = Duration.seconds(Int64.max)
 }

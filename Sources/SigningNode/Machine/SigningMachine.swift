@@ -403,7 +403,11 @@ public struct SigningMachine: ~Copyable, ProtocolMachine {
         case (_, .done): break
         }
         self.writeNext(of: request, now: now)
-        self.step(request, now: now)
+        switch write {
+        case .burn, .decision, .cloneAlarm: self.step(request, now: now)
+        // Nothing waits for these but what is told of them, and there are many.
+        case .request, .state, .transcript, .completion: break
+        }
         self.giveReceipts(of: request, now: now)
     }
 
@@ -427,7 +431,7 @@ public struct SigningMachine: ~Copyable, ProtocolMachine {
     public var servedProtocolIDs: [String] { self.transport.servedProtocolIDs + self.mailboxes.servedProtocolIDs }
 
     public var deadline: Duration? {
-        [self.deadlines.next, self.transport.deadline, self.mailboxes.deadline].compactMap { $0 }.min()
+        earlier(earlier(self.deadlines.next, self.transport.deadline), self.mailboxes.deadline)
     }
 
     public mutating func nextCommand() -> ProtocolCommand? {
