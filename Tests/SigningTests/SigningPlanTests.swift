@@ -273,12 +273,35 @@ import Testing
         let members: [PublicKey]
         let path: SpendPath
         let aggregation: @Sendable () throws(SigningError) -> KeyAggregation
+        var tweaked: KeyAggregation?
         let digest = Bytes32()
         var threshold: Int { self.members.count }
         var onlySet: [PublicKey]? { self.members }
         func chooseSet(among present: Set<PublicKey>) -> [PublicKey]? { self.members }
         func spend(by signers: [PublicKey]?) -> (signers: [PublicKey], path: SpendPath) { (self.members, self.path) }
         func keyAggregation(of set: [PublicKey]) throws(SigningError) -> KeyAggregation { try self.aggregation() }
+        func tweakedKeyAggregation(of set: [PublicKey]) -> KeyAggregation? { self.tweaked }
+    }
+
+    @Test func `a tweak that a policy has at hand is taken where it is the path's, of these keys, and else made`() throws {
+        let keys = try Signer.make(3).map(\.publicKey).sorted()
+        let group = try SignerGroup(keys)
+        let expected = try group.keys.tweakedForTaproot(merkleRoot: nil)
+        let (transaction, coins) = Scene.transaction(inputs: 1, script: group.scriptPubKey)
+        let request = try SigningRequest(transaction: transaction, prevouts: coins)
+        let other = try KeyAggregation(Array(keys.reversed()))
+        let offers = [
+            nil, expected, group.keys, try group.keys.tweakedForTaproot(merkleRoot: SHA256.hash([9])),
+            try other.tweakedForTaproot(merkleRoot: nil), try expected.tweakedForTaproot(merkleRoot: nil),
+        ]
+        for (number, offer) in offers.enumerated() {
+            var policy = OddPolicy(scriptPubKey: group.scriptPubKey, members: keys, path: .keyPath(merkleRoot: nil)) { group.keys }
+            policy.tweaked = offer
+            let input = try #require(try SigningPlan(request: request, under: policy).inputs.first)
+            #expect(input.keys.publicKeys == keys, "offer \(number)")
+            #expect(input.keys.tweaks == expected.tweaks, "offer \(number)")
+            #expect(input.keys.aggregateKey == expected.aggregateKey, "offer \(number)")
+        }
     }
 
     @Test func `a policy's aggregation is asked for once, after the limits, and held against the coins`() throws {

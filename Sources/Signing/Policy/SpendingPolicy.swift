@@ -33,9 +33,16 @@ public protocol SpendingPolicy: Sendable {
     ///
     /// Left out, they are aggregated for each plan anew, at some 30 µs a key.
     func keyAggregation(of set: [PublicKey]) throws(SigningError) -> KeyAggregation
+
+    /// The same with the tweak of the set's key path, where the policy has it at hand.
+    ///
+    /// Left out, it is made for each plan anew, at the price of a point multiplication.
+    func tweakedKeyAggregation(of set: [PublicKey]) -> KeyAggregation?
 }
 
 extension SpendingPolicy {
+    public func tweakedKeyAggregation(of set: [PublicKey]) -> KeyAggregation? { nil }
+
     public func keyAggregation(of set: [PublicKey]) throws(SigningError) -> KeyAggregation {
         do { return try KeyAggregation(set) } catch { throw .musig(error, signer: nil, input: nil) }
     }
@@ -51,6 +58,8 @@ public struct SignerGroup: SpendingPolicy {
     /// Tagged hash `chorale/group` of script and signers.
     public let digest: Bytes32
     private let path: SpendPath
+    /// The signers' keys as one, as the coins' signatures need them.
+    private let spendingKeys: KeyAggregation
 
     /// - Parameter publicKeys: the signers, in any order; they are sorted (BIP-327, "KeySort").
     public init(_ publicKeys: [PublicKey], merkleRoot: Bytes32? = nil) throws(SigningError) {
@@ -60,13 +69,13 @@ public struct SignerGroup: SpendingPolicy {
     /// A group whose maker aggregated the keys in this order, as a PSBT's participants field tells it (BIP-373).
     public init(inOrder publicKeys: [PublicKey], merkleRoot: Bytes32? = nil) throws(SigningError) {
         try self.init(inOrder: publicKeys, path: .keyPath(merkleRoot: merkleRoot)) { keys throws(MuSig2Error) in
-            try keys.tweakedForTaproot(merkleRoot: merkleRoot).xOnlyKey
+            try keys.tweakedForTaproot(merkleRoot: merkleRoot)
         }
     }
 
     /// A group whose aggregate is the coin's output key as it stands, with no commitment to scripts or to having none.
     public init(untweakedInOrder publicKeys: [PublicKey]) throws(SigningError) {
-        try self.init(inOrder: publicKeys, path: .outputKey) { $0.xOnlyKey }
+        try self.init(inOrder: publicKeys, path: .outputKey) { $0 }
     }
 
     /// A group whose aggregate is the coin's output key in one of these two ways.
@@ -81,13 +90,14 @@ public struct SignerGroup: SpendingPolicy {
     }
 
     private init(
-        inOrder publicKeys: [PublicKey], path: SpendPath, outputKey: (KeyAggregation) throws(MuSig2Error) -> XOnlyPublicKey
+        inOrder publicKeys: [PublicKey], path: SpendPath, tweak: (KeyAggregation) throws(MuSig2Error) -> KeyAggregation
     ) throws(SigningError) {
         guard Set(publicKeys).count == publicKeys.count else { throw .transaction("a signer stands twice in the group") }
         do {
             self.keys = try KeyAggregation(publicKeys)
-            self.outputKey = try outputKey(self.keys)
+            self.spendingKeys = try tweak(self.keys)
         } catch { throw .musig(error, signer: nil, input: nil) }
+        self.outputKey = self.spendingKeys.xOnlyKey
         self.scriptPubKey = .payToTaproot(self.outputKey)
         self.path = path
         var hash = Self.tag
@@ -128,6 +138,8 @@ public struct SignerGroup: SpendingPolicy {
         guard set == self.members else { throw .transaction("this group's keys are aggregated all together and in its own order") }
         return self.keys
     }
+
+    public func tweakedKeyAggregation(of set: [PublicKey]) -> KeyAggregation? { set == self.members ? self.spendingKeys : nil }
 }
 
 /// Any k of n: the set is chosen first and signs one leaf, or all sign by the key path where the policy has one.

@@ -87,7 +87,9 @@ public struct SigningPlan: Sendable {
         guard group.publicKeys == signers, group.tweaks.isEmpty else {
             throw .transaction("the policy aggregates other keys than it named, or tweaks them")
         }
-        try self.init(request: request, group: group, members: members, paths: Dictionary(uniqueKeysWithValues: own.map { ($0, path) }))
+        try self.init(
+            request: request, group: group, tweaked: policy.tweakedKeyAggregation(of: signers), members: members,
+            paths: Dictionary(uniqueKeysWithValues: own.map { ($0, path) }))
     }
 
     /// The signers, checked before the work of aggregation.
@@ -105,7 +107,7 @@ public struct SigningPlan: Sendable {
     }
 
     private init(
-        request: SigningRequest, group: KeyAggregation, members: Set<PublicKey>, paths: [Int: SpendPath]
+        request: SigningRequest, group: KeyAggregation, tweaked: KeyAggregation? = nil, members: Set<PublicKey>, paths: [Int: SpendPath]
     ) throws(SigningError) {
         let cache: SighashCache
         do { cache = try SighashCache(request.transaction, prevouts: request.prevouts) } catch { throw .sighash(error) }
@@ -115,7 +117,7 @@ public struct SigningPlan: Sendable {
             guard request.prevouts.indices.contains(index) else {
                 throw .sighash(.inputOutOfRange(input: index, inputs: request.prevouts.count))
             }
-            let spend = if let known = spends[path] { known } else { try Spend(by: group, on: path, input: index) }
+            let spend = if let known = spends[path] { known } else { try Spend(by: group, tweaked, on: path, input: index) }
             spends[path] = spend
             guard request.prevouts[index].scriptPubKey == spend.scriptPubKey else { throw .scriptDoesNotMatch(input: index) }
             let type = request.sighashTypes[index]
@@ -139,15 +141,20 @@ public struct SigningPlan: Sendable {
         var leaf: (script: Script, controlBlock: ControlBlock)?
         var leafHash: TapLeafHash?
 
-        /// - Parameter input: the first input that is spent so, for the error.
-        init(by group: KeyAggregation, on path: SpendPath, input: Int) throws(SigningError) {
+        /// - Parameters:
+        ///   - tweaked: the group with a tweak that a policy has at hand; it need not be this path's.
+        ///   - input: the first input that is spent so, for the error.
+        init(by group: KeyAggregation, _ tweaked: KeyAggregation?, on path: SpendPath, input: Int) throws(SigningError) {
             switch path {
             case .outputKey:
                 self.keys = group
                 self.scriptPubKey = .payToTaproot(group.xOnlyKey)
             case .keyPath(let merkleRoot):
-                do { self.keys = try group.tweakedForTaproot(merkleRoot: merkleRoot) } catch {
-                    throw .musig(error, signer: nil, input: input)
+                let tweak = Tweak.xOnly(group.xOnlyKey.taprootTweak(merkleRoot: merkleRoot))
+                if let tweaked, tweaked.publicKeys == group.publicKeys, tweaked.tweaks == [tweak] {
+                    self.keys = tweaked
+                } else {
+                    do { self.keys = try group.tweaked(by: tweak) } catch { throw .musig(error, signer: nil, input: input) }
                 }
                 self.scriptPubKey = .payToTaproot(self.keys.xOnlyKey)
             case .leaf(let controlBlock):

@@ -38,6 +38,9 @@ public struct SigningRequest: Hashable, Sendable {
     /// Signatures prove the amounts of all coins only where no sighash type is `ANYONECANPAY`.
     public let fee: UInt64
 
+    /// T0: tagged hash `chorale/request` of the canonical request. Worked out once: every statement, plan and machine asks for it.
+    public private(set) var digest = Bytes32()
+
     /// Checks that the transaction can be signed: as many prevouts as inputs, no coin twice, amounts that add up.
     ///
     /// Signatures that the transaction holds already are left out: the request is the same before and after them.
@@ -84,6 +87,9 @@ public struct SigningRequest: Hashable, Sendable {
         self.id = id
         self.usesNonceCommitments = usesNonceCommitments
         self.fee = spent - paid
+        var hash = Self.tag
+        hash.update(self.serialized())
+        self.digest = hash.finalize()
     }
 
     /// 32 random bytes to tell two requests apart.
@@ -91,13 +97,6 @@ public struct SigningRequest: Hashable, Sendable {
 
     /// Whether its time is over, in seconds since 1970.
     public func isExpired(at now: UInt64) -> Bool { self.expiry != 0 && now > self.expiry }
-
-    /// T0: tagged hash `chorale/request` of the canonical request.
-    public var digest: Bytes32 {
-        var hash = Self.tag
-        hash.update(self.serialized())
-        return hash.finalize()
-    }
 
     private static let tag = SHA256.tagged("chorale/request")
 
