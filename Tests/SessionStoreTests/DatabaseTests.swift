@@ -452,6 +452,23 @@ struct `A database` {
         }
     }
 
+    @Test func `a copy that is called off leaves nothing`() async throws {
+        let database = try await SessionDatabase.open(self.path)
+        try await withThrowingTaskGroup { group in
+            for number in 0..<1_500 {
+                let record = try Sample.record(request: "\(number)", inputs: 3)
+                group.addTask { try await database.journal.burn(record) }
+            }
+            try await group.waitForAll()
+        }
+        let copy = self.folder.file("copy")
+        let copying = Task { try await database.backUp(to: copy) }
+        copying.cancel()
+        let result = await copying.result
+        #expect(throws: StoreError.storage(path: copy, reason: "the copying was called off")) { try result.get() }
+        #expect(try self.folder.names == ["database", "database-wal"])
+    }
+
     @Test func `is not copied over a file that is there, nor into no folder, and leaves nothing`() async throws {
         let database = try await SessionDatabase.open(self.path)
         let copy = self.folder.file("copy")

@@ -69,12 +69,29 @@ enum NodeBackupCommand {
 
     private static func copy(_ home: NodeHome, to path: String, replacing: Bool) async throws(CommandError) {
         let database = try await home.openDatabase()
-        let result: Result<Void, StoreError>
-        do throws(StoreError) { result = .success(try await database.backUp(to: path, replacing: replacing)) } catch {
-            result = .failure(error)
-        }
+        let result = await Self.result(of: database, to: path, replacing: replacing)
         await database.close()
-        do throws(StoreError) { try result.get() } catch { throw .failed("\(error)".printable) }
+        try result.get()
+    }
+
+    /// Who asks to stop meanwhile gets that, and nothing half-written.
+    private static func result(of database: SessionDatabase, to path: String, replacing: Bool) async -> Result<Void, CommandError> {
+        do throws(CommandError) {
+            try await Interruption.deferring { () async throws(CommandError) in
+                let copying = Task { () -> StoreError? in
+                    do throws(StoreError) { try await database.backUp(to: path, replacing: replacing) } catch { return error }
+                    return nil
+                }
+                let watching = Task {
+                    await Interruption.wait()
+                    copying.cancel()
+                }
+                let failure = await copying.value
+                watching.cancel()
+                if let failure, !Interruption.isRequested { throw .failed("\(failure)".printable) }
+            }
+            return .success(())
+        } catch { return .failure(error) }
     }
 }
 

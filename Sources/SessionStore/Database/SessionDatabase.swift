@@ -210,6 +210,8 @@ public actor SessionDatabase {
     /// Others go on reading and writing meanwhile. A journal that is put back from a copy is safe for the keys, for secret nonces never
     /// outlive their process; requests that it does not know as signed are signed again with fresh ones.
     ///
+    /// When its task is cancelled, nothing is left of the copy.
+    ///
     /// - Parameter isReplacing: whether a file that has the name makes way.
     public func backUp(to path: String, replacing isReplacing: Bool = false) async throws(StoreError) {
         guard let database = self.database else { throw self.closed }
@@ -217,6 +219,7 @@ public actor SessionDatabase {
         while try !backup.step() {
             await Task.yield()
             guard self.database != nil else { throw self.closed }
+            guard !Task.isCancelled else { throw .storage(path: path, reason: "the copying was called off") }
         }
         try backup.finish()
     }
