@@ -51,9 +51,9 @@ import Testing
         let json = try piped.run()
         #expect(json.exitCode == 0 && json.errors == "")
         let object = try json.json()
-        #expect(Set(object.keys) == ["proved", "signer", "fault", "txid", "attempt"])
+        #expect(Set(object.keys) == ["proved", "public_key", "fault", "txid", "attempt"])
         #expect(object["proved"] as? Bool == true)
-        #expect(object["signer"] as? String == "\(play.culprit)")
+        #expect(object["public_key"] as? String == "\(play.culprit)")
         #expect((object["fault"] as? String)?.hasPrefix(fault.verdict) == true)
         #expect(object["txid"] as? String == "\(play.request.transaction.txid)")
         #expect(object["attempt"] as? Int == 1)
@@ -90,7 +90,7 @@ import Testing
         let object = try json.json()
         #expect(object["proved"] as? Bool == false)
         #expect((object["reason"] as? String)?.isEmpty == false)
-        #expect(object["signer"] == nil)
+        #expect(object["public_key"] == nil)
     }
 }
 

@@ -195,13 +195,13 @@ import Darwin
         #expect(try what(#"{"event":"requested"}"#) == .received)
         #expect(try what(#"{"event":"decided","decision":"approved"}"#) == .approved)
         #expect(try what(#"{"event":"decided","decision":"rejected"}"#) == nil)
-        #expect(try what(#"{"event":"joined","signer":"bb"}"#) == .heardApproval(of: 2))
-        #expect(try what(#"{"event":"joined","signer":"cc"}"#) == nil)
+        #expect(try what(#"{"event":"joined","public_key":"bb"}"#) == .heardApproval(of: 2))
+        #expect(try what(#"{"event":"joined","public_key":"cc"}"#) == nil)
         #expect(try what(#"{"event":"attempt_began","attempt":4,"signers":["bb","aa"]}"#) == .attemptBegan(4, set: [2, 1]))
         #expect(try what(#"{"event":"attempt_began","attempt":-4,"signers":["bb","aa"]}"#) == nil)
-        #expect(try what(#"{"event":"partial_signatures_received","attempt":4,"signer":"aa"}"#) == .heardSignatures(of: 1, 4))
-        #expect(try what(#"{"event":"fault","signer":"aa","fault":"f"}"#) == .fault(of: 1, "f"))
-        #expect(try what(#"{"event":"connected","signer":"aa"}"#) == nil)
+        #expect(try what(#"{"event":"partial_signatures_received","attempt":4,"public_key":"aa"}"#) == .heardSignatures(of: 1, 4))
+        #expect(try what(#"{"event":"fault","public_key":"aa","fault":"f"}"#) == .fault(of: 1, "f"))
+        #expect(try what(#"{"event":"connected","public_key":"aa"}"#) == nil)
     }
 
     @Test func `the diagram has an arrow for each message and a break where a process was gone`() throws {

@@ -17,7 +17,7 @@ import Testing
     private func lines(
         _ state: CoordinationState, decision: StoredRequest.Decision = .undecided, coordinator: Int = 2, approved: [Int] = [],
         refused: [Int] = [], awaited: [Int] = [], signed: [UInt32] = [], _ connectivity: [MemberConnectivity] = [],
-        now: UInt64 = 1_800_000_000, byPolicy: Bool = false, mail: [MemberMail] = []
+        now: UInt64 = 1_800_000_000, byPolicy: Bool = false, mail: [MemberMail] = [], ownExpiry: UInt64 = 0
     ) throws -> [String] {
         let group = try SignerGroup(self.members)
         let (transaction, coin) = CosignGroup.transaction(spending: group.scriptPubKey)
@@ -30,7 +30,7 @@ import Testing
         let summary = RequestSummary(
             id: request.digest, groupName: "family", group: group.digest, request: request, proposer: self.members[1], terms: terms,
             decision: decision, progress: progress, members: self.members, threshold: 3, transaction: nil, changeScript: group.scriptPubKey)
-        let explanation = RequestExplanation(summary, connectivity, signer: self.members[0])
+        let explanation = RequestExplanation(summary, connectivity, signer: self.members[0], ownExpiry: ownExpiry, time: now)
         return ExplanationText(explanation: explanation, names: self.names, now: now, isByPolicy: byPolicy, mail: mail).lines
     }
 
@@ -65,8 +65,40 @@ import Testing
             link.block = block
             let text = try self.lines(.proposed, [link]).joined(separator: "\n")
             #expect(text.contains("Cleo") && text.contains(words) && text.contains("may not be able to sign without it"), "\(text)")
-            #expect(text.contains("chorale node unblock"))
+            #expect(text.contains("chorale node unblock \(self.members[2])"), "what to type names it")
         }
+    }
+
+    @Test func `of a machine whose enrolment has ended it is said when, and how it is heard again`() throws {
+        var link = try self.link(2, .direct)
+        link.enrolmentExpiry = 1_799_999_999
+        let text = try self.lines(.proposed, [link], ownExpiry: 1_799_999_998).joined(separator: "\n")
+        #expect(
+            text.contains("its machine is not heard: its enrolment ended at 2027-01-15 07:59:59 UTC") && !text.contains("has not answered"))
+        #expect(text.contains("The enrolment of Cleo") && text.contains("you have added its new contact (chorale contact add)"))
+        #expect(text.contains("Your own machine's enrolment ended at 2027-01-15 07:59:58 UTC") && text.contains("(chorale key enrol)"))
+        #expect(try !self.lines(.proposed, [self.link(2, .direct)]).joined().contains("enrolment"))
+        let member = JSONValue.object(["enrolment_expiry": .unsigned(1_799_999_999), "blocked_by": .string("owner")])
+        #expect(BlockWords.mark(member, at: 1_799_999_999) == "blocked by you; ")
+        #expect(BlockWords.mark(member, at: 1_800_000_000) == "blocked by you; enrolment ended at 2027-01-15 07:59:59 UTC; ")
+    }
+
+    @Test func `programs find a signer, a request and who is at fault under one name each`() throws {
+        let (signer, peer) = (self.members[1], PeerID(of: try Ed25519.SecretKey.generate().publicKey))
+        let events: [SigningNodeEvent] = [
+            .connected(signer, .direct), .disconnected(signer), .blockedLastingly(peer, signer), .enrolled(signer, peer),
+            .announced(SHA256.hash([1]), by: signer), .request(SHA256.hash([1]), .joined(signer)),
+            .request(SHA256.hash([1]), .restarted(signer)),
+        ]
+        for event in events {
+            let json = EventReport(event: event).json(cursor: 1)
+            #expect(json["public_key"]?.asText == "\(signer)" && json["signer"] == nil && json["id"] == nil, "\(json.text)")
+        }
+        #expect(EventReport(event: .superseded(by: peer)).json(cursor: 1)["peer_id"]?.asText == "\(peer)")
+        #expect(EventReport(event: .superseded(by: peer)).text(self.names).contains("move the coins"))
+        #expect(EventReport(event: .enrolled(signer, peer)).text(self.names).contains("Bob"))
+        #expect(RequestExplanation.Advice.remind(signer).json["public_key"]?.asText == "\(signer)")
+        #expect(RequestExplanation.Advice.askToEnrol(signer).json["do"]?.asText == "ask_to_enrol")
     }
 
     @Test func `while it is signed, all who approved must stay, and those whose signatures are missing are named`() throws {

@@ -31,7 +31,7 @@ import Testing
 
         let asked = try ada.run("request", "new", "--group", "pair", "--psbt", file, "--yes", "--json")
         #expect(asked.exitCode == 0 && asked.errors == "", "\(asked)")
-        let id = try #require(try asked.json()["id"] as? String)
+        let id = try #require(try asked.json()["request"] as? String)
         try bob.waitFor { $0.contains { $0["event"] as? String == "requested" && $0["request"] as? String == id } }
         let agreed = try bob.run("request", "approve", id, "--yes", "--json")
         #expect(agreed.exitCode == 0 && agreed.errors == "" && agreed.outputLines.count == 1, "\(agreed)")
@@ -78,15 +78,15 @@ import Testing
         for node in [ada, bob] {
             let file = node.folder.path("transcript")
             let exported = try node.json("audit", "export", String(id.prefix(8)), "--out", file)
-            #expect(exported["id"] as? String == id && exported["out"] as? String == file)
+            #expect(exported["request"] as? String == id && exported["out"] as? String == file)
             #expect(try node.run("audit", "export", id, "--out", file).exitCode == 1)
             let shown = try Tool("audit", "verify", file).run()
             #expect(shown.exitCode == 0 && shown.output.contains("signed: the signatures in it verify"), "\(shown)")
             let audit = try Tool("audit", "verify", file, "--json").run().json()
-            #expect(audit["id"] as? String == id && audit["head"] as? String == exported["head"] as? String)
-            #expect((audit["unreadable"] as? [Any])?.isEmpty == true && (audit["faults"] as? [Any])?.isEmpty == true)
+            #expect(audit["request"] as? String == id && audit["head"] as? String == exported["head"] as? String)
+            for name in ["unreadable", "faults", "blamed"] { #expect((audit[name] as? [Any])?.isEmpty == true) }
             let words = try #require(audit["words"] as? [[String: Any]])
-            let approvers = Set(words.filter { $0["says"] as? String == "approved" }.compactMap { $0["signer"] as? String })
+            let approvers = Set(words.filter { $0["says"] as? String == "approved" }.compactMap { $0["public_key"] as? String })
             #expect(approvers == Set(try #require(audit["members"] as? [String])), "\(words)")
             // One bit, anywhere in what was said.
             var bytes = Array(try Data(contentsOf: URL(fileURLWithPath: file)))

@@ -24,6 +24,8 @@ extension NodeServiceTests {
             #expect(Set(listed.compactMap { $0["peer_id"]?.asText }) == ["\(bob)", "\(other)"])
             let lines = listed.map(BlockWords.line).joined(separator: "\n")
             #expect(lines.contains("\(bob)  Bob, blocked by you, since") && lines.contains(": “stolen”"))
+            let labels = listed.map { $0["peer_id"]?.asText == "\(bob)" ? $0["label"]?.asText == "Bob" : $0["label"]?.asText == nil }
+            #expect(labels == [true, true])
             for peer in ["Bob", "\(other)"] { _ = try await self.answer(service, #"{"do":"node.unblock","peer":"\#(peer)"}"#).get() }
             #expect(try await self.answer(service, #"{"do":"node.blocks"}"#).get().isEmpty)
             for (request, words) in [

@@ -130,7 +130,7 @@ import Darwin
         let (ada, bob) = try self.pair()
         let address = try #require(try ada.json("group", "show", "pair")["address"] as? String)
         let file = try self.payment(from: address, in: ada.folder)
-        let id = try #require(try ada.json("request", "new", "--group", "pair", "--psbt", file, "--yes")["id"] as? String)
+        let id = try #require(try ada.json("request", "new", "--group", "pair", "--psbt", file, "--yes")["request"] as? String)
         try bob.waitFor { $0.contains { $0["request"] as? String == id } }
         ada.kill()
         #expect(FileManager.default.fileExists(atPath: "\(ada.home)/control.sock"))

@@ -82,6 +82,7 @@ import Testing
             let first = try card(1, key: key)
             #expect(try ContactCard(text: first).addresses.count == 1)
             let added = try await self.answer(service, #"{"do":"contact.add","label":"Bob","card":"\#(first)"}"#).get()
+            #expect(added.first?["is_outdated"]?.asBool == false)
             #expect(added.first?["label"]?.asText == "Bob" && added.first?["addresses"]?.asTexts == ["/ip4/192.0.2.1/tcp/4001"])
             let number = try await self.answer(service, #"{"do":"contact.number","contact":"Bob"}"#).get()[0]["number"]?.asText ?? ""
             // Of another number nothing is noted.
@@ -98,6 +99,21 @@ import Testing
             // Another machine for the same key.
             _ = try await self.answer(service, #"{"do":"contact.add","label":"Robert","card":"\#(try card(2, key: key))"}"#).get()
             #expect(try await self.answer(service, #"{"do":"contact.list"}"#).get()[0]["is_verified"]?.asBool == false)
+            // A word of the former machine changes nothing that counts, and says so; a second machine under one version is none.
+            let now = try await self.answer(service, #"{"do":"contact.list"}"#).get()[0]
+            let former = try ContactCard(text: first).enrolment
+            let elsewhere = ContactCard(former, addresses: [try Multiaddr(text: "/ip4/192.0.2.9/tcp/9")]).text
+            let old = try await self.answer(service, #"{"do":"contact.add","label":"Rob","card":"\#(elsewhere)"}"#).get()[0]
+            #expect(old["is_outdated"]?.asBool == true && old["label"]?.asText == "Rob" && old["peer_id"]?.asText == now["peer_id"]?.asText)
+            #expect(old["addresses"]?.asTexts == ["/ip4/192.0.2.1/tcp/4001"])
+            let other = try card(2, key: key)
+            guard case .failure(let twice) = try await self.answer(service, #"{"do":"contact.add","label":"Rob","card":"\#(other)"}"#)
+            else {
+                Issue.record("two machines under one version")
+                return
+            }
+            #expect(twice.message.contains("chorale key enrol"))
+            _ = try await self.answer(service, #"{"do":"contact.add","label":"Robert","card":"\#(first)"}"#).get()
             // Somebody else under the same label, and a key for another network.
             for other in [try card(1, key: Samples.secretKey(2)), try card(1, network: .mainnet, key: Samples.secretKey(3))] {
                 guard case .failure = try await self.answer(service, #"{"do":"contact.add","label":"Robert","card":"\#(other)"}"#) else {
@@ -107,6 +123,25 @@ import Testing
             }
             _ = try await self.answer(service, #"{"do":"contact.remove","contact":"Robert"}"#).get()
             #expect(try await self.answer(service, #"{"do":"contact.list"}"#).get().isEmpty)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func `whoever waits for a decision that came too late, or for events that are gone, is told so`() async throws {
+        try await self.serving { service in
+            let id = SHA256.hash([1])
+            func stream(_ events: [(cursor: UInt64, event: SigningNodeEvent)]) -> AsyncStream<(cursor: UInt64, event: SigningNodeEvent)> {
+                // It never ends by itself.
+                let (stream, continuation) = AsyncStream.makeStream(of: (cursor: UInt64, event: SigningNodeEvent).self)
+                for event in events { continuation.yield(event) }
+                return stream
+            }
+            do throws(ControlError) {
+                try await service.wait(for: .rejected, about: id, in: stream([(1, .clocksJumped), (2, .request(id, .ended(.expired)))]))
+                Issue.record("nothing was decided")
+            } catch { #expect(error.message.contains("over before the decision was durable, and nothing is decided")) }
+            // What is between the two is not kept, and of a request that no machine answers for no end will come.
+            try await service.tell(stream([(1, .clocksJumped), (7, .clocksJumped)]), of: id, ControlReply { _ in })
         }
     }
 }

@@ -14,7 +14,7 @@ import Testing
         ada.kill()
         try ada.start()
         let listed = try #require(try ada.json("request", "list")["requests"] as? [[String: Any]])
-        #expect(listed.count == 1 && listed[0]["id"] as? String == id && listed[0]["state"] as? String == "expired")
+        #expect(listed.count == 1 && listed[0]["request"] as? String == id && listed[0]["state"] as? String == "expired")
         #expect(listed[0]["is_over"] as? Bool == true && listed[0]["paid"] as? Int == 40_000)
         #expect(try ada.run("request", "list").output.contains("  expired"))
         let short = String(id.prefix(6))

@@ -68,7 +68,11 @@ struct `A store of requests` {
             }
         }
         await #expect(throws: StoreError.self) { try await requests.decide(.rejected, serial: .max, about: Self.id, at: 1_300) }
-        try await requests.decide(.withdrawn, serial: 6, about: Self.id, at: 1_400)
+        try await requests.decide(.withdrawn, serial: 6, reason: "by somebody", about: Self.id, at: 1_400)
+        #expect(try await requests.request(Self.id)?.reason == "by somebody")
+        await #expect(throws: StoreError.self) {
+            try await requests.decide(.approved, serial: 7, reason: String(repeating: "x", count: 501), about: Self.id, at: 1_400)
+        }
         chorale_faulty_disk_arm(disk, Int32(CHORALE_FAULT_NO_SYNC.rawValue), 1)
         await #expect(throws: StoreError.self) { try await requests.decide(.approved, serial: 7, about: Self.id, at: 1_500) }
         let found = try await requests.request(Self.id)
@@ -162,6 +166,23 @@ struct `A store of requests` {
     /// Changes a closed database as a hand would.
     private static func harm(_ path: String, _ sql: StaticString) throws {
         try Database(opening: path, migrations: Schema.migrations).execute(sql)
+    }
+
+    @Test func `finds the first entry of a kind, in its place in the chain`() async throws {
+        let database = try await SessionDatabase.open(self.path)
+        let requests = database.requests()
+        await #expect(throws: StoreError.notFound) { try await requests.firstEntry(of: 1, in: Self.id) }
+        try await requests.add(Self.request("a"))
+        #expect(try await requests.firstEntry(of: 1, in: Self.id) == nil)
+        try await requests.append([Self.entry(1, [1]), Self.entry(2, [2]), Self.entry(1, [3]), Self.entry(2, [4])], to: Self.id, at: 1_100)
+        let all = try await requests.transcript(of: Self.id, after: 0, countMax: 10, byteCountMax: 1_000)
+        #expect(try await requests.firstEntry(of: 1, in: Self.id) == all[0])
+        #expect(try await requests.firstEntry(of: 2, in: Self.id) == all[1])
+        #expect(try await requests.firstEntry(of: 3, in: Self.id) == nil)
+        try await database.write { database throws(StoreError) in
+            try database.execute("UPDATE transcript_entry SET bytes = x'09' WHERE sequence = 2")
+        }
+        await #expect(throws: StoreError.self) { try await requests.firstEntry(of: 2, in: Self.id) }
     }
 
     @Test func `makes entries durable with the next decision, or within a second`() async throws {

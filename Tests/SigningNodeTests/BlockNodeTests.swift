@@ -65,6 +65,14 @@ import Testing
             #expect("\(error)".contains("say it again"))
         }
         #expect(try await node.blocks.map(\.peer) == [peer])
+        // To let it in again is not durable either, and can be said again until it is.
+        for _ in 0..<2 {
+            do throws(SigningNodeError) {
+                try await node.unblock(peer)
+                Issue.record("it is durable on a disk that is gone")
+            } catch { guard case .blockNotStored = error else { throw error } }
+            #expect(try await node.blocks.isEmpty)
+        }
         #expect(try await !node.health.store.isWritable)
         await group.stopAll()
     }

@@ -218,7 +218,7 @@ import Testing
             return
         }
         #expect(halts.count == 1)
-        let found = machine.explain(self.request.digest)
+        let found = machine.explain(self.request.digest, now: .zero)
         let explanation = try #require(found)
         #expect(explanation.clones == [self.group.keys[0].signer] && explanation.culprits.isEmpty)
         #expect(explanation.advice.first == .moveFunds(of: self.group.keys[0].signer))

@@ -19,7 +19,7 @@ import Testing
     private func explanation(
         _ state: CoordinationState, decision: StoredRequest.Decision = .undecided, coordinator: Int = 2, approved: [Int] = [],
         refused: [Int] = [], awaited: [Int] = [], signed: [UInt32] = [], threshold: Int = 3, commitments: Bool = false,
-        _ connectivity: [MemberConnectivity] = []
+        ownExpiry: UInt64 = 0, _ connectivity: [MemberConnectivity] = []
     ) throws -> RequestExplanation {
         let policy = try DelegatedMultisig(internalKey: .unspendable, signers: self.members, threshold: threshold)
         let input = TransactionInput(previousOutput: OutPoint(txid: Txid(SHA256.hash([1])), index: 0), sequence: 0xffff_fffd)
@@ -34,7 +34,7 @@ import Testing
             id: request.digest, groupName: "family", group: policy.digest, request: request, proposer: self.members[1],
             terms: try #require(RequestTerms(createdAt: 1_800_000_000)), decision: decision, progress: progress, members: self.members,
             threshold: threshold, transaction: nil, changeScript: policy.scriptPubKey)
-        return RequestExplanation(summary, connectivity, signer: self.members[0])
+        return RequestExplanation(summary, connectivity, signer: self.members[0], ownExpiry: ownExpiry, time: 1_800_000_100)
     }
 
     private func keys(_ places: [Int]) -> [PublicKey] { places.map { self.members[$0] } }
@@ -131,6 +131,19 @@ import Testing
         }
         #expect(try self.explanation(.aborted(.fault([self.members[3]]))).culprits == [self.members[3]])
         #expect(try self.explanation(.aborted(.refused([self.members[3]]))).culprits == [])
+    }
+
+    @Test func `a machine whose enrolment has ended is named, whether it is waited for or not, and so is our own`() throws {
+        var (link, other) = (try self.link(2, .direct), try self.link(3, .direct))
+        (link.enrolmentExpiry, other.enrolmentExpiry) = (1_800_000_000, 1_800_000_100)
+        let explanation = try self.explanation(.signing, decision: .approved, approved: [0, 2, 3], [link, other])
+        #expect(explanation.missing == .coordinator(.init(signer: self.members[2], reach: .enrolmentEnded(at: 1_800_000_000))))
+        #expect(explanation.endedEnrolments == [.init(signer: self.members[2], endedAt: 1_800_000_000)], "the other's last second counts")
+        #expect(explanation.advice == [.askToEnrol(self.members[2]), .keepRunning])
+        let own = try self.explanation(.approved, decision: .approved, coordinator: 0, approved: [0], ownExpiry: 1_800_000_099, [link])
+        #expect(own.endedEnrolments.map(\.signer) == self.keys([0, 2]))
+        #expect(own.advice.prefix(2) == [.enrolAgain, .askToEnrol(self.members[2])])
+        #expect(try self.explanation(.complete, ownExpiry: 1, [link]).endedEnrolments.isEmpty)
     }
 
     @Test(arguments: [PeerStanding.Block.owner, .conduct])

@@ -158,13 +158,13 @@ import Testing
         try await database.requests().add(request)
         machine.written(new.0, of: id, .done(try await database.requests().request(id)), now: .seconds(1))
         let first = try #require(write(id))
-        guard case .decision(.approved, let serial) = first.1 else { throw TestFolderError() }
+        guard case .decision(.approved, let serial, _) = first.1 else { throw TestFolderError() }
         #expect(machine.request(id)?.state == .proposed)
         machine.written(first.0, of: id, .failed("the disk is full"), now: .seconds(2))
         #expect(machine.request(id)?.decision == .undecided && machine.request(id)?.state == .proposed)
         try machine.approve(id, now: .seconds(3))
         let second = try #require(write(id))
-        guard case .decision(.approved, let next) = second.1 else { throw TestFolderError() }
+        guard case .decision(.approved, let next, _) = second.1 else { throw TestFolderError() }
         #expect(next >= serial)
         machine.written(second.0, of: id, .done(), now: .seconds(3))
         #expect(machine.request(id)?.state == .approved)

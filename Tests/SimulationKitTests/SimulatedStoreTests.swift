@@ -80,8 +80,10 @@ import Testing
                     contributions: Array(zip(record.nonces, record.partialSignatures))))
         }
         let refused: [(SigningWrite, Bytes32)] = [
-            (.decision(.rejected, serial: 0), record.request), (changed(attempt: record.attempt, transcript: other), record.request),
-            (changed(attempt: record.attempt + 500, transcript: other), record.request), (.decision(.approved, serial: 1), other),
+            (.decision(.rejected, serial: 0, reason: ""), record.request),
+            (changed(attempt: record.attempt, transcript: other), record.request),
+            (changed(attempt: record.attempt + 500, transcript: other), record.request),
+            (.decision(.approved, serial: 1, reason: ""), other),
         ]
         for (write, request) in refused {
             #expect(!Self.isDone(run.store.perform(write, of: request, at: 1)), "\(write)")

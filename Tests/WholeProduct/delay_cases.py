@@ -40,13 +40,13 @@ def sign_far_apart(context, lab, scene, delay):
 
         def propose(number):
             made = nodes.json(number % count, "request", "new", "--group", "world", "--psbt", files[number], "--yes")
-            return made["id"]
+            return made["request"]
 
         def approve(place, request):
             nodes.run(place, "request", "approve", request, "--yes")
 
         def shown(place):
-            return {request["id"]: request for request in nodes.json(place, "request", "list")["requests"]}
+            return {request["request"]: request for request in nodes.json(place, "request", "list")["requests"]}
 
         # First without trouble: how long it takes from the last approval until everybody has the transaction.
         first = propose(0)

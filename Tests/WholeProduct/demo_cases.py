@@ -199,7 +199,7 @@ def cheated(context):
     assert [result[name] for name in ("txid", "transaction", "aggregate_key", "round_trips")] == [None] * 4
     (folder,) = context.folder.iterdir()
     verdict = json.loads(context.tool.run("audit", "verify", folder / "evidence.chorale", "--json").expect(0).out)
-    assert verdict["proved"] is True and verdict["signer"] == result["blamed"][0], verdict
+    assert verdict["proved"] is True and verdict["public_key"] == result["blamed"][0], verdict
     assert result["blamed"][0] in (folder / "signer-2.key").read_text()
     context.remark(verdict["fault"])
     # One bit of it, and it proves nothing.

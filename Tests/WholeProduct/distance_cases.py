@@ -183,7 +183,7 @@ class FarNodes(Nodes):
         """Gives the request's id."""
         payment = self.scene.folder / f"{name}.psbt"
         self.scene.create(payment)
-        return self.json(number, "request", "new", "--group", "far", "--psbt", payment, "--yes")["id"]
+        return self.json(number, "request", "new", "--group", "far", "--psbt", payment, "--yes")["request"]
 
     def is_known_to_all(self, request):
         """Whether all have the signature. A node that was started anew tells once more what it has."""

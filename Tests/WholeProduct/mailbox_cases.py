@@ -15,7 +15,7 @@ class Apart(Nodes):
 
     def sign(self, context):
         """A request of the first member, which the second one approves when it hears of it."""
-        identifier = self.json(0, "request", "new", "--group", "pair", "--psbt", self.scene.psbt, "--yes")["id"]
+        identifier = self.json(0, "request", "new", "--group", "pair", "--psbt", self.scene.psbt, "--yes")["request"]
         wait_until(lambda: self.knows(1, identifier), 60, "the request")
         self.run(1, "request", "approve", identifier, "--yes").expect(0)
         for number in MEMBERS:

@@ -122,7 +122,7 @@ class Nodes:
 
     def knows(self, number, request):
         """What a node knows of a request; `None` while it has not heard of it."""
-        return next((known for known in self.json(number, "request", "list")["requests"] if known["id"] == request), None)
+        return next((known for known in self.json(number, "request", "list")["requests"] if known["request"] == request), None)
 
     def stop(self):
         """Asks all to end, and waits: then their databases can be read."""

@@ -5,7 +5,7 @@ import random
 import time
 
 from cases import case
-from network import COMPLETE, Nodes, check_lives, check_nonces
+from network import COMPLETE, Nodes, check_lives, check_nonces, collect
 from tool import wait_until
 
 # Signers, threshold, and how many requests: in every run, and in a long one, 200 in all. Of three, members give each other nonces ahead.
@@ -86,7 +86,7 @@ class Crowd:
             known = self.nodes.json(place, "request", "list")["requests"]
             for request in known:
                 if request["decision"] == "undecided" and request["state"] != "complete":
-                    self.approve(place, request["id"])
+                    self.approve(place, request["request"])
             notes = [request["note"] for request in known]
             assert len(set(notes)) == len(notes), f"a request stands twice: {notes}"
             for number in range(count):
@@ -119,7 +119,7 @@ def nonces_ahead(context):
             return all(nodes.json(place, "node", "show")["health"]["secret_nonces"] == 16 for place in range(3))
 
         wait_until(have_given, 30, "nonces given to all")
-        identifier = nodes.json(0, "request", "new", "--group", "crowd", "--psbt", scene.psbt, "--yes")["id"]
+        identifier = nodes.json(0, "request", "new", "--group", "crowd", "--psbt", scene.psbt, "--yes")["request"]
         for place in (1, 2):
             wait_until(lambda: nodes.json(place, "request", "list")["requests"], 30, f"the request at {place}")
             nodes.run(place, "request", "approve", identifier, "--yes").expect(0)
@@ -152,17 +152,11 @@ def killed_at_random(context, signers, threshold, count):
         while min(complete := crowd.look(count)) < count:
             assert time.monotonic() < started + limit, f"{complete} of {count} are complete after {limit} s"
             time.sleep(0.05)
-        transactions = [
-            {request["id"]: nodes.json(place, "request", "show", request["id"]) for request in nodes.json(place, "request", "list")["requests"]}
-            for place in range(signers)
-        ]
+        known = [[request["request"] for request in nodes.json(place, "request", "list")["requests"]] for place in range(signers)]
+        assert all(len(each) == count and set(each) == set(known[0]) for each in known), known
+        collect(context, nodes, known[0])
         nodes.stop()
         databases = nodes.databases()
-    assert len(transactions[0]) == count and all(set(each) == set(transactions[0]) for each in transactions)
-    for identifier, shown in transactions[0].items():
-        assert all(each[identifier]["transaction"] == shown["transaction"] for each in transactions)
-        prevouts = [{"amount": coin["amount"], "script_pubkey": coin["script_pubkey"]} for coin in shown["inputs"]]
-        context.spends.append({"transaction": shown["transaction"], "prevouts": prevouts})
     for kept in databases:
         assert sorted(kept.states.values()) == [COMPLETE] * count, kept.states
     signatures = nodes.check_nonces()
@@ -183,7 +177,7 @@ def checker_bites(context):
     scene = context.scene(signers=2)
     with Nodes(scene) as nodes:
         nodes.make_group("pair")
-        identifier = nodes.json(0, "request", "new", "--group", "pair", "--psbt", scene.psbt, "--yes")["id"]
+        identifier = nodes.json(0, "request", "new", "--group", "pair", "--psbt", scene.psbt, "--yes")["request"]
         deadline = time.monotonic() + 30
         while nodes.run(1, "request", "approve", identifier, "--yes").code != 0:
             assert time.monotonic() < deadline

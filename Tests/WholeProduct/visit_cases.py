@@ -18,6 +18,8 @@ from tool import wait_until
 DELAY = 25
 # In seconds. After a silence each end tries less and less often to be heard again.
 VISIT_MAX = 120
+# In seconds: so long a database is copied again where the copy was made in the middle of something.
+LOOK_MAX = 30
 # In seconds: nothing came to the mailbox, or was fetched, for so long.
 CALM = 1.5
 
@@ -50,6 +52,7 @@ class Visits(Nodes):
 
     def lying(self):
         """What lies in the mailbox: how many messages it ever took, and the places of those that nobody has fetched."""
+        end = time.monotonic() + LOOK_MAX
         while True:
             # The node has its database for itself, so a copy is looked at; one that was made in the middle of something is made again.
             with tempfile.TemporaryDirectory(dir=self.scene.folder) as folder:
@@ -61,7 +64,7 @@ class Visits(Nodes):
                     taken = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'sealed_message'").fetchone()
                     return (taken or (0,))[0], frozenset(cursor for (cursor,) in connection.execute("SELECT cursor FROM sealed_message"))
                 except sqlite3.DatabaseError:
-                    continue
+                    assert time.monotonic() < end, f"no copy of the mailbox's database can be read for {LOOK_MAX} s"
                 finally:
                     connection.close()
 
@@ -91,7 +94,7 @@ class Visits(Nodes):
         """A request of the first member's in whose first turn one of these coordinates: an order that nobody can choose. Gives its id, and
         who it is."""
         for _ in range(100):
-            request = self.json(0, "request", "new", "--group", "apart", "--psbt", self.scene.psbt, "--yes")["id"]
+            request = self.json(0, "request", "new", "--group", "apart", "--psbt", self.scene.psbt, "--yes")["request"]
             coordinator = self.scene.public.index(self.json(0, "request", "show", request)["coordinator"])
             if coordinator in may_coordinate:
                 return request, coordinator

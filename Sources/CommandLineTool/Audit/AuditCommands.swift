@@ -51,7 +51,7 @@ enum AuditCommands {
             if arguments[.json] {
                 try console.print(
                     .object([
-                        "proved": .bool(true), "signer": .string("\(signer)"), "fault": .string("\(fault)"),
+                        "proved": .bool(true), "public_key": .string("\(signer)"), "fault": .string("\(fault)"),
                         "txid": .string("\(evidence.request.transaction.txid)"), "attempt": .integer(Int(evidence.attempt)),
                     ]))
             } else {

@@ -34,7 +34,7 @@ enum AuditExportCommand {
         guard !arguments[.json] else {
             return try console.print(
                 .object([
-                    "id": .string(id), "out": .string(path), "entries": .integer(transcript.entries.count),
+                    "request": .string(id), "out": .string(path), "entries": .integer(transcript.entries.count),
                     "head": .string("\(transcript.head.hash)"),
                 ]))
         }
@@ -128,7 +128,7 @@ enum TranscriptReport {
 
     private static func json(_ transcript: RequestTranscript, _ audit: RequestAudit) -> JSONValue {
         .object([
-            "id": .string("\(audit.id)"), "network": .string(transcript.network.rawValue),
+            "request": .string("\(audit.id)"), "network": .string(transcript.network.rawValue),
             "txid": .string("\(audit.request.transaction.txid)"),
             "proposer": .string("\(audit.proposer)"), "note": .string(audit.terms.note), "created": .unsigned(audit.terms.createdAt),
             "expiry": .unsigned(audit.request.expiry), "threshold": .integer(audit.threshold),
@@ -137,10 +137,11 @@ enum TranscriptReport {
             "words": .array(
                 audit.words.map { word in
                     .object(
-                        [("entry", .integer(Int(word.sequence))), ("signer", .string("\(word.signer)"))] + word.meaning.members)
+                        [("entry", .integer(Int(word.sequence))), ("public_key", .string("\(word.signer)"))] + word.meaning.members)
                 }),
+            "blamed": .array(Set(audit.faults.map(\.signer)).sorted().map { .string("\($0)") }),
             "faults": .array(
-                audit.faults.map { .object(["signer": .string("\($0.signer)"), "fault": .string("\($0.fault)")]) }),
+                audit.faults.map { .object(["public_key": .string("\($0.signer)"), "fault": .string("\($0.fault)")]) }),
             "clone_alarms": .array(audit.cloneAlarms.map(CloneWords.members)), "unproved_count": .integer(audit.unprovedCount),
             "unreadable": .array(audit.unreadable.map { .integer(Int($0)) }),
             "transaction": .optional(audit.transaction.map { Hex.encode($0.serialized()) }),

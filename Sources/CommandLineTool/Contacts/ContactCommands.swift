@@ -41,6 +41,11 @@ enum ContactCommands {
         let contact = try await ControlClient(by: arguments).ask(.object(members))
         if arguments[.json] { return try console.print(contact) }
         try console.print(Self.report(contact, "Contact \(label.printable)", console).lines)
+        if contact["is_outdated"]?.asBool == true {
+            console.prose(
+                "\(console.errorStyle.yellow("Careful:")) that word is of a former machine. What is known of the one that took its place "
+                    + "stays; should it be lost, too, ask for what chorale node show prints at the newest.")
+        }
         if contact["is_verified"]?.asBool == false {
             console.note("Compare numbers, by voice: chorale contact verify \(label.shellWord)")
         }

@@ -30,10 +30,12 @@ extension NodeService {
     func addContact(_ request: NodeRequest) async throws(ControlError) -> JSONValue {
         let label = try request.text("label")
         guard GroupTerms.isName(label) else { throw .failed("a label has 1 to 64 bytes, all of which can be seen") }
-        let (enrolment, addresses) = try await self.enrolment(for: request)
-        guard enrolment.network == self.network else {
-            throw .failed("that key is for \(enrolment.network), and this node's for \(self.network)")
+        let (given, addresses) = try await self.enrolment(for: request)
+        guard given.network == self.network else {
+            throw .failed("that key is for \(given.network), and this node's for \(self.network)")
         }
+        let enrolment = try await self.newest(given, of: label)
+        let isOutdated = enrolment.version > given.version
         guard enrolment.signer != self.node.signer else { throw .failed("that is this node's own key: give the contact of somebody else") }
         let all = try await self.contacts()
         if let other = all.first(where: { $0.label == label && $0.signer != enrolment.signer }) {
@@ -44,18 +46,28 @@ extension NodeService {
         let kept = contact
         try await self.store { (store) throws(StoreError) in
             try await store.put(kept)
-            try await Self.learn(enrolment, store)
-            if !addresses.isEmpty { try await store.setAddresses(addresses.map(\.description), of: enrolment.signer) }
+            try await store.learn(enrolment)
+            // Where a former machine was is nothing to dial.
+            if !addresses.isEmpty, !isOutdated { try await store.setAddresses(addresses.map(\.description), of: enrolment.signer) }
         }
         try await self.tellGroups(of: enrolment)
-        await self.node.learn(addresses, of: PeerID(of: enrolment.identity))
+        if !isOutdated { await self.node.learn(addresses, of: PeerID(of: enrolment.identity)) }
         try await self.tellOfContacts()
-        return self.json(try await self.contact(named: label))
+        guard case .object(let members) = self.json(try await self.contact(named: label)) else { return .null }
+        return .object(members + [("is_outdated", .bool(isOutdated))])
     }
 
-    /// A card that is older than what is known is no mistake of anybody.
-    private static func learn(_ enrolment: Enrolment, _ store: SQLiteContactStore) async throws(StoreError) {
-        do throws(StoreError) { try await store.learn(enrolment) } catch { if case .stale = error { return } else { throw error } }
+    /// The newest enrolment that is known here of the signer of this one. An older word is no mistake of anybody.
+    private func newest(_ given: Enrolment, of label: String) async throws(ControlError) -> Enrolment {
+        var known = try await self.contacts().first { $0.signer == given.signer }?.enrolment.map { [$0] } ?? []
+        for group in try await self.storedGroups() { known += group.members.filter { $0.signer == given.signer } }
+        let newest = known.reduce(given) { $1.version > $0.version ? $1 : $0 }
+        guard !known.contains(where: { $0.version == given.version && $0.identity != given.identity }) else {
+            throw .failed(
+                "two machines say under one version that they are \(label.printable)'s, and the one that was known first stays: ask whether "
+                    + "both are its owner's, and for another word if this one is to count (chorale key enrol)")
+        }
+        return newest
     }
 
     private func enrolment(for request: NodeRequest) async throws(ControlError) -> (Enrolment, [Multiaddr]) {

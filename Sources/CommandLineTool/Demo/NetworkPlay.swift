@@ -180,7 +180,7 @@ struct NetworkPlay {
                 "do": .string("request.new"), "group": .string(Self.groupName), "psbt": .string(psbt.base64()),
                 "note": .string("chorale demo"), "seconds": .integer(3_600),
             ]))
-        self.request = made.shown("id")
+        self.request = made.shown("request")
         if let cheat { self.note(.cheats, at: cheat.number, time: .zero) }
         self.note(.proposed, at: 1, time: .zero)
         try await self.wait("the others to have the request") { play in

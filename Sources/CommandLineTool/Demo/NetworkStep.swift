@@ -157,7 +157,7 @@ extension NetworkStep.What {
     ///
     /// - Parameter number: which signer a public key in hex belongs to.
     init?(_ event: JSONValue, number: (String) -> Int?) {
-        let signer = event["signer"]?.asText.flatMap(number)
+        let signer = event["public_key"]?.asText.flatMap(number)
         let attempt = event["attempt"]?.asInteger.flatMap { UInt32(exactly: $0) }
         switch (event.shown("event"), signer, attempt) {
         case ("requested", _, _): self = .received

@@ -3,7 +3,8 @@ extension Argument where Value == Bool {
     static let json = Argument.flag(
         "json",
         help: "print one JSON object on standard output; amounts are in satoshi, bytes in hex. With or without it, errors are text on "
-            + "standard error, with an exit code that is not 0, and then standard output has no object")
+            + "standard error, with an exit code that is not 0; then standard output has no object, but for a verdict, a simulation or a demo, "
+            + "whose object says what is wrong")
 }
 
 extension Duration {

@@ -75,7 +75,7 @@ enum GroupPolicyCommand {
             let said = try await client.ask(
                 .object([("do", .string("group.policy.try")), group, ("id", .string(id)), ("policy", .optional(policy))]))
             if arguments[.json] { return try console.print(said.without("text")) }
-            return try console.print("Request \(said.shown("id").prefix(EventReport.idDigitCount)): \(said.shown("text")).")
+            return try console.print("Request \(said.shown("request").prefix(EventReport.idDigitCount)): \(said.shown("text")).")
         }
         let wish: [(name: String, value: JSONValue)]
         if let policy {

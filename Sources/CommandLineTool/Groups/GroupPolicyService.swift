@@ -51,10 +51,12 @@ extension NodeService {
         guard summary.group == group.policyDigest else {
             throw .failed("the request is one of the group \(summary.groupName.printable), not of \(group.name.printable)")
         }
+        // No policy is asked about what nobody is answered about any more.
+        if summary.isPast, let over = summary.overText(try await self.names(of: summary.members)) { throw .failed(over) }
         let policy = try Self.policy(in: request)
         try await self.check(policy, of: group.policyDigest)
         let notice = try await self.notice(of: summary, under: policy)
-        return .object([("id", .string("\(summary.id)"))] + notice.members + [("text", .string(notice.words))])
+        return .object([("request", .string("\(summary.id)"))] + notice.members + [("text", .string(notice.words))])
     }
 
     private static func policy(in request: NodeRequest) throws(ControlError) -> ApprovalPolicy? {

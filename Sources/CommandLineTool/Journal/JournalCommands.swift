@@ -53,7 +53,7 @@ enum JournalCommands {
                                 "decisions": .array(
                                     records.map {
                                         .object([
-                                            "attempt": .integer(Int($0.attempt)), "signer": .string("\($0.signer)"),
+                                            "attempt": .integer(Int($0.attempt)), "public_key": .string("\($0.signer)"),
                                             "inputs": .integer($0.nonces.count),
                                         ])
                                     }),

@@ -110,10 +110,15 @@ extension KeyCommands {
         let source = try Passphrase.source(by: arguments)
         let passphrase = try Passphrase.read(from: source, to: .unlocking, file: file.path)
         do throws(KeyFileError) { return try file.unlock(passphrase: passphrase) } catch {
-            guard case .wrongPassphraseOrAltered(let path) = error else { throw self.failure(error) }
-            let passphrase = source == .terminal ? "the passphrase" : "the passphrase from \(source)"
-            throw .failed("\(path.printable) did not open: \(passphrase) is wrong, or the file was altered; \(source.advice)")
+            throw self.failure(error, passphraseFrom: source)
         }
+    }
+
+    /// The same, with what to do about a passphrase that came from there.
+    static func failure(_ error: KeyFileError, passphraseFrom source: Passphrase.Source) -> CommandError {
+        guard case .wrongPassphraseOrAltered(let path) = error else { return self.failure(error) }
+        let passphrase = source == .terminal ? "the passphrase" : "the passphrase from \(source)"
+        return .failed("\(path.printable) did not open: \(passphrase) is wrong, or the file was altered; \(source.advice)")
     }
 }
 

@@ -49,7 +49,7 @@ enum KeyEnrolCommand {
         let made = try Interruption.deferring { () throws(CommandError) in
             do throws(KeyFileError) {
                 return try Self.create(out, from: old, version: version, expiry: expiry, passphrase: passphrase)
-            } catch { throw KeyCommands.failure(error) }
+            } catch { throw KeyCommands.failure(error, passphraseFrom: source) }
         }
         try KeyCommands.present(made, heading: "New identity for the key, in \(out.printable)", isChecked: nil, arguments, console)
         console.note(

@@ -40,12 +40,16 @@ enum BlockWords {
         return "\(block.shown("peer_id"))  \(name)blocked \(why)\(note)"
     }
 
-    /// Before what is said of a member's connection.
-    static func mark(_ member: JSONValue) -> String {
+    /// Before what is said of a member's connection: why it counts for nothing.
+    ///
+    /// - Parameter time: now, in seconds since 1970.
+    static func mark(_ member: JSONValue, at time: UInt64) -> String {
+        let expiry = member["enrolment_expiry"]?.asUnsigned ?? 0
+        let ended = expiry != 0 && time > expiry ? "enrolment ended at \(UnixTime.text(expiry)); " : ""
         switch member["blocked_by"]?.asText {
-        case nil: ""
-        case "owner": "blocked by you; "
-        default: "blocked for its conduct; "
+        case nil: return ended
+        case "owner": return "blocked by you; \(ended)"
+        default: return "blocked for its conduct; \(ended)"
         }
     }
 
@@ -59,9 +63,9 @@ enum BlockWords {
     }
 
     /// Why a member that is waited for is not reached.
-    static func reach(_ block: PeerStanding.Block, of name: String) -> String {
+    static func reach(_ block: PeerStanding.Block, of signer: PublicKey) -> String {
         let why = block == .owner ? "blocked by you" : "blocked, for it sent again and again what no honest node sends"
-        return "\(why): nothing of it is heard here, and the group may not be able to sign without it. To hear it again, "
-            + "see chorale node blocks, then chorale node unblock"
+        return "\(why): nothing of it is heard here, and the group may not be able to sign without it. To hear it again, if its machine is "
+            + "well: \(self.remedy("\(signer)"))"
     }
 }

@@ -13,22 +13,26 @@ extension NodeService {
         guard let block = try await self.peerBlocks().first(where: { $0.peer == peer }) else {
             throw .failed("\(peer) was unblocked at the same time")
         }
-        return try await self.json(block)
+        return try await self.json(block, self.contacts())
     }
 
     func unblock(_ request: NodeRequest) async throws(ControlError) -> JSONValue {
         let peer = try await self.peer(named: request.text("peer"))
-        guard let block = try await self.peerBlocks().first(where: { $0.peer == peer }) else {
+        let before = try await self.peerBlocks().first { $0.peer == peer }
+        do throws(SigningNodeError) { try await self.node.unblock(peer) } catch {
+            guard case .machine(.notBlocked) = error else { throw Self.failure(error) }
             throw .missing("\(peer) is not blocked: chorale node blocks lists those who are")
         }
-        let shown = try await self.json(block)
-        do throws(SigningNodeError) { try await self.node.unblock(peer) } catch { throw Self.failure(error) }
-        return shown
+        // That it was unblocked before, and that the disk did not take, is durable now.
+        guard let before else { return .object(["peer_id": .string("\(peer)"), "label": .null]) }
+        return try await self.json(before, self.contacts())
     }
 
     func blocks() async throws(ControlError) -> [JSONValue] {
+        // Once for all of them: strangers can be many.
+        let (blocks, contacts) = (try await self.peerBlocks(), try await self.contacts())
         var shown: [JSONValue] = []
-        for block in try await self.peerBlocks() { shown.append(try await self.json(block)) }
+        for block in blocks { shown.append(await self.json(block, contacts)) }
         return shown
     }
 
@@ -36,30 +40,22 @@ extension NodeService {
         do throws(SigningNodeError) { return try await self.node.blocks } catch { throw Self.failure(error) }
     }
 
-    private func json(_ block: PeerBlock) async throws(ControlError) -> JSONValue {
-        let label: String?
-        if let signer = block.signer {
-            label = try await self.names(of: [signer])[signer]
-        } else {
-            label = try await self.label(of: block.peer)
+    /// With what the address book calls the member, or whoever speaks through the peer.
+    private func json(_ block: PeerBlock, _ contacts: [Contact]) async -> JSONValue {
+        let identity = block.peer.identity
+        let contact = contacts.first { contact in
+            if let signer = block.signer { contact.signer == signer } else { identity != nil && contact.enrolment?.identity == identity }
         }
-        return BlockWords.json(block, label: label, now: await self.node.network.now)
-    }
-
-    /// What the address book calls whoever speaks through a peer.
-    private func label(of peer: PeerID) async throws(ControlError) -> String? {
-        guard let identity = peer.identity else { return nil }
-        return try await self.contacts().first { $0.enrolment?.identity == identity }?.label
+        return BlockWords.json(block, label: contact?.label, now: await self.node.network.now)
     }
 
     /// A peer by its id, or by the contact or member that it speaks for.
     private func peer(named name: String) async throws(ControlError) -> PeerID {
         let contacts = try await self.contacts()
         if let contact = contacts.first(where: { $0.label == name || "\($0.signer)" == name }) {
-            guard let identity = contact.enrolment?.identity else {
-                throw .missing("no machine of \(contact.label.printable) is known: name its peer id")
-            }
-            return PeerID(of: identity)
+            if let identity = contact.enrolment?.identity { return PeerID(of: identity) }
+            if let member = try await self.connectivity().first(where: { $0.signer == contact.signer }) { return member.peer }
+            throw .missing("no machine of \(contact.label.printable) is known: name its peer id")
         }
         if let member = try await self.connectivity().first(where: { "\($0.signer)" == name }) { return member.peer }
         do throws(PeerIDError) { return try PeerID(text: name) } catch {

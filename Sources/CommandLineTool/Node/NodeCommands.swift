@@ -1,3 +1,5 @@
+import Signing
+
 /// `chorale node`: a signer's own node.
 enum NodeCommands {
     static let group = Command(
@@ -47,7 +49,7 @@ enum NodeCommands {
         if !members.isEmpty { report.heading("Members of its groups") }
         for member in members {
             let name = member["label"]?.asText?.printable ?? "\(member.shown("public_key").prefix(10))…"
-            report.line("\(name)  \(BlockWords.mark(member))\(LinkText.words(member))", indent: 2)
+            report.line("\(name)  \(BlockWords.mark(member, at: WallClock.secondsSince1970))\(LinkText.words(member))", indent: 2)
         }
         if let health = shown["health"] {
             report.heading("Health")

@@ -46,6 +46,7 @@ struct NodeService: Sendable {
                 self.changePolicy(request) { (group) async throws(SigningNodeError) in try await self.node.forgetRefusals(of: group) })
         case "signers.list": for found in try await self.findSigners(request) { try await reply.send(found) }
         case "signers.advertise": try await reply.send(self.advertise(request))
+        case "signers.want": try await reply.send(self.wantSigners(request))
         case "signers.withdraw": try await reply.send(self.withdrawAdvertisement())
         case "request.new": try await reply.send(self.propose(request))
         case "request.list": for summary in try await self.requests() { try await reply.send(self.json(summary, full: false)) }
@@ -90,6 +91,7 @@ struct NodeService: Sendable {
             [
                 ("public_key", .string("\(member.signer)")), ("label", .optional(names[member.signer])),
                 ("peer_id", .string("\(member.peer)")), ("blocked_by", .optional(member.block.map(BlockWords.word))),
+                ("enrolment_expiry", .unsigned(member.enrolmentExpiry)),
             ] + LinkText.json(member, now: now) + [("addresses", .array(member.addresses.map { .string("\($0)") }))])
     }
 

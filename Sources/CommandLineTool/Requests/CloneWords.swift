@@ -18,7 +18,7 @@ enum CloneWords {
 
     static func members(_ alarm: CloneAlarm) -> JSONValue {
         .object([
-            "signer": .string("\(alarm.signer)"), "nonce": .string(Hex.encode(alarm.nonce)),
+            "public_key": .string("\(alarm.signer)"), "nonce": .string(Hex.encode(alarm.nonce)),
             "transcripts": .array(alarm.transcripts.map { .string("\($0)") }),
             "requests": .array([alarm.first, alarm.second].map { .string("\($0.request.digest)") }),
         ])

@@ -23,6 +23,7 @@ struct ExplanationText {
             return lines + afterwards + self.inMailboxes + [self.blame]
         }
         lines += self.missing
+        lines += self.endedEnrolments
         lines += self.inMailboxes
         lines.append(
             "Coordinator in turn \(explanation.turn): \(self.name(explanation.coordinator)). Should nothing come of it, the next one takes over "
@@ -119,7 +120,21 @@ struct ExplanationText {
                 + (error.map { " (\($0))" } ?? "") + "; it is tried again"
         case .noAddress: "not connected, and no address is known: ask for its contact (chorale contact add)"
         case .notEnrolled: "no machine is known that speaks for it: it was never enrolled here"
-        case .blocked(let block): BlockWords.reach(block, of: self.names.short(member.signer))
+        case .blocked(let block): BlockWords.reach(block, of: member.signer)
+        case .enrolmentEnded(let time): "its machine is not heard: its enrolment ended at \(UnixTime.text(time))"
+        }
+    }
+
+    /// Whose machines nobody hears any more, and what ends that.
+    private var endedEnrolments: [String] {
+        self.explanation.endedEnrolments.map { ended in
+            let time = UnixTime.text(ended.endedAt)
+            guard ended.signer != self.explanation.signer else {
+                return "Your own machine's enrolment ended at \(time), and the others hear it no more: enrol it again (chorale key enrol), "
+                    + "start the node with the new key file, and give them its contact (chorale node show)."
+            }
+            return "The enrolment of \(self.name(ended.signer)) ended at \(time), and its machine is not heard until its owner has "
+                + "enrolled it again (chorale key enrol) and you have added its new contact (chorale contact add)."
         }
     }
 
@@ -173,7 +188,7 @@ extension RequestExplanation.Advice {
     /// One word, and whom it is about.
     var json: JSONValue {
         func about(_ word: String, _ signer: PublicKey? = nil) -> JSONValue {
-            .object([("do", .string(word))] + (signer.map { [("signer", .string("\($0)"))] } ?? []))
+            .object([("do", .string(word))] + (signer.map { [("public_key", .string("\($0)"))] } ?? []))
         }
         return switch self {
         case .decide: about("decide")
@@ -183,6 +198,8 @@ extension RequestExplanation.Advice {
         case .askForContact(let signer): about("ask_for_contact", signer)
         case .askCoordinator(let signer): about("ask_coordinator", signer)
         case .unblock(let signer): about("unblock", signer)
+        case .askToEnrol(let signer): about("ask_to_enrol", signer)
+        case .enrolAgain: about("enrol_again")
         case .broadcast: about("broadcast")
         case .spendCoins: about("spend_coins")
         case .askAnew: about("ask_anew")

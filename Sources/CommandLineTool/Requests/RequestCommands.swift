@@ -55,7 +55,7 @@ enum RequestCommands {
     /// Seconds.
     static let connectWithinBounds = 1...Int(ConnectivityOptions.timeLimitMax.components.seconds)
 
-    private static let noteText: TextParser<String> = { (text) throws(InvalidText) in
+    static let noteText: TextParser<String> = { (text) throws(InvalidText) in
         guard text.utf8.count <= RequestTerms.noteByteCountMax else {
             throw InvalidText("it has \(text.utf8.count) bytes, and at most \(RequestTerms.noteByteCountMax) are sent")
         }
@@ -106,9 +106,9 @@ enum RequestCommands {
         let patience = ControlClient.patience + .seconds(connectWithin)
         let made = try await client.ask(.object(members), patience: patience)
         if arguments[.json] { return try console.print(made) }
-        try console.print(made.shown("id"))
+        try console.print(made.shown("request"))
         console.note(
-            "The others decide now. How it goes: chorale request watch --request \(made.shown("id").prefix(EventReport.idDigitCount))")
+            "The others decide now. How it goes: chorale request watch --request \(made.shown("request").prefix(EventReport.idDigitCount))")
     }
 
     /// Shows what is signed, and asks.
@@ -150,7 +150,7 @@ enum RequestCommands {
         let atLeast = request["knows_all_approvals"]?.asBool == true ? "" : "at least "
         let note = request.shown("note")
         return [
-            String(request.shown("id").prefix(EventReport.idDigitCount)), request.shown("group"),
+            String(request.shown("request").prefix(EventReport.idDigitCount)), request.shown("group"),
             Amounts.bitcoin(request["paid"]?.asUnsigned ?? 0),
             "\(atLeast)\(request["approved_count"]?.asInteger ?? 0) of \(request["threshold"]?.asInteger ?? 0)", request.shown("reason"),
             note.isEmpty ? "" : "“\(note)”",
@@ -198,7 +198,7 @@ enum RequestCommands {
 
     private static func report(_ shown: JSONValue, _ style: Style) -> Report {
         var report = Report(style: style)
-        report.heading("Request \(shown.shown("id"))")
+        report.heading("Request \(shown.shown("request"))")
         report.field("group", shown.shown("group"), indent: 2, width: 8)
         let proposer = shown["proposer_label"]?.asText.map { "\($0.printable) (\(shown.shown("proposer")))" } ?? shown.shown("proposer")
         report.field("asked by", proposer + (shown["is_own"]?.asBool == true ? ", you" : ""), indent: 2, width: 8)
@@ -243,12 +243,12 @@ enum RequestCommands {
         let shown = try await Self.show(client, arguments, console.errorStyle)
         // Before anything is asked: what is over cannot be agreed to, and what was agreed to needs no second answer.
         guard shown["is_over"]?.asBool != true, shown.shown("decision") != "approved" else {
-            return try await Self.decide("request.approve", shown.shown("id"), client, arguments, console)
+            return try await Self.decide("request.approve", shown.shown("request"), client, arguments, console)
         }
         if !Self.isForProgram(arguments) { for line in Self.report(shown, console.errorStyle).lines { console.note(line) } }
         try Self.ask("Sign this?", shown, arguments, console)
         // By the whole id: it is the digest of all that was shown.
-        try await Self.decide("request.approve", shown.shown("id"), client, arguments, console)
+        try await Self.decide("request.approve", shown.shown("request"), client, arguments, console)
     }
 
     private static let reject = Self.decision(
@@ -280,7 +280,7 @@ enum RequestCommands {
     ) async throws(CommandError) {
         let after = try await client.ask(.object(["do": .string(name), "id": .string(id)]))
         if arguments[.json] { return try console.print(after) }
-        try console.print("Request \(after.shown("id").prefix(EventReport.idDigitCount)): \(after.shown("reason")).")
+        try console.print("Request \(after.shown("request").prefix(EventReport.idDigitCount)): \(after.shown("reason")).")
     }
 }
 
@@ -349,7 +349,7 @@ enum ExplainCommand {
             .object(["do": .string("request.explain"), "id": .string(arguments[RequestCommands.id])]))
         if arguments[.json] { return try console.print(explained) }
         var report = Report(style: console.style)
-        report.heading("Request \(explained.shown("id")) of \(explained.shown("group"))")
+        report.heading("Request \(explained.shown("request")) of \(explained.shown("group"))")
         for text in explained["explanation"]?.asTexts ?? [] {
             let indent = text.prefix { $0 == " " }.count
             for line in TextLayout.wrapped(text.printable, width: HelpText.columnCountMax - indent) { report.line(line, indent: indent) }

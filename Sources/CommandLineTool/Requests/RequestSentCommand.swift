@@ -19,7 +19,8 @@ enum RequestSentCommand {
             .object(["do": .string("request.sent"), "id": .string(arguments[RequestCommands.id])]))
         if arguments[.json] { return try console.print(after) }
         let words = Self.words(after["seen"]?.asUnsigned ?? 0)
-        try console.print("Request \(after.shown("id").prefix(EventReport.idDigitCount)): \(words). Nobody is told to send it any more.")
+        let id = after.shown("request").prefix(EventReport.idDigitCount)
+        try console.print("Request \(id): \(words). Nobody is told to send it any more.")
     }
 
     /// - Parameter seen: seconds since 1970.
@@ -35,7 +36,6 @@ extension NodeService {
                 "the request is not complete here, so there is no signed transaction that could have been sent: see what it waits for with: "
                     + "chorale explain \("\(summary.id)".prefix(EventReport.idDigitCount))")
         }
-        let id = JSONValue.string("\(summary.id)")
-        return try await self.json(self.summary(NodeRequest(.object(["do": .string(request.name), "id": id]))), full: false)
+        return try await self.json(self.summary(of: "\(summary.id)"), full: false)
     }
 }

@@ -15,7 +15,7 @@ extension NodeService {
         let names = try await self.names(of: summary.members + [summary.proposer])
         let paid = request.transaction.outputs.reduce(0) { $0 + ($1.scriptPubKey == summary.changeScript ? 0 : $1.amount) }
         var members: [(name: String, value: JSONValue)] = [
-            ("id", .string("\(summary.id)")), ("group", .string(summary.groupName)), ("state", .string(summary.state.word)),
+            ("request", .string("\(summary.id)")), ("group", .string(summary.groupName)), ("state", .string(summary.state.word)),
             ("is_over", .bool(summary.state.isOver)),
             ("reason", .string(summary.state.words(names, byPolicy: summary.isByPolicy))),
             ("decision", .string(summary.decision.word)), ("by_policy", .bool(summary.isByPolicy)),
@@ -153,8 +153,8 @@ extension NodeService {
             throw try await self.notConnected(report)
         }
         // Who has the id can rely on the request, and on the own agreement to it, whatever happens to the node.
-        try await Self.wait(for: .approved, about: id, in: events)
-        return .object(["id": .string("\(id)"), "group": .string(group.name), "txid": .string("\(subject.transaction.txid)")])
+        try await self.wait(for: .approved, about: id, in: events)
+        return .object(["request": .string("\(id)"), "group": .string(group.name), "txid": .string("\(subject.transaction.txid)")])
     }
 
     /// The request that is to be replaced.
@@ -225,11 +225,11 @@ extension NodeService {
 
     /// Says what the owner decided, and returns when that is durable.
     func decide(_ request: NodeRequest) async throws(ControlError) -> JSONValue {
+        // Before anything is looked at, so that nothing of the decision is missed, whoever else makes it at the same time.
+        let events = await self.node.events(after: .max - 1)
         let summary = try await self.summary(request)
         if let over = summary.overText(try await self.names(of: summary.members)) { throw .failed(over) }
         let wanted: StoredRequest.Decision
-        // Before the decision, so that nothing of it is missed.
-        let events = await self.node.events(after: .max - 1)
         do throws(SigningNodeError) {
             switch request.name {
             case "request.approve":
@@ -246,21 +246,35 @@ extension NodeService {
                 try await self.node.cancel(summary.id)
             }
         } catch { throw Self.failure(error) }
-        if summary.decision != wanted { try await Self.wait(for: wanted, about: summary.id, in: events) }
+        if summary.decision != wanted { try await self.wait(for: wanted, about: summary.id, in: events) }
         return try await self.json(self.summary(of: "\(summary.id)"), full: false)
     }
 
-    private static func wait(
+    /// Until a decision is durable, or came too late.
+    func wait(
         for decision: StoredRequest.Decision, about id: Bytes32, in events: AsyncStream<(cursor: UInt64, event: SigningNodeEvent)>
     ) async throws(ControlError) {
         for await (_, event) in events {
             switch event {
             case .decided(id, decision): return
             case .notStored(id, let reason): throw .failed("the decision could not be made durable: \(reason)")
+            case .request(id, .ended), .request(id, .complete):
+                // Where it ended by the decision, or beside it, that is still to be told.
+                let summary = try await self.living(id)
+                if summary?.decision == decision { continue }
+                throw .failed(
+                    try await summary?.overText(self.names(of: summary?.members ?? []))
+                        ?? "the request was over before the decision was durable, and nothing is decided: see chorale request show "
+                        + "\("\(id)".prefix(EventReport.idDigitCount))")
             default: continue
             }
         }
         throw .failed("the node ended before the decision was durable: look at the request when it runs again")
+    }
+
+    /// A request that a machine of this process still answers for.
+    private func living(_ id: Bytes32) async throws(ControlError) -> RequestSummary? {
+        do throws(SigningNodeError) { return try await self.node.request(id) } catch { throw Self.failure(error) }
     }
 
     // MARK: - Watching and explaining
@@ -278,8 +292,7 @@ extension NodeService {
         let events = await self.node.events(after: cursor ?? 0)
         let summary = try await self.summary(request)
         if !summary.state.isOver { try await self.tell(events, of: summary.id, reply) }
-        let last: RequestSummary?
-        do throws(SigningNodeError) { last = try await self.node.request(summary.id) } catch { throw Self.failure(error) }
+        let last = try await self.living(summary.id)
         let (state, byPolicy) = (last?.state ?? summary.state, last?.isByPolicy ?? summary.isByPolicy)
         let words = state.words(try await self.names(of: summary.members), byPolicy: byPolicy)
         try await reply.send(
@@ -290,10 +303,17 @@ extension NodeService {
             ]))
     }
 
-    private func tell(
+    /// Tells what is about one request, up to its end.
+    func tell(
         _ events: AsyncStream<(cursor: UInt64, event: SigningNodeEvent)>, of id: Bytes32, _ reply: ControlReply
     ) async throws(ControlError) {
-        for await (cursor, event) in events where EventReport(event: event).request == id {
+        var last: UInt64?
+        for await (cursor, event) in events {
+            // Whoever reads slowly misses the oldest of what came meanwhile, and the end may be among it.
+            let isMissing = last.map { cursor != $0 + 1 } ?? false
+            last = cursor
+            if isMissing, try await self.living(id)?.state.isOver ?? true { return }
+            guard EventReport(event: event).request == id else { continue }
             try await reply.send(self.json(self.report(event), cursor: cursor))
             switch event {
             case .request(_, .complete), .request(_, .ended): return
@@ -319,7 +339,7 @@ extension NodeService {
         func keys(_ keys: [PublicKey]) -> JSONValue { .array(keys.map { .string("\($0)") }) }
         let (missing, awaited) = explanation.missing.json
         return .object([
-            "id": .string("\(summary.id)"), "group": .string(summary.groupName), "state": .string(explanation.state.word),
+            "request": .string("\(summary.id)"), "group": .string(summary.groupName), "state": .string(explanation.state.word),
             "decision": .string(explanation.decision.word), "missing": .string(missing), "awaited": keys(awaited),
             "approved": keys(explanation.approvers), "refused": keys(explanation.refusers),
             "approved_may_be_more": .bool(explanation.approversMayBeMore), "threshold": .integer(explanation.threshold),
@@ -327,11 +347,15 @@ extension NodeService {
             "coordinator": .string("\(explanation.coordinator)"), "turn": .integer(Int(explanation.turn)),
             "is_signature_out": .bool(explanation.isSignatureOut), "expiry": .unsigned(explanation.expiry),
             "seen": explanation.broadcastSeenAt.map(JSONValue.unsigned) ?? .null,
-            "at_fault": keys(explanation.culprits), "clones": keys(explanation.clones), "advice": .array(explanation.advice.map(\.json)),
+            "blamed": keys(explanation.culprits), "clones": keys(explanation.clones), "advice": .array(explanation.advice.map(\.json)),
+            "ended_enrolments": .array(
+                explanation.endedEnrolments.map {
+                    .object(["public_key": .string("\($0.signer)"), "expiry": .unsigned($0.endedAt)])
+                }),
             "mail": .array(
                 mail.map { mail in
                     .object([
-                        "signer": .string("\(mail.signer)"), "waiting": .integer(mail.waitingCount), "left": .integer(mail.leftCount),
+                        "public_key": .string("\(mail.signer)"), "waiting": .integer(mail.waitingCount), "left": .integer(mail.leftCount),
                     ])
                 }),
             "explanation": .array(text.lines.map(JSONValue.string)),

@@ -115,10 +115,10 @@ struct EventReport {
         case .requested(let id), .request(let id, _), .decided(let id, _), .approval(let id, _), .notStored(let id, _),
             .notLeft(let id, _, _), .announced(let id, _):
             id
-        case .policy, .refused, .blocked, .connected, .disconnected, .clocksJumped, .group, .missed, .advertised, .signerDiscovered,
-            .signerWithdrawn, .signersWanted:
+        case .policy, .refused, .blocked, .blockedLastingly, .enrolled, .superseded, .connected, .disconnected, .clocksJumped, .group,
+            .missed, .advertised,
+            .signerDiscovered, .signerWithdrawn, .signersWanted:
             nil
-        case .blockedLastingly: nil
         }
     }
 
@@ -126,11 +126,13 @@ struct EventReport {
     var signers: [PublicKey] {
         switch self.event {
         case .request(_, let event): Self.signers(in: event)
-        case .connected(let signer, _), .disconnected(let signer), .notLeft(_, let signer, _), .announced(_, let signer): [signer]
+        case .connected(let signer, _), .disconnected(let signer), .notLeft(_, let signer, _), .announced(_, let signer),
+            .enrolled(let signer, _):
+            [signer]
         case .advertised(let advertisement), .signerDiscovered(let advertisement), .signerWithdrawn(let advertisement):
             advertisement.signers
         case .signersWanted(let announcement): [announcement.enrolment.signer]
-        case .requested, .decided, .approval, .policy, .notStored, .refused, .blocked, .clocksJumped, .group, .missed: []
+        case .requested, .decided, .approval, .policy, .notStored, .refused, .blocked, .superseded, .clocksJumped, .group, .missed: []
         case .blockedLastingly(_, let signer): [signer].compactMap(\.self)
         }
     }
@@ -167,13 +169,16 @@ struct EventReport {
         case .refused(let peer, let refusal): ("refused_message", [("peer_id", .string("\(peer)")), ("reason", .string("\(refusal)"))])
         case .blocked(let peer): ("blocked", [("peer_id", .string("\(peer)"))])
         case .blockedLastingly(let peer, let signer):
-            ("blocked_lastingly", [("peer_id", .string("\(peer)")), ("signer", .optional(signer.map { "\($0)" }))])
+            ("blocked_lastingly", [("peer_id", .string("\(peer)")), ("public_key", .optional(signer.map { "\($0)" }))])
+        case .enrolled(let signer, let peer):
+            ("enrolled", [("public_key", .string("\(signer)")), ("peer_id", .string("\(peer)"))])
+        case .superseded(let peer): ("superseded", [("peer_id", .string("\(peer)"))])
         case .connected(let signer, let method):
-            ("connected", [("signer", .string("\(signer)")), ("by", .string(method.rawValue))])
-        case .disconnected(let signer): ("disconnected", [("signer", .string("\(signer)"))])
-        case .notLeft(_, let signer, let error): ("not_left", [("signer", .string("\(signer)")), ("reason", .string("\(error)"))])
+            ("connected", [("public_key", .string("\(signer)")), ("by", .string(method.rawValue))])
+        case .disconnected(let signer): ("disconnected", [("public_key", .string("\(signer)"))])
+        case .notLeft(_, let signer, let error): ("not_left", [("public_key", .string("\(signer)")), ("reason", .string("\(error)"))])
         case .clocksJumped: ("clocks_jumped", [])
-        case .announced(_, let signer): ("announced", [("signer", .string("\(signer)"))])
+        case .announced(_, let signer): ("announced", [("public_key", .string("\(signer)"))])
         case .advertised(let advertisement):
             (
                 advertisement.isWithdrawal ? "advertisement_withdrawn" : "advertised",
@@ -188,7 +193,7 @@ struct EventReport {
     }
 
     private static func members(of event: CoordinationEvent) -> (name: String, members: Members) {
-        func signer(_ key: PublicKey) -> Members { [("signer", .string("\(key)"))] }
+        func signer(_ key: PublicKey) -> Members { [("public_key", .string("\(key)"))] }
         func number(_ name: String, _ value: UInt32) -> Members { [(name, .integer(Int(value)))] }
         switch event {
         case .coordinatorElected(let key, let turn): return ("coordinator_elected", signer(key) + number("turn", turn))
@@ -257,6 +262,12 @@ struct EventReport {
         case .refused(let peer, let refusal): "a message of \(peer) was refused: \(refusal)"
         case .blocked(let peer): "\(peer) is not listened to for a while"
         case .blockedLastingly(let peer, let signer): BlockWords.blockedLastingly(peer, signer, names)
+        case .enrolled(let signer, let peer):
+            "\(names.short(signer)) speaks through another machine now, \(peer), and through its former one no more. Compare your numbers with "
+                + "its owner: chorale contact verify"
+        case .superseded(let peer):
+            "another machine speaks for your key now, \(peer), and the others hear this one no more. If you enrolled it, end this node; if "
+                + "you did not, your key is in other hands: move the coins"
         case .connected(let signer, .direct): "\(names.short(signer)) is connected"
         case .connected(let signer, .relay): "\(names.short(signer)) is connected, through a relay"
         case .disconnected(let signer): "\(names.short(signer)) is not connected any more"

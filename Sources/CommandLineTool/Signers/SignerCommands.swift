@@ -11,13 +11,13 @@ enum SignerCommands {
 
             These commands speak to the running node, which must take part in that: chorale node run --discover.
             """,
-        commands: [Self.list, Self.advertise, Self.withdraw])
+        commands: [Self.list, Self.advertise, Self.withdraw, SignerWantCommand.command])
 
     private static let kindNames = TransactionKinds.named.map(\.name).joined(separator: ", ")
-    private static let satoshi = Parsing.integer(0...2_100_000_000_000_000)
+    static let satoshi = Parsing.integer(0...2_100_000_000_000_000)
     private static let seconds = Parsing.integer(1...Int(UInt32.max))
 
-    private static func kind(_ help: String, isRequired: Bool) -> Argument<[String]> {
+    static func kind(_ help: String, isRequired: Bool) -> Argument<[String]> {
         Argument.repeated(
             "kind", "KIND", isRequired: isRequired, help: "\(help): \(Self.kindNames); may be given several times", parse: Self.kindName)
     }

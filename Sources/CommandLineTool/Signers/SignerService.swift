@@ -56,7 +56,7 @@ extension NodeService {
     }
 
     /// All bitcoin there can be, in satoshi.
-    private static let amounts = 0...2_100_000_000_000_000
+    static let amounts = 0...2_100_000_000_000_000
 
     private static func json(_ report: AdvertisementReport) -> JSONValue {
         guard case .object(let members) = SignerWords.json(report.advertisement) else { return .null }
@@ -78,7 +78,7 @@ extension NodeService {
         return kinds
     }
 
-    private static func kindsToOffer(in request: NodeRequest) throws(SignerOfferError) -> TransactionKinds {
+    static func kindsToOffer(in request: NodeRequest) throws(SignerOfferError) -> TransactionKinds {
         do throws(ControlError) { return try Self.kinds(in: request) } catch { throw .invalid(error.message) }
     }
 }

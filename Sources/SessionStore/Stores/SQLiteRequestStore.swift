@@ -65,8 +65,9 @@ public struct SQLiteRequestStore: RequestStore {
     }
 
     public func decide(
-        _ decision: StoredRequest.Decision, serial: UInt64, about id: Bytes32, at now: UInt64
+        _ decision: StoredRequest.Decision, serial: UInt64, reason: String = "", about id: Bytes32, at now: UInt64
     ) async throws(StoreError) {
+        let reason = try checkedText(reason, "reason", byteCountMax: self.bounds.reasonByteCountMax)
         guard serial <= UInt64(Int64.max) else { throw .tooLarge(what: "serial", limit: .max) }
         try await self.database.write(isDecision: true) { database throws(StoreError) in
             guard var kept = try Self.kept(id, in: database) else { throw .notFound }
@@ -75,6 +76,7 @@ public struct SQLiteRequestStore: RequestStore {
             guard serial > standing else { throw .stale(standing: standing) }
             kept.request.decision = decision
             kept.request.decisionSerial = serial
+            kept.request.reason = reason
             kept.request.updated = now
             try Self.save(kept, in: database)
         }
@@ -238,6 +240,30 @@ public struct SQLiteRequestStore: RequestStore {
             throw .damaged(path: path, detail: "a transcript's end is missing")
         }
         return entries
+    }
+
+    /// The first entry of a kind, where reading the whole transcript would take long. Its place in the chain is verified.
+    public func firstEntry(of kind: UInt8, in id: Bytes32) async throws(StoreError) -> TranscriptEntry? {
+        let path = self.database.path
+        let found = try await self.database.read { database throws(StoreError) -> (before: TranscriptHead, entry: TranscriptEntry)? in
+            guard let kept = try Self.kept(id, in: database) else { throw .notFound }
+            let entry = try database.row(
+                "SELECT sequence, kind, bytes, hash FROM transcript_entry WHERE request = ? AND kind = ? ORDER BY sequence LIMIT 1",
+                .integer(kept.number), .number(kind)
+            ) { row throws(StoreError) in
+                try TranscriptEntry(sequence: row.number(0), kind: row.number(1), bytes: row.blob(2), hash: row.bytes32(3))
+            }
+            guard let entry else { return nil }
+            guard entry.sequence > 1 else { return (TranscriptHead(request: id), entry) }
+            let hash = try database.row(
+                "SELECT hash FROM transcript_entry WHERE request = ? AND sequence = ?", .integer(kept.number), .number(entry.sequence - 1)
+            ) { row throws(StoreError) in try row.bytes32(0) }
+            guard let hash else { throw .damaged(path: path, detail: "a transcript has a gap") }
+            return (TranscriptHead(sequence: entry.sequence - 1, hash: hash), entry)
+        }
+        guard case (var head, let entry)? = found else { return nil }
+        guard head.follow(entry) else { throw .damaged(path: path, detail: "a transcript's chain breaks at entry \(entry.sequence)") }
+        return entry
     }
 
     // MARK: - Rows

@@ -187,6 +187,7 @@ extension Coordination {
     /// A newer enrolment: what its signer said under the old one is void.
     public mutating func learn(_ enrolment: Enrolment) {
         guard case .taken = self.roster.learn(enrolment) else { return }
+        self.enrolmentRevision &+= 1
         self.desk.update(enrolment.signer) { $0.approvals = [] }
     }
 

@@ -42,6 +42,8 @@ public struct Coordination: ~Copyable, Sendable {
 
     // Who the others are
     var roster: Roster
+    /// Rises with each enrolment that is learned from others and counts.
+    public internal(set) var enrolmentRevision: UInt32 = 0
     /// All other members, in the policy's order: what is done for each is done in this order.
     let others: [PublicKey]
     /// The order of turns.

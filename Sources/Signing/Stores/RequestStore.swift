@@ -18,10 +18,13 @@ public protocol RequestStore: Sendable {
     /// Requests in a state in the order of their ids, at most so many, from behind `id` on.
     func requests(in state: StoredRequest.State, after id: Bytes32?, countMax: Int) async throws(StoreError) -> [StoredRequest]
 
-    /// Makes our decision durable. The same one under the same serial changes nothing.
+    /// Makes our decision durable, and with it why it stands as it does, if that is to be said. The same one under the same serial changes
+    /// nothing.
     ///
     /// - Throws: `stale` unless the serial is above the one that stands.
-    func decide(_ decision: StoredRequest.Decision, serial: UInt64, about id: Bytes32, at now: UInt64) async throws(StoreError)
+    func decide(
+        _ decision: StoredRequest.Decision, serial: UInt64, reason: String, about id: Bytes32, at now: UInt64
+    ) async throws(StoreError)
 
     /// Notes where the request is, and why. An end is durable before this returns.
     func setState(_ state: StoredRequest.State, reason: String, of id: Bytes32, at now: UInt64) async throws(StoreError)

@@ -18,10 +18,19 @@ public struct RequestExplanation: Hashable, Sendable {
             case notEnrolled
             /// Nothing of it is listened to here, by the owner's word or for its conduct, until the owner says otherwise.
             case blocked(PeerStanding.Block)
+            /// Its enrolment has ended, at this time in seconds since 1970: nothing of it is heard until its signer enrols it again.
+            case enrolmentEnded(at: UInt64)
         }
 
         public let signer: PublicKey
         public let reach: Reach
+    }
+
+    /// A signer whose machine is heard no more, for its enrolment has ended.
+    public struct EndedEnrolment: Hashable, Sendable {
+        public let signer: PublicKey
+        /// Seconds since 1970.
+        public let endedAt: UInt64
     }
 
     /// What is missing, and from whom.
@@ -60,6 +69,10 @@ public struct RequestExplanation: Hashable, Sendable {
         case askForContact(PublicKey)
         /// Listen to that member's machine again, if it is well: it is blocked here, and the group may not be able to sign without it.
         case unblock(PublicKey)
+        /// Have that member's owner enrol its machine again, and ask for its new contact: the enrolment has ended.
+        case askToEnrol(PublicKey)
+        /// Enrol this machine again: its own enrolment has ended, and nobody hears it.
+        case enrolAgain
         /// Ask this member how many agree: approvals come together there.
         case askCoordinator(PublicKey)
         /// Send the signed transaction to the Bitcoin network, if it is not there.
@@ -108,16 +121,29 @@ public struct RequestExplanation: Hashable, Sendable {
     public let clones: [PublicKey]
     /// When its owner said that the transaction was seen on the Bitcoin network, in seconds since 1970; `nil` where nobody has.
     public let broadcastSeenAt: UInt64?
+    /// Members, ourselves among them, whose machines nobody hears any more, in the policy's order. Empty when it is over.
+    public let endedEnrolments: [EndedEnrolment]
     /// The most urgent first.
     public let advice: [Advice]
 
     /// - Parameters:
     ///   - connectivity: of the members, as far as their machines are known.
     ///   - signer: ours.
-    init(_ summary: RequestSummary, _ connectivity: [MemberConnectivity], signer: PublicKey) {
+    ///   - ownExpiry: of our own enrolment.
+    ///   - time: now, in seconds since 1970.
+    init(
+        _ summary: RequestSummary, _ connectivity: [MemberConnectivity], signer: PublicKey, ownExpiry: UInt64 = 0, time: UInt64 = 0
+    ) {
         let (state, progress) = (summary.state, summary.progress)
         let links = Dictionary(connectivity.map { ($0.signer, $0) }, uniquingKeysWith: { first, _ in first })
-        func member(_ key: PublicKey) -> Member { Member(signer: key, reach: Self.reach(key, links[key], signer: signer)) }
+        func member(_ key: PublicKey) -> Member { Member(signer: key, reach: Self.reach(key, links[key], signer: signer, time: time)) }
+        let ended =
+            state.isOver
+            ? []
+            : summary.members.compactMap { key -> EndedEnrolment? in
+                let expiry = key == signer ? ownExpiry : links[key]?.enrolmentExpiry ?? 0
+                return expiry != 0 && time > expiry ? EndedEnrolment(signer: key, endedAt: expiry) : nil
+            }
         let (approvers, refusers) = (summary.approvers, progress.refused)
         let isCoordinator = progress.coordinator == signer
         let missingCount = max(0, summary.threshold - approvers.count)
@@ -159,18 +185,21 @@ public struct RequestExplanation: Hashable, Sendable {
         self.endings =
             state.isOver
             ? [] : [.cancellation(by: summary.proposer), .refusals(count: max(1, left.count - summary.threshold + 1), of: left)]
+        self.endedEnrolments = ended
         self.advice =
             summary.cloneAlarms.map { .moveFunds(of: $0) }
+            + ended.map { ended -> Advice in ended.signer == signer ? .enrolAgain : .askToEnrol(ended.signer) }
             + Self.advice(
                 state, isSeen: summary.broadcastSeenAt != nil, missing: self.missing, isSilent: silent.contains(signer),
                 holdsNonces: self.mustStayRunning.contains(signer),
                 askCoordinator: self.approversMayBeMore && missingCount > 0 ? progress.coordinator : nil)
     }
 
-    private static func reach(_ key: PublicKey, _ link: MemberConnectivity?, signer: PublicKey) -> Member.Reach {
+    private static func reach(_ key: PublicKey, _ link: MemberConnectivity?, signer: PublicKey, time: UInt64) -> Member.Reach {
         if key == signer { return .own }
         guard let link else { return .notEnrolled }
         if let block = link.block { return .blocked(block) }
+        if link.isEnrolmentOver(at: time) { return .enrolmentEnded(at: link.enrolmentExpiry) }
         if let method = link.method { return .connected(method, roundTrip: link.roundTrip) }
         return link.addresses.isEmpty ? .noAddress : .notConnected(failureCount: link.failures, link.lastError)
     }
@@ -201,7 +230,8 @@ public struct RequestExplanation: Hashable, Sendable {
     /// - Parameter isForPerson: whether a person is waited for, and not only a machine.
     private static func advice(about member: Member, isForPerson: Bool) -> Advice? {
         switch member.reach {
-        case .own: nil
+        // Of those whose enrolment has ended it is told whether they are waited for or not.
+        case .own, .enrolmentEnded: nil
         case .connected: isForPerson ? .remind(member.signer) : nil
         case .notConnected(_, .peerNotFound?), .notConnected(_, .noRelayAddress?): .askForContact(member.signer)
         case .notConnected: .wakeMachine(member.signer)
@@ -222,8 +252,11 @@ extension CoordinationState {
 }
 
 extension SigningMachine {
-    func explain(_ id: Bytes32) -> RequestExplanation? {
-        self.request(id).map { RequestExplanation($0, self.connectivity, signer: self.keys.signer) }
+    func explain(_ id: Bytes32, now: Duration) -> RequestExplanation? {
+        self.request(id).map {
+            RequestExplanation(
+                $0, self.connectivity, signer: self.keys.signer, ownExpiry: self.keys.enrolment.expiry, time: self.moment(now).time)
+        }
     }
 }
 
@@ -232,7 +265,7 @@ extension SigningNode {
     ///
     /// - Throws: `machine` with `unknownRequest`; `notRunning`.
     public func explain(_ id: Bytes32) async throws(SigningNodeError) -> RequestExplanation {
-        if let explanation = try await self.update({ $0.explain(id) }) { return explanation }
+        if let explanation = try await self.update({ $0.explain(id, now: $1) }) { return explanation }
         guard let past = try await self.pastRequests(named: "\(id)").first else { throw .machine(.unknownRequest) }
         return RequestExplanation(past, [], signer: self.signer)
     }

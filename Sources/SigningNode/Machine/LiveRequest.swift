@@ -21,8 +21,8 @@ final class LiveRequest: @unchecked Sendable {
     var decision: StoredRequest.Decision
     /// Whether the group's policy made it, and no person.
     var isByPolicy = false
-    /// The last one that is durable, with its serial.
-    var durableDecision: (decision: StoredRequest.Decision, serial: UInt64)
+    /// The last one that is durable, with its serial, and whether the group's policy made it.
+    var durableDecision: (decision: StoredRequest.Decision, serial: UInt64, isByPolicy: Bool)
     /// Writes that wait, in order, and the one that is under way: one at a time for each request, so that the disk has them in order.
     var writes: [SigningWrite] = []
     var writing: (id: SigningWriteID, write: SigningWrite)?
@@ -52,7 +52,7 @@ final class LiveRequest: @unchecked Sendable {
 
     init(
         id: Bytes32, group: Bytes32, proposal: [UInt8], coordination: consuming Coordination, state: StoredRequest.State, serial: UInt64,
-        decision: StoredRequest.Decision
+        decision: StoredRequest.Decision, isByPolicy: Bool
     ) {
         self.id = id
         self.group = group
@@ -61,7 +61,8 @@ final class LiveRequest: @unchecked Sendable {
         self.state = state
         self.serial = serial
         self.decision = decision
-        self.durableDecision = (decision, serial)
+        self.isByPolicy = isByPolicy
+        self.durableDecision = (decision, serial, isByPolicy)
     }
 
     /// Whether a member is needed yet, or has to be told how it ended.

@@ -56,6 +56,11 @@ public struct MemberConnectivity: Hashable, Sendable {
     public let addresses: [Multiaddr]
     /// Why nothing of it is listened to until the owner says otherwise; `nil` where it is.
     public var block: PeerStanding.Block?
+    /// Seconds since 1970 after which its enrolment counts no more, and nothing of it is heard; 0 for never.
+    public var enrolmentExpiry: UInt64 = 0
+
+    /// Whether its enrolment's time is over, in seconds since 1970.
+    public func isEnrolmentOver(at time: UInt64) -> Bool { self.enrolmentExpiry != 0 && time > self.enrolmentExpiry }
 }
 
 extension SigningMachine {
@@ -80,13 +85,14 @@ extension SigningMachine {
         var found: [PeerID: MemberConnectivity] = [:]
         for group in self.groups.values {
             for member in group.policy.members where member != self.keys.signer {
-                guard let identity = group.roster.enrolment(of: member)?.identity else { continue }
-                let peer = PeerID(of: identity)
+                guard let enrolment = group.roster.enrolment(of: member) else { continue }
+                let peer = PeerID(of: enrolment.identity)
                 found[peer] = MemberConnectivity(
                     signer: member, peer: peer, method: self.members.method(of: peer),
                     connectedSince: self.members.connectedSince(peer), roundTrip: self.members.roundTrip(to: peer),
                     failures: self.members.failures(of: peer), lastError: self.members.lastError(of: peer),
-                    addresses: self.members.addresses(of: peer), block: self.blocks.block(of: peer)?.block)
+                    addresses: self.members.addresses(of: peer), block: self.blocks.block(of: peer)?.block,
+                    enrolmentExpiry: enrolment.expiry)
             }
         }
         return found.keys.sorted().compactMap { found[$0] }

@@ -12,17 +12,26 @@ extension SigningMachine {
         let time = self.moment(now).time
         request.broadcastSeenAt = time
         request.coordination.noteBroadcast()
-        let bytes = withUnsafeBytes(of: time.bigEndian) { Array($0) }
-        self.write(.transcript([TranscriptLine(kind: .broadcast, bytes: bytes)]), of: request, now: now)
+        self.write(.transcript([Self.broadcastLine(at: time)]), of: request, now: now)
         self.step(request, now: now)
+    }
+
+    static func broadcastLine(at time: UInt64) -> TranscriptLine {
+        TranscriptLine(kind: .broadcast, bytes: withUnsafeBytes(of: time.bigEndian) { Array($0) })
+    }
+
+    /// When it was said, by such an entry.
+    static func broadcastTime(in entry: TranscriptEntry) -> UInt64? {
+        guard entry.kind == TranscriptLine.Kind.broadcast.rawValue, entry.bytes.count == 8 else { return nil }
+        return entry.bytes.reduce(0) { $0 << 8 | UInt64($1) }
     }
 
     /// What a former life of this process was told.
     mutating func recallBroadcast(_ entries: [TranscriptEntry], of request: LiveRequest) {
         guard request.coordination.state == .complete, request.broadcastSeenAt == nil,
-            let entry = entries.first(where: { $0.kind == TranscriptLine.Kind.broadcast.rawValue }), entry.bytes.count == 8
+            let time = entries.lazy.compactMap(Self.broadcastTime).first
         else { return }
-        request.broadcastSeenAt = entry.bytes.reduce(0) { $0 << 8 | UInt64($1) }
+        request.broadcastSeenAt = time
         request.coordination.noteBroadcast()
     }
 }

@@ -186,6 +186,7 @@ extension SigningMachine {
         request.decision = decision
         request.isByPolicy = byPolicy
         request.serial = max(request.serial + 1, UInt64(UInt32(clamping: self.moment(now).time)))
-        self.write(.decision(decision, serial: request.serial), of: request, now: now)
+        let reason = StoredRequest.reason("", byPolicy: byPolicy)
+        self.write(.decision(decision, serial: request.serial, reason: reason), of: request, now: now)
     }
 }

@@ -94,7 +94,9 @@ extension SigningMachine {
     private mutating func hear(
         _ bytes: [UInt8], from identity: Ed25519.PublicKey, about request: LiveRequest, isLive: Bool, now: Duration
     ) -> CoordinationReception {
+        let revision = request.coordination.enrolmentRevision
         let reception = request.coordination.receive(bytes, from: identity, isLive: isLive, now: self.moment(now))
+        if request.coordination.enrolmentRevision != revision { self.takeEnrolments(of: request, now: now) }
         if case .accepted = reception, Coordination.isStatement(bytes),
             let member = request.coordination.signer(speakingThrough: identity)
         {
@@ -270,6 +272,7 @@ extension SigningMachine {
                 return self.outbox.report(.notStored(id, reason: "\(error)"))
             }
             self.live[id] = request
+            self.takeEnrolments(of: request, now: now)
             request.receipts = arriving.receipts
             if !arriving.pooled.isEmpty { request.coordination.begin(withPooled: arriving.pooled) }
             if arriving.isOurs { self.decide(.approved, about: request, now: now) } else { self.outbox.report(.requested(id)) }

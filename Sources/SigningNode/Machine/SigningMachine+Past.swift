@@ -10,8 +10,10 @@ extension SigningMachine {
     /// - Parameters:
     ///   - bytes: the message that it came as, with its proposal.
     ///   - completion: the message that completed it, where that was looked up.
+    ///   - broadcast: the entry that says that its transaction was seen, if there is one.
     func past(
-        _ stored: StoredRequest, proposal bytes: [UInt8], records: [BurnRecord], completion: [UInt8]?, now: Duration
+        _ stored: StoredRequest, proposal bytes: [UInt8], records: [BurnRecord], completion: [UInt8]?, broadcast: TranscriptEntry?,
+        now: Duration
     ) -> RequestSummary? {
         for (digest, group) in self.groups {
             guard let found = try? Coordination.proposal(in: bytes, roster: group.roster), found.request.policyDigest == digest,
@@ -32,7 +34,8 @@ extension SigningMachine {
                 id: stored.id, groupName: group.name, group: digest, request: found.request, proposer: proposer,
                 terms: coordination.terms, decision: stored.decision, isByPolicy: stored.isByPolicy, isPast: true,
                 progress: coordination.progress.over(as: CoordinationState(stored)),
-                members: group.policy.members, threshold: group.policy.threshold, transaction: coordination.transaction,
+                members: group.policy.members, threshold: group.policy.threshold,
+                broadcastSeenAt: broadcast.flatMap(Self.broadcastTime), transaction: coordination.transaction,
                 changeScript: group.policy.scriptPubKey)
         }
         return nil
@@ -40,17 +43,29 @@ extension SigningMachine {
 }
 
 extension StoredRequest {
-    /// Why a request is as it is, where the group's policy decided and nothing else is to be said of it.
-    static let reasonOfPolicy = "decided by the group's policy"
+    private static let reasonOfPolicy = "decided by the group's policy"
+
+    /// What is kept of why a request is as it is.
+    ///
+    /// - Parameters:
+    ///   - reason: why it ended; empty where there is nothing to be said.
+    ///   - byPolicy: whether the group's policy made our decision, and no person.
+    static func reason(_ reason: String, byPolicy: Bool) -> String {
+        guard byPolicy else { return reason }
+        return reason.isEmpty ? Self.reasonOfPolicy : "\(Self.reasonOfPolicy); \(reason)"
+    }
 
     /// Whether no person made the decision.
-    var isByPolicy: Bool { self.reason == Self.reasonOfPolicy }
+    var isByPolicy: Bool { self.reason == Self.reasonOfPolicy || self.reason.hasPrefix("\(Self.reasonOfPolicy); ") }
+
+    /// Why it ended.
+    var reasonOfEnd: String { self.isByPolicy ? String(self.reason.dropFirst("\(Self.reasonOfPolicy); ".count)) : self.reason }
 }
 
 extension CoordinationState {
     /// How a request of which only the store tells has ended.
     fileprivate init(_ stored: StoredRequest) {
-        let reason = stored.isByPolicy ? "" : stored.reason
+        let reason = stored.reasonOfEnd
         self =
             switch stored.state {
             case .proposed: .proposed

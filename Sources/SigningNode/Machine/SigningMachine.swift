@@ -93,6 +93,9 @@ public struct SigningMachine: ~Copyable, ProtocolMachine {
     var strangers = PeerConduct()
     /// Who is not listened to until the owner says otherwise.
     var blocks = PeerBlocks()
+    /// When a member last spoke through another machine, by another's word; and the highest version of our own enrolment that was told.
+    var enrolledAt: [PublicKey: Duration] = [:]
+    var versionTold: UInt32 = 0
     /// How much each member said lately, where that is anything; and how many messages were over a member's rate.
     var rates: [PeerID: MemberRate] = [:]
     public internal(set) var heldBackCount: UInt64 = 0
@@ -171,6 +174,8 @@ public struct SigningMachine: ~Copyable, ProtocolMachine {
         self.groups[policy.digest] = Group(name: name, policy: policy, roster: roster)
         for request in self.live.values where request.group == policy.digest {
             for enrolment in members { request.coordination.learn(enrolment) }
+            // A machine that is new is dialled, too.
+            if request.overSince == nil { self.connect(request, now: now) }
         }
         self.addPool(of: policy.digest, now: now)
         self.hasNewGroup = true
@@ -200,9 +205,10 @@ public struct SigningMachine: ~Copyable, ProtocolMachine {
             {
                 request.coordination.restore(signatures, now: self.moment(now))
             } else if stored.state == .endedMayStillComplete || stored.state == .aborted {
-                request.coordination.restoreEnd(stored.isByPolicy ? "" : stored.reason)
+                request.coordination.restoreEnd(stored.reasonOfEnd)
             }
             self.recall(said, of: request, now: now)
+            self.takeEnrolments(of: request, now: now)
             if request.coordination.state.isOver { request.overSince = now }
             self.live[stored.id] = request
             // Whoever asks agrees: a process may have died between the two.
@@ -227,8 +233,7 @@ public struct SigningMachine: ~Copyable, ProtocolMachine {
             timing: self.configuration.timing)
         let request = LiveRequest(
             id: stored.id, group: arrived.group, proposal: arrived.bytes, coordination: coordination, state: stored.state,
-            serial: stored.decisionSerial, decision: stored.decision)
-        request.isByPolicy = stored.isByPolicy
+            serial: stored.decisionSerial, decision: stored.decision, isByPolicy: stored.isByPolicy)
         request.hasDecidedToSign = !records.isEmpty
         request.coordination.timing = self.timing(for: request)
         self.apply(stored.decision, serial: stored.decisionSerial, to: request)
@@ -307,9 +312,8 @@ public struct SigningMachine: ~Copyable, ProtocolMachine {
             self.dropDecisionsToSign(of: request)
             self.noteApprovalEnd(of: request)
         }
-        let reason = request.coordination.state.reason
-        self.write(
-            .state(state, reason: reason.isEmpty && request.isByPolicy ? StoredRequest.reasonOfPolicy : reason), of: request, now: now)
+        let reason = StoredRequest.reason(request.coordination.state.reason, byPolicy: request.isByPolicy)
+        self.write(.state(state, reason: reason), of: request, now: now)
     }
 
     /// Lets go of requests that are over, and of whose end everybody knows that can be expected to.
@@ -381,14 +385,13 @@ public struct SigningMachine: ~Copyable, ProtocolMachine {
         case (.burn(let record), .failed(let reason)):
             request.coordination.notRecorded(record)
             self.outbox.report(.notStored(request.id, reason: reason))
-        case (.decision(let decision, let serial), .done):
-            request.durableDecision = (decision, serial)
+        case (.decision(let decision, let serial, let reason), .done):
+            request.durableDecision = (decision, serial, !reason.isEmpty)
             self.apply(decision, serial: serial, to: request)
             if request.coordination.state.isOver { self.dropDecisionsToSign(of: request) }
         case (.decision, .failed(let reason)):
             // It can be said again.
-            (request.decision, request.serial) = request.durableDecision
-            if request.decision == .undecided { request.isByPolicy = false }
+            (request.decision, request.serial, request.isByPolicy) = request.durableDecision
             self.deadlines.set(.approval(request.id), at: now + Self.approvalLookInterval)
             self.outbox.report(.notStored(request.id, reason: reason))
         case (.cloneAlarm(_, let halts), .done): self.alarmWritten(halts, failure: nil, of: request, now: now)

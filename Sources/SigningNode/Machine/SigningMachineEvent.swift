@@ -8,7 +8,8 @@ public import Signing
 public enum SigningWrite: Hashable, Sendable {
     /// A request that is new here. Answered with what then stands.
     case request(NewRequest)
-    case decision(StoredRequest.Decision, serial: UInt64)
+    /// Ours, with why it stands as it does: that the group's policy made it, or nothing.
+    case decision(StoredRequest.Decision, serial: UInt64, reason: String)
     /// A decision to sign: nothing of it has left.
     case burn(BurnRecord)
     case state(StoredRequest.State, reason: String)
@@ -76,6 +77,10 @@ public enum SigningMachineEvent: Sendable {
     case blockedLastingly(PeerID, PublicKey?)
     /// Make this durable in place of what stands of the peer, in the order in which such events come; `nil` forgets it.
     case keep(PeerID, PeerStanding?)
+    /// A member speaks through another machine from now on, as its signer says in this: keep it, for its groups and for who knows it.
+    case enrolled(Enrolment)
+    /// Another machine speaks for our own signer, through this identity, and this one is heard no more.
+    case superseded(by: PeerID)
     /// Refuse the connections of these, and of nobody else.
     case deny(Set<PeerID>)
     /// A member cannot be reached under any address that is known: ask others, `learn` what they say, and call `SigningMachine.searched`.

@@ -20,6 +20,10 @@ public enum SigningNodeEvent: Sendable {
     /// It was blocked again and again, and is so until its owner unblocks it: the peer, and the member that it speaks for. A group that
     /// cannot be spent from without that member signs nothing until then.
     case blockedLastingly(PeerID, PublicKey?)
+    /// A member speaks through this machine from now on, and through its former one no more: another member passed its signer's word on.
+    case enrolled(PublicKey, PeerID)
+    /// This one speaks for our own signer, and our machine is heard no more.
+    case superseded(by: PeerID)
     /// Of a member that is not connected: what it should hear of a request cannot be left in its mailboxes, and is told once it is connected.
     case notLeft(Bytes32, for: PublicKey, MailboxClientError)
     /// A member's node is connected, or in another way than before.
@@ -63,10 +67,12 @@ extension SigningNodeEvent {
     /// Whether anybody on the network can bring it about, as often as they like.
     fileprivate var isOfPeers: Bool {
         switch self {
-        case .refused, .blocked, .connected, .disconnected, .announced, .advertised, .signerDiscovered, .signerWithdrawn, .signersWanted:
+        case .refused, .blocked, .connected, .disconnected, .announced, .advertised, .signerDiscovered, .signerWithdrawn, .signersWanted,
+            .enrolled:
             true
-        case .requested, .request, .decided, .approval, .policy, .notStored, .notLeft, .clocksJumped, .group, .missed: false
-        case .blockedLastingly: false
+        case .requested, .request, .decided, .approval, .policy, .notStored, .notLeft, .clocksJumped, .group, .missed, .blockedLastingly,
+            .superseded:
+            false
         }
     }
 }

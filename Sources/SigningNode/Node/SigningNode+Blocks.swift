@@ -17,8 +17,15 @@ extension SigningNode {
 
     /// Listens to a peer again, whatever it was blocked for, and forgets what counted against it: a member takes part again at once.
     public func unblock(_ peer: PeerID) async throws(SigningNodeError) {
-        try await self.ask { machine, now throws(SigningMachineError) in try machine.unblock(peer, now: now) }
+        do throws(SigningNodeError) {
+            try await self.ask { machine, now throws(SigningMachineError) in try machine.unblock(peer, now: now) }
+        } catch {
+            // It was said before, and the disk did not take it.
+            guard case .machine(.notBlocked) = error, self.peersToForget.contains(peer) else { throw error }
+        }
+        self.peersToForget.insert(peer)
         try await self.makeDurable(nil, of: peer)
+        self.peersToForget.remove(peer)
     }
 
     /// Everybody to whom nobody listens here, for a while or until the owner says otherwise.

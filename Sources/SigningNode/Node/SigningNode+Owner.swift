@@ -94,7 +94,12 @@ extension SigningNode {
     ///
     /// - Throws: `machine` with `unknownRequest` or `notComplete`; `notRunning`.
     public func noteBroadcast(_ id: Bytes32) async throws(SigningNodeError) {
-        try await self.ask { machine, now throws(SigningMachineError) in try machine.noteBroadcast(id, now: now) }
+        do throws(SigningNodeError) {
+            try await self.ask { machine, now throws(SigningMachineError) in try machine.noteBroadcast(id, now: now) }
+        } catch {
+            guard case .machine(.unknownRequest) = error else { throw error }
+            try await self.noteBroadcastOfPast(id)
+        }
     }
 
     /// The requests of this process, by their ids: those that are not over, and those that were a while ago.

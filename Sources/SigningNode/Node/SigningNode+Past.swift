@@ -49,9 +49,39 @@ extension SigningNode {
         do { proposal = try await requests.proposal(of: stored.id) } catch { throw .store(error) }
         do { records = try await self.database.journal.records(request: stored.id) } catch { throw .journal(error) }
         guard let proposal else { return nil }
-        let completion = withCompletion && stored.state == .complete ? try await self.history(of: stored, requests).completion : nil
-        return try await self.update { machine, now in
-            machine.past(stored, proposal: proposal, records: records, completion: completion, now: now)
+        let (completion, broadcast): ([UInt8]?, TranscriptEntry?)
+        if stored.state == .complete {
+            completion = withCompletion ? try await self.history(of: stored, requests).completion : nil
+            do { broadcast = try await requests.firstEntry(of: TranscriptLine.Kind.broadcast.rawValue, in: stored.id) } catch {
+                throw .store(error)
+            }
+        } else {
+            (completion, broadcast) = (nil, nil)
         }
+        return try await self.update { machine, now in
+            machine.past(stored, proposal: proposal, records: records, completion: completion, broadcast: broadcast, now: now)
+        }
+    }
+
+    /// The transaction of a request that only the store has was seen. Said once more it changes nothing.
+    func noteBroadcastOfPast(_ id: Bytes32) async throws(SigningNodeError) {
+        guard let past = try await self.pastRequests(named: "\(id)").first else { throw .machine(.unknownRequest) }
+        guard past.state == .complete else { throw .machine(.notComplete(past.state)) }
+        guard past.broadcastSeenAt == nil else { return }
+        let time = WallClock.secondsSince1970
+        let line = SigningMachine.broadcastLine(at: time)
+        self.record.store.pendingCount += 1
+        let result: Result<Void, StoreError>
+        do throws(StoreError) {
+            _ = try await self.database.requests(within: self.configuration.requests)
+                .append([NewTranscriptEntry(kind: line.kind.rawValue, bytes: line.bytes)], to: id, at: time)
+            self.record.wrote()
+            result = .success(())
+        } catch {
+            self.record.failed(error, at: time)
+            result = .failure(error)
+        }
+        self.hasWritten()
+        do { try result.get() } catch { throw .store(error) }
     }
 }

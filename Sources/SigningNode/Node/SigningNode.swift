@@ -56,6 +56,8 @@ public actor SigningNode {
     var protectedPeers: Set<PeerID> = []
     /// Peers whose connections are refused because they are blocked.
     var deniedPeers: Set<PeerID> = []
+    /// Peers that are unblocked here and may still be blocked on the disk.
+    var peersToForget: Set<PeerID> = []
     private var searches: Set<PeerID> = []
     /// Ask relays for places.
     private var relayTasks: [Task<Void, Never>] = []
@@ -242,6 +244,10 @@ public actor SigningNode {
         case .blockedLastingly(let peer, let signer): self.log.append(.blockedLastingly(peer, signer))
         case .keep(let peer, let standing): self.keep(standing, of: peer)
         case .deny(let peers): self.deny(peers)
+        case .enrolled(let enrolment):
+            self.keep(enrolment)
+            self.log.append(.enrolled(enrolment.signer, PeerID(of: enrolment.identity)))
+        case .superseded(let peer): self.log.append(.superseded(by: peer))
         case .addressesWanted(let peer):
             self.search(peer)
             if self.discovery != nil { Task { await self.announce(wanting: peer) } }
@@ -266,7 +272,7 @@ public actor SigningNode {
             if let machine = self.machine {
                 await self.network.update(machine) { $0.written(id, of: request, result, now: $1) }
             }
-            if case .done = result, case .decision(let decision, _) = write { self.log.append(.decided(request, decision)) }
+            if case .done = result, case .decision(let decision, _, _) = write { self.log.append(.decided(request, decision)) }
             self.hasWritten()
         }
     }

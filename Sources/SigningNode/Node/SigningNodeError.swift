@@ -45,7 +45,7 @@ public enum SigningNodeError: Error, Sendable, CustomStringConvertible {
         case .network(let error): error.description
         case .offer(let error): error.description
         case .discoveryIsOff: "this node takes no part in finding signers: start it with discovery on (chorale node run --discover)"
-        case .tooSoon(let seconds): "others listen to one such word a minute: try again in \(seconds) s"
+        case .tooSoon(let seconds): "others listen to no more such words yet: try again in \(seconds) s"
         case .notRunning: "the node is not running"
         }
     }

@@ -20,7 +20,8 @@ package struct SigningWriter: Sendable {
             // Proposed once more on other terms it is the same request: what stands stays.
             do throws(StoreError) { try await self.requests.add(new) } catch .differentStands {}
             return try await self.requests.request(request)
-        case .decision(let decision, let serial): try await self.requests.decide(decision, serial: serial, about: request, at: time)
+        case .decision(let decision, let serial, let reason):
+            try await self.requests.decide(decision, serial: serial, reason: reason, about: request, at: time)
         case .burn(let record): try await self.database.journal.burn(record)
         case .state(let state, let reason): try await self.requests.setState(state, reason: reason, of: request, at: time)
         case .transcript(let lines): try await self.append(lines, to: request, at: time)

@@ -120,7 +120,7 @@ struct SigningMember {
                 self.person.watch?.announced(isHeard: false, by: self.person)
             }
         case .connected(_, let method): self.person.watch?.connected(by: method, member: self.person)
-        case .approval, .policy, .clocksJumped, .disconnected, .connectivity, .notLeft, .mailbox,
+        case .approval, .policy, .clocksJumped, .disconnected, .connectivity, .notLeft, .mailbox, .enrolled, .superseded,
             .cleanStore:
             break
         }

@@ -92,11 +92,12 @@ final class SimulatedStore {
                 self.content.byteCount += new.proposal.count
             }
             return .done(self.stored(id))
-        case .decision(let decision, let serial):
+        case .decision(let decision, let serial, let reason):
             guard let row = self.rows[id] else { return .failed("it is not there") }
             guard serial > row.serial || (serial == row.serial && decision == row.decision) else { return .failed("it is not newer") }
             self.content.rows[id]?.decision = decision
             self.content.rows[id]?.serial = serial
+            self.content.rows[id]?.reason = reason
         case .burn(let record):
             for other in self.journal where other != record {
                 if other.attempt == record.attempt, other.request == record.request { return .failed("it was decided otherwise") }

@@ -35,7 +35,7 @@ struct NodePair {
         let file = try self.payment(salt)
         let run = try Tool(["request", "new", "--group", "pair", "--psbt", file, "--yes", "--home", self.ada.home, "--json"] + words).run()
         #expect(run.exitCode == 0, "\(run.errors)")
-        return try #require(try run.json()["id"] as? String)
+        return try #require(try run.json()["request"] as? String)
     }
 
     static let recipient = Samples.keys(1)[0].xOnly
