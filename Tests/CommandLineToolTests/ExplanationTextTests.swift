@@ -17,7 +17,7 @@ import Testing
     private func lines(
         _ state: CoordinationState, decision: StoredRequest.Decision = .undecided, coordinator: Int = 2, approved: [Int] = [],
         refused: [Int] = [], awaited: [Int] = [], signed: [UInt32] = [], _ connectivity: [MemberConnectivity] = [],
-        now: UInt64 = 1_800_000_000, byPolicy: Bool = false, mail: [MemberMail] = [], ownExpiry: UInt64 = 0
+        now: UInt64 = 1_800_000_000, byPolicy: Bool = false, mail: [MemberMail] = [], ownExpiry: UInt64 = 0, holdsNonces: Bool = false
     ) throws -> [String] {
         let group = try SignerGroup(self.members)
         let (transaction, coin) = CosignGroup.transaction(spending: group.scriptPubKey)
@@ -26,7 +26,8 @@ import Testing
         let terms = try #require(RequestTerms(createdAt: 1_800_000_000))
         let progress = CoordinationProgress(
             state: state, turn: 4, coordinator: self.members[coordinator], approved: approved.map { self.members[$0] },
-            refused: refused.map { self.members[$0] }, awaited: awaited.map { self.members[$0] }, signedAttempts: signed)
+            refused: refused.map { self.members[$0] }, awaited: awaited.map { self.members[$0] }, holdsNoncesOfASet: holdsNonces,
+            signedAttempts: signed)
         let summary = RequestSummary(
             id: request.digest, groupName: "family", group: group.digest, request: request, proposer: self.members[1], terms: terms,
             decision: decision, progress: progress, members: self.members, threshold: 3, transaction: nil, changeScript: group.scriptPubKey)
@@ -115,7 +116,10 @@ import Testing
         #expect(
             try self.lines(.approved, decision: .approved, coordinator: 0, approved: [0, 1, 2]).joined().contains("begins by itself"))
         let last = try self.lines(.approved, decision: .approved, coordinator: 0, approved: [0])
-        #expect(last.contains { $0.hasPrefix("The next one to approve needs one visit only") })
+        #expect(last.contains { $0.hasPrefix("The next one to approve needs one visit only") && $0.contains("in its mailbox") })
+        let own = try self.lines(.proposed, approved: [1, 2], holdsNonces: true)
+        #expect(own.contains { $0.hasPrefix("One visit is enough for you: all other nonces are here already.") })
+        #expect(!own.contains { $0.hasPrefix("The next one to approve") })
     }
 
     @Test func `an end is told with its reason, and only what is proved names anybody`() throws {

@@ -19,17 +19,21 @@ import Testing
     private func explanation(
         _ state: CoordinationState, decision: StoredRequest.Decision = .undecided, coordinator: Int = 2, approved: [Int] = [],
         refused: [Int] = [], awaited: [Int] = [], signed: [UInt32] = [], threshold: Int = 3, commitments: Bool = false,
-        ownExpiry: UInt64 = 0, _ connectivity: [MemberConnectivity] = []
+        ownExpiry: UInt64 = 0, inputs: Int = 1, holdsNonces: Bool = false, _ connectivity: [MemberConnectivity] = []
     ) throws -> RequestExplanation {
         let policy = try DelegatedMultisig(internalKey: .unspendable, signers: self.members, threshold: threshold)
-        let input = TransactionInput(previousOutput: OutPoint(txid: Txid(SHA256.hash([1])), index: 0), sequence: 0xffff_fffd)
-        let transaction = Transaction(inputs: [input], outputs: [TransactionOutput(amount: 90_000, scriptPubKey: policy.scriptPubKey)])
+        let spent = (0..<inputs).map {
+            TransactionInput(previousOutput: OutPoint(txid: Txid(SHA256.hash([1])), index: UInt32($0)), sequence: 0xffff_fffd)
+        }
+        let coin = TransactionOutput(amount: 100_000, scriptPubKey: policy.scriptPubKey)
+        let transaction = Transaction(inputs: spent, outputs: [TransactionOutput(amount: 90_000, scriptPubKey: policy.scriptPubKey)])
         let request = try SigningRequest(
-            transaction: transaction, prevouts: [TransactionOutput(amount: 100_000, scriptPubKey: policy.scriptPubKey)],
-            policyDigest: policy.digest, proposer: self.members[1], expiry: 1_800_086_400, usesNonceCommitments: commitments)
+            transaction: transaction, prevouts: [TransactionOutput](repeating: coin, count: inputs), policyDigest: policy.digest,
+            proposer: self.members[1],
+            expiry: 1_800_086_400, usesNonceCommitments: commitments)
         let progress = CoordinationProgress(
             state: state, turn: 4, coordinator: self.members[coordinator], approved: self.keys(approved), refused: self.keys(refused),
-            awaited: self.keys(awaited), awaitsNonces: commitments, signedAttempts: signed)
+            awaited: self.keys(awaited), awaitsNonces: commitments, holdsNoncesOfASet: holdsNonces, signedAttempts: signed)
         let summary = RequestSummary(
             id: request.digest, groupName: "family", group: policy.digest, request: request, proposer: self.members[1],
             terms: try #require(RequestTerms(createdAt: 1_800_000_000)), decision: decision, progress: progress, members: self.members,
@@ -93,6 +97,17 @@ import Testing
         #expect(try !self.explanation(.proposed, approved: [2], commitments: true).oneVisitSuffices)
         #expect(try !self.explanation(.proposed, approved: [2, 3]).oneVisitSuffices)
         #expect(try !self.explanation(.proposed).oneVisitSuffices)
+        // More nonces than are left for those who are away: who is not connected with the coordinator comes again.
+        #expect(try self.explanation(.proposed, approved: [2], inputs: 256).oneVisitSuffices)
+        #expect(try !self.explanation(.proposed, approved: [2], inputs: 257).oneVisitSuffices)
+        // What is here is known to be.
+        for inputs in [1, 257] {
+            let explanation = try self.explanation(.proposed, approved: [2, 3], inputs: inputs, holdsNonces: true)
+            #expect(explanation.hasAllOtherNonces && explanation.oneVisitSuffices)
+        }
+        #expect(try !self.explanation(.proposed, approved: [2]).hasAllOtherNonces)
+        #expect(try !self.explanation(.approved, decision: .approved, approved: [0, 2], holdsNonces: true).hasAllOtherNonces)
+        #expect(try !self.explanation(.expired, approved: [2], holdsNonces: true).hasAllOtherNonces)
     }
 
     @Test func `when enough agree it waits for whoever brings the signatures together, or for theirs`() throws {

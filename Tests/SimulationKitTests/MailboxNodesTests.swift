@@ -25,15 +25,18 @@ import Testing
         #expect(report.depositCount <= 5 * report.visitCount * (count - 1), "\(report)")
     }
 
-    @Test(arguments: [(2, 2), (3, 3), (3, 2)])
-    func `the last signer comes once, and never again`(count: Int, threshold: Int) throws {
-        var scenario = MailboxScenario(seed: UInt64(70 + count * 10 + threshold))
-        (scenario.memberCount, scenario.threshold, scenario.lastSignerComesOnce) = (count, threshold, true)
+    @Test(arguments: [(2, 2), (3, 3), (3, 2), (4, 4), (4, 3)], 0..<8)
+    func `the last signer comes once, and never again, whoever coordinates`(who: (count: Int, threshold: Int), seed: Int) throws {
+        var scenario = MailboxScenario(seed: UInt64(10_000 * who.count + 1_000 * who.threshold + seed))
+        (scenario.memberCount, scenario.threshold) = (who.count, who.threshold)
+        (scenario.singleVisitor, scenario.visitsBeforeSingle) = (seed % who.count, 1 + seed / who.count % 2)
         let report = try MailboxReport.run(scenario)
         #expect(report.violations.isEmpty && !report.hasMet)
         // Everybody but whoever did not come back holds it complete. That one has been there once, or was not needed.
-        #expect(report.completed.count >= count - 1, "\(report)")
-        #expect(report.visitCount <= 4 * count, "\(report)")
+        #expect(report.completed.count >= who.count - 1, "\(report)")
+        // Each of the others signs when it comes next, and has heard the end a round later.
+        #expect(report.visitCount <= (scenario.visitsBeforeSingle + 2) * (who.count - 1) + 1, "\(report)")
+        #expect(report.depositCount <= 4 * report.visitCount * (who.count - 1), "\(report)")
     }
 
     @Test(arguments: MailboxWhim.allCases)

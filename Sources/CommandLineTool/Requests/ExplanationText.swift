@@ -147,10 +147,14 @@ struct ExplanationText {
             "Must stay running until it is signed, connected or not: \(who). Their secret nonces live in their processes alone. Should one "
                 + "end, nothing is lost but an attempt: the next begins by itself when it is back."
         ]
-        if self.explanation.oneVisitSuffices {
+        if self.explanation.hasAllOtherNonces {
             lines.append(
-                "The next one to approve needs one visit only, if it is connected with the coordinator meanwhile: all other nonces are there "
-                    + "already.")
+                "One visit is enough for you: all other nonces are here already. Approve, and stay until what you sign has reached the others, "
+                    + "or their mailboxes.")
+        } else if self.explanation.oneVisitSuffices {
+            lines.append(
+                "The next one to approve needs one visit only: all other nonces wait for it, at the coordinator and, while it is away, in its "
+                    + "mailbox.")
         }
         return lines
     }

@@ -21,6 +21,7 @@ extension Coordination {
             self.askForNonces(in: turn, now: now)
             self.callMembers(to: turn, now: now)
         }
+        self.beginUponLeft(now: now, key: key, identity: identity)
     }
 
     /// Whether the members that neither refused nor are proved to be at fault can sign; else the request ends.
@@ -61,7 +62,7 @@ extension Coordination {
     }
 
     /// Members whose unused nonces can serve an attempt of this turn now. After ROAST: not while they owe an answer.
-    private func eligible(in turn: UInt32) -> [PublicKey] {
+    func eligible(in turn: UInt32) -> [PublicKey] {
         let highest = self.highestCredible(in: turn)
         var eligible: [PublicKey] = []
         for (place, member) in self.desk.members.enumerated()
@@ -71,26 +72,30 @@ extension Coordination {
 
     /// The highest attempt of ours that a member can have signed: a little above all that we know of, for a former life of ours may have
     /// begun more. Whoever claims more is left out, or it would use up our numbers.
-    private func highestCredible(in turn: UInt32) -> UInt32 {
+    func highestCredible(in turn: UInt32) -> UInt32 {
         max(turn, self.highestBegun, self.highestSigned(of: self.signer)) + 8 * UInt32(self.priority.count)
     }
 
     /// Whether another attempt may begin: the first one of a turn, or one beside those that are stuck.
-    private func mayBegin(in turn: UInt32, now: Moment) -> Bool {
+    func mayBegin(in turn: UInt32, now: Moment) -> Bool {
         let live = self.live(in: turn)
         guard let newest = live.last else { return true }
         return self.policy.onlySet == nil && now.uptime >= newest.attempt.beganAt + self.stuckAfter
             && live.count <= self.policy.members.count - self.policy.threshold
     }
 
-    private mutating func beginAttempt(
+    mutating func beginAttempt(
         in turn: UInt32, now: Moment, key: borrowing SecretKey, identity: borrowing Ed25519.SecretKey
     ) -> Bool {
         guard self.mayBegin(in: turn, now: now) else { return false }
         let eligible = self.eligible(in: turn)
-        guard eligible.count >= self.policy.threshold, let chosen = self.choose(among: eligible, now: now) else { return false }
+        // Who left something is away, or was: those who are here come first.
+        let chosenHere = eligible.count < self.policy.threshold ? nil : self.choose(among: eligible, now: now)
+        guard let chosen = chosenHere ?? self.chooseWithLeft(in: turn, now: now) else { return false }
         guard let number = self.nextNumber(in: turn, for: chosen), let plan = try? self.plan(of: chosen) else { return false }
-        let approvals = plan.signers.compactMap { self.desk[$0]?.approvals.last }
+        let approvals = plan.signers.compactMap { signer in
+            chosenHere != nil || eligible.contains(signer) ? self.desk[signer]?.approvals.last : self.desk[signer]?.left
+        }
         guard approvals.count == plan.signers.count else { return false }
         if self.request.usesNonceCommitments {
             self.show(approvals, number, plan, turn: turn, now: now, key: key, identity: identity)
@@ -120,8 +125,13 @@ extension Coordination {
         self.highestBegun = attempt.number
         for offer in attempt.commitments.isEmpty ? attempt.approvals : attempt.commitments {
             if self.desk[offer.sender]?.approvals.last == offer { self.desk.update(offer.sender) { $0.approvals.removeLast() } }
+            if self.desk[offer.sender]?.left == offer {
+                attempt.left.insert(offer.sender)
+                self.desk.update(offer.sender) { $0.left = nil }
+            }
             self.desk.update(offer.sender) { $0.owes = attempt.number }
         }
+        if !attempt.left.isEmpty { self.keepFromCoordinator() }
         self.attempts[attempt.number] = attempt
     }
 
@@ -150,7 +160,7 @@ extension Coordination {
 
     /// Those who let no attempt down come first. Where they could make a set they get time to come, twice as long after each time that
     /// somebody let one down: or one that does so over and over would always be there first.
-    private func choose(among eligible: [PublicKey], now: Moment) -> [PublicKey]? {
+    func choose(among eligible: [PublicKey], now: Moment) -> [PublicKey]? {
         if let chosen = self.policy.chooseSet(among: Set(eligible.filter { self.desk[$0]?.doubts == 0 })) { return chosen }
         let awaited = self.policy.members.filter { member in
             guard let seat = self.desk[member] else { return false }
@@ -230,6 +240,8 @@ extension Coordination {
         self.desk.updateAll { if $0.owes == number { $0.owes = nil } }
         self.links.updateAll { $0.outbox.remove { $0 == .begin(number) || $0 == .commitments(number) } }
         self.forgetOpening(number)
+        // Where it began in another's turn, that one's coordinator was not given nonces meanwhile.
+        if attempt.begin != nil, !attempt.left.isEmpty { self.approvalTold = nil }
         if !self.recording.contains(number) { self.attempts[number] = nil }
     }
 
@@ -263,7 +275,7 @@ extension Coordination {
     }
 
     /// Whether an attempt of ours took these nonces already.
-    private func wasTaken(_ approval: Statement) -> Bool {
+    func wasTaken(_ approval: Statement) -> Bool {
         self.attempts.values.contains { $0.approvals.contains(approval) || $0.commitments.contains(approval) }
     }
 
@@ -279,6 +291,8 @@ extension Coordination {
             else { return false }
             // Who has shown its nonces and was asked for others offers those beside.
             if wasAsked, attempt.openings[member] != nil, used.incarnation == name.incarnation { return attempt.turn < turn }
+            // What was left for us is good whatever else it offers.
+            if attempt.left.contains(member), used.incarnation == name.incarnation { return attempt.turn < turn }
             return used != name || attempt.turn < turn
         }
         self.doubt(member, for: left)

@@ -22,6 +22,7 @@ extension Coordination {
                 self.offerAt = now.uptime + .seconds(1)
             }
         }
+        self.leaveNonces()
         self.visit(now: now, key: key, identity: identity)
         guard let offered else { return }
         let coordinator = self.currentCoordinator
@@ -34,7 +35,7 @@ extension Coordination {
         }
     }
 
-    /// Gives a coordinator nonces that called from a turn that we are not in.
+    /// Gives a coordinator nonces that called from a turn that we are not in, or for whom they are left.
     ///
     /// Members may be in different turns for good: whom a coordinator answers, and who was down, moves on later. So nobody has to be in
     /// one's turn to sign with one (after ROAST, where any number of coordinators go on beside each other). Nonces of a visit are known to
@@ -50,12 +51,14 @@ extension Coordination {
                 guard let approval = try? self.makeOffer(key: key, identity: identity) else { continue }
                 self.visits[coordinator] = Visit(turn: turn, approval: approval)
             }
+            if turn == 0 { self.visits[coordinator]?.isLeft = true }
             guard let visit = self.visits[coordinator] else { continue }
             let highest = self.highestSigned(of: coordinator)
             if coordinator == self.signer {
                 self.seat(visit.approval, of: self.signer, turn: turn, highest: highest)
             } else {
-                self.put(.approval, .approval(turn: turn, highest: highest, visit.approval), to: coordinator, now: now)
+                let content = CoordinationMessage.Content.approval(turn: turn, highest: highest, visit.approval)
+                self.put(turn == 0 ? .leftNonces : .approval, content, to: coordinator, now: now)
             }
         }
     }
@@ -196,7 +199,12 @@ extension Coordination {
             self.opened[number] = nil
             self.links.update(self.coordinator(of: number)) { $0.outbox.remove { $0 == .opening(number) } }
         } else {
-            try self.takeOffer(own, for: self.coordinator(of: number))
+            let coordinator = self.coordinator(of: number)
+            if let visit = self.visits[coordinator], visit.isLeft, visit.approval == own {
+                attempt.left.insert(self.signer)
+                self.noteAgreed(attempt.plan.signers)
+            }
+            try self.takeOffer(own, for: coordinator)
         }
         guard let name = own.namedNonces?.name, let nonces = self.offers.remove(where: { $0.set.name == name }) else {
             throw .noncesGone

@@ -116,7 +116,8 @@ extension Coordination {
         }
         // Its decisions are numbered by its clock, which may have been set back with its disk; and what a former life said is not heard
         // any more. Which life is the later one nobody knows of what lay in a mailbox: there the higher number counts.
-        self.desk.update(sender) { ($0.approvals, $0.turn, $0.serial) = ([], 0, isLive ? 0 : $0.serial) }
+        self.desk.update(sender) { ($0.approvals, $0.left, $0.turn, $0.serial) = ([], nil, 0, isLive ? 0 : $0.serial) }
+        self.leaveAgain(for: sender)
         self.forgetOpenings(to: sender)
         self.forgetPooled(by: sender)
         self.tell(.restarted(sender))
@@ -188,7 +189,7 @@ extension Coordination {
     public mutating func learn(_ enrolment: Enrolment) {
         guard case .taken = self.roster.learn(enrolment) else { return }
         self.enrolmentRevision &+= 1
-        self.desk.update(enrolment.signer) { $0.approvals = [] }
+        self.desk.update(enrolment.signer) { ($0.approvals, $0.left) = ([], nil) }
     }
 
     private mutating func take(proposal statement: Statement) -> CoordinationReception {
@@ -220,7 +221,11 @@ extension Coordination {
         guard statement.commitment == nil || self.note(commitment: statement) else { return .accepted }
         guard nonceCount == 0 || self.note(statement, named: offer.name) != nil else { return .accepted }
         guard let seat = self.desk[sender], serial >= seat.serial else { return .ignored }
-        if turn > 0, self.coordinator(of: turn) == self.signer {
+        guard turn > 0 else {
+            self.keepLeft(statement, of: sender, highest: highest)
+            return .accepted
+        }
+        if self.coordinator(of: turn) == self.signer {
             self.seat(statement, of: sender, turn: turn, highest: highest)
         } else {
             self.desk.update(sender) { $0.turn = max(seat.turn, turn) }
@@ -333,7 +338,7 @@ extension Coordination {
             return .accepted
         }
         guard let seat = self.desk[sender], serial > seat.serial || (serial == seat.serial && !seat.hasApproved) else { return .ignored }
-        self.desk.update(sender) { ($0.serial, $0.refusal, $0.approvals) = (serial, reason, []) }
+        self.desk.update(sender) { ($0.serial, $0.refusal, $0.approvals, $0.left) = (serial, reason, [], nil) }
         self.tell(.refused(sender, reason))
         return .accepted
     }
@@ -454,7 +459,8 @@ extension Coordination {
             approved: self.policy.members.filter(approved.contains), refused: self.policy.members.filter(refused.contains),
             // Who signs last waits for the others.
             awaited: newest.map { attempt in attempt.awaited.filter { !attempt.signsLast || $0 != self.signer } } ?? [],
-            awaitsNonces: newest?.isGathering ?? false, signedAttempts: self.records.keys.sorted())
+            awaitsNonces: newest?.isGathering ?? false, holdsNoncesOfASet: !self.state.isOver && self.holdsNoncesOfASet,
+            signedAttempts: self.records.keys.sorted())
     }
 
     /// Secret nonces that this process holds for the request: those that no attempt has taken, and those of one that it signs last; signing

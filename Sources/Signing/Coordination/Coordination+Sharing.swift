@@ -5,7 +5,8 @@ internal import Secp256k1
 //     begin, the coordinator's signatures ──▶ a member that is away ──▶ its own to all of the set ──▶ whoever has all finishes
 //
 // Where members visit mailboxes, the last signer of a set, who has all others' nonces, may begin, sign and never come again. So signatures do
-// not go to the coordinator alone, but to all of the set that it reaches in no other way, or that reach it in no other way. That takes more
+// not go to the coordinator alone, but to all of the set that it reaches in no other way, or that reach it in no other way; and where an attempt
+// takes what was left for its coordinator, always to all of the set, for that one may be gone again. That takes more
 // messages, and nothing rests on it: a signature is good for one transcript, whoever adds it up.
 
 extension Coordination {
@@ -18,6 +19,7 @@ extension Coordination {
         guard let attempt = self.attempts[number] else { return [] }
         let coordinator = self.coordinator(of: number)
         let others = attempt.plan.signers.filter { $0 != self.signer && $0 != coordinator }
+        if !attempt.left.isEmpty { return others }
         if coordinator == self.signer { return others.filter { self.links[$0]?.distance != nil } }
         return self.links[coordinator]?.distance == nil ? [] : others
     }
@@ -33,7 +35,9 @@ extension Coordination {
     ///
     /// - Returns: whether it is kept.
     mutating func share(_ number: UInt32) -> Bool {
-        guard let attempt = self.attempts[number], !attempt.hasFailed, self.links[self.coordinator(of: number)]?.distance != nil else {
+        guard let attempt = self.attempts[number], !attempt.hasFailed,
+            self.isAway(self.coordinator(of: number)) || !attempt.left.isEmpty
+        else {
             self.heldPartials[number] = nil
             return false
         }
@@ -51,7 +55,11 @@ extension Coordination {
         let number = statement.attempt
         guard !self.state.isOver, number > 0, number <= Self.attemptMax, statement.sender != self.signer else { return .ignored }
         // Others' attempts are finished by their coordinators, where these are there.
-        guard self.links[self.coordinator(of: number)]?.distance != nil else { return .ignored }
+        // What we left for one that is here now it may take, and be gone again.
+        let coordinator = self.coordinator(of: number)
+        guard self.isAway(coordinator) || self.visits[coordinator]?.isLeft ?? false || self.attempts[number]?.left.isEmpty == false else {
+            return .ignored
+        }
         guard self.attempts[number].map({ !$0.hasFailed }) ?? (self.records[number] == nil) else { return .ignored }
         self.heldPartials[number, default: [:]][statement.sender] = statement
         if self.heldPartials.count > Self.heldCountMax, let lowest = self.heldPartials.keys.min() { self.heldPartials[lowest] = nil }

@@ -244,6 +244,7 @@ extension Coordination {
     public mutating func setDistance(_ roundTrip: Duration?, of member: PublicKey, now: Moment) {
         guard let link = self.links[member], link.distance != roundTrip else { return }
         self.links.update(member) { $0.distance = roundTrip }
+        self.awayCount += (roundTrip == nil ? 0 : 1) - (link.distance == nil ? 0 : 1)
         if roundTrip != nil { self.shareReleased(with: member, now: now) }
         guard roundTrip ?? .zero < link.distance ?? .zero else { return }
         // The long way is no reason to be impatient on the short one: that is counted from now on.
@@ -271,7 +272,7 @@ extension Outbox.Matter {
     fileprivate var outlivesEnd: Bool {
         switch self {
         case .proposal, .decision, .cancellation, .completion, .evidence, .partialSignatures, .nonceUse, .cloneAlarm: true
-        case .approval, .turn, .greeting, .probe, .begin, .renewal, .commitments, .opening: false
+        case .approval, .turn, .greeting, .probe, .leftNonces, .begin, .renewal, .commitments, .opening: false
         }
     }
 }

@@ -118,8 +118,8 @@ extension Outbox.Matter {
     fileprivate var concernsCoordinator: Bool {
         switch self {
         case .approval, .probe, .partialSignatures, .opening: true
-        case .proposal, .decision, .cancellation, .turn, .completion, .greeting, .begin, .renewal, .evidence, .commitments, .nonceUse,
-            .cloneAlarm:
+        case .proposal, .decision, .cancellation, .turn, .completion, .greeting, .leftNonces, .begin, .renewal, .evidence, .commitments,
+            .nonceUse, .cloneAlarm:
             false
         }
     }

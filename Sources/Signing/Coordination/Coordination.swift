@@ -83,7 +83,7 @@ public struct Coordination: ~Copyable, Sendable {
     /// Unused nonces of ours that another coordinator has, which called for them in a turn that we are not in: no one else's attempt takes
     /// them.
     var visits: [PublicKey: Visit] = [:]
-    /// Who called, and for which turn.
+    /// Who called, and for which turn; 0 for whom nonces are left, whichever it is.
     var calls: [PublicKey: UInt32] = [:]
     /// Attempts of each such coordinator that were signed since our turn began.
     var visitCounts: [PublicKey: Int] = [:]
@@ -145,6 +145,8 @@ public struct Coordination: ~Copyable, Sendable {
 
     // The channels
     var links: MemberTable<Link>
+    /// How many members are away: see `setDistance`.
+    var awayCount = 0
     var actions: [CoordinationAction] = []
 
     /// A begin as it came: the coordinator's word, the approvals that it rests on, and the nonces in them.
@@ -173,6 +175,8 @@ public struct Coordination: ~Copyable, Sendable {
         var hasApproved = false
         /// Approvals whose nonces no attempt has taken.
         var approvals: [Statement] = []
+        /// The one whose nonces it left for attempts of ours, whichever turn it is in: see Coordination+Leaving.
+        var left: Statement?
         /// The attempt of ours to which it owes an answer.
         var owes: UInt32?
         /// How often it let an attempt down, without anything being proved.
@@ -199,6 +203,7 @@ public struct Coordination: ~Copyable, Sendable {
         /// Its nonces can serve an attempt, unless one has taken them. Those of a former life of its process are gone.
         mutating func hold(_ approval: Statement, isTaken: Bool) {
             self.approvals.removeAll { $0 == approval }
+            if self.left == approval { self.left = nil }
             guard !isTaken else { return }
             self.approvals.removeAll { $0.offeredName?.incarnation != approval.offeredName?.incarnation }
             self.approvals.append(approval)
@@ -211,8 +216,11 @@ public struct Coordination: ~Copyable, Sendable {
 
     /// Nonces for a coordinator whose turn we are not in.
     struct Visit {
+        /// The turn that it called from; 0 for any.
         var turn: UInt32
         let approval: Statement
+        /// Whether they were left for it before it called.
+        var isLeft = false
     }
 
     /// An attempt that this process coordinates, signs in, or both.
@@ -240,8 +248,10 @@ public struct Coordination: ~Copyable, Sendable {
         /// What came for it as its coordinator, as it was signed.
         var partials: [PublicKey: Statement] = [:]
 
-        /// Whether all of its set hear all of its signatures, though another process coordinates it: see Coordination+Sharing.
+        /// Whether it is kept to be finished here, though another process coordinates it: see Coordination+Sharing.
         var isShared = false
+        /// Whose nonces it takes that were left for its coordinator, as far as we know: of all where we coordinate, else ours.
+        var left: Set<PublicKey> = []
 
         /// Whether this process coordinates it, and it may still complete.
         var isLive: Bool { (self.begin != nil || !self.commitments.isEmpty) && !self.hasFailed }
@@ -491,7 +501,7 @@ extension Outbox.Matter {
     /// Whether it makes no sense any more once the nonces of our process are gone.
     fileprivate var goesWithNonces: Bool {
         switch self {
-        case .approval, .begin, .renewal, .commitments, .opening: true
+        case .approval, .leftNonces, .begin, .renewal, .commitments, .opening: true
         case .proposal, .decision, .cancellation, .turn, .completion, .greeting, .probe, .partialSignatures, .evidence, .nonceUse,
             .cloneAlarm:
             false

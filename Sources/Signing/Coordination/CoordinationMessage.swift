@@ -54,7 +54,8 @@ package struct CoordinationMessage: Hashable, Sendable {
         case acknowledgement
         /// The request, and the proposer's word on it.
         case proposal(SigningRequest, Statement)
-        /// To whoever coordinates `turn`: an approval, and the highest attempt of the receiver that its signer signed.
+        /// To whoever coordinates `turn`: an approval, and the highest attempt of the receiver that its signer signed. With turn 0 its nonces
+        /// are for the receiver's attempts in whichever turn.
         case approval(turn: UInt32, highest: UInt32, Statement)
         /// An attempt begins: the coordinator's word on T1, and what it rests on, in the set's order.
         case begin(Statement, approvals: [Statement])

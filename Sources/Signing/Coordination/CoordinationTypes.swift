@@ -203,6 +203,8 @@ public struct CoordinationProgress: Hashable, Sendable {
     public let awaited: [PublicKey]
     /// Whether it is for their nonces, which they have committed to.
     public var awaitsNonces = false
+    /// Whether nonces of others were left here that make a set with this signer's own: it can sign at once, whoever is connected.
+    public var holdsNoncesOfASet = false
     /// Attempts in which this signer's partial signatures are out.
     public let signedAttempts: [UInt32]
 }

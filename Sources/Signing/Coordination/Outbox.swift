@@ -10,6 +10,8 @@ struct Outbox: Sendable {
         case greeting
         /// Asks the coordinator whether it is there.
         case probe
+        /// Nonces for a member's own attempts, before it calls for any.
+        case leftNonces
         case begin(UInt32)
         case partialSignatures(UInt32)
         case renewal

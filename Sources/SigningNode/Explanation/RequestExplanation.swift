@@ -105,10 +105,11 @@ public struct RequestExplanation: Hashable, Sendable {
     public let missing: Missing
     /// Those whose processes hold secret nonces for it: should one end, an attempt with it is lost, and nothing else.
     public let mustStayRunning: [PublicKey]
-    /// Whether all that is missing is one decision, so that whoever makes it needs to be there once, as long as it is connected with the
-    /// coordinator meanwhile: all other nonces are there already. Where the two meet through mailboxes alone, it comes again to sign, unless it
-    /// coordinates itself.
+    /// Whether all that is missing is one decision, so that whoever makes it needs to be there once: all other nonces are there already, with
+    /// the coordinator for who is connected with it, and for whoever is away in its mailbox.
     public let oneVisitSuffices: Bool
+    /// Whether the missing decision is ours, and the nonces of a set with us are at this node: it signs at once, whoever is connected.
+    public let hasAllOtherNonces: Bool
     /// Empty when it is over.
     public let endings: [Ending]
     /// Whether partial signatures of ours are out: however it ends here, others may still complete it.
@@ -172,10 +173,13 @@ public struct RequestExplanation: Hashable, Sendable {
             self.missing = .coordinator(member(progress.coordinator))
         }
         self.mustStayRunning = state.isOver ? [] : approvers
+        self.hasAllOtherNonces = !state.isOver && progress.holdsNoncesOfASet && silent.contains(signer)
         // Of others' decisions only who coordinates knows that they are missing; of ours we know it.
         // Where nonces are committed to, the others show theirs only after that, so whoever comes last comes twice.
         self.oneVisitSuffices =
-            !state.isOver && missingCount == 1 && (isCoordinator || silent.contains(signer)) && !summary.request.usesNonceCommitments
+            self.hasAllOtherNonces
+            || (!state.isOver && missingCount == 1 && (isCoordinator || silent.contains(signer))
+                && Coordination.leavesNonces(about: summary.request, members: summary.members.count))
         self.isSignatureOut = !progress.signedAttempts.isEmpty
         self.expiry = summary.request.expiry
         self.culprits = state.culprits

@@ -107,15 +107,16 @@ final class MailboxRun {
     private var transactions: [Int: Transaction?] = [:]
     private var isOver: Bool { self.members.allSatisfy { self.transactions[$0] != nil || $0 == self.singleVisitor } }
     private var singleVisitor: Int? {
-        let first = self.policy.members.first
-        return self.scenario.lastSignerComesOnce ? self.members.first { self.people[$0].keys.signer == first } : nil
+        guard let place = self.scenario.singleVisitor else { return nil }
+        let signer = self.policy.members[place]
+        return self.members.first { self.people[$0].keys.signer == signer }
     }
 
     /// Whose visit is next: one after the other, and whoever comes once when all others were there.
     private var visitor: Int {
         let others = self.members.filter { $0 != self.singleVisitor }
         guard let single = self.singleVisitor else { return others[self.report.visitCount % others.count] }
-        let agreed = 2 * others.count
+        let agreed = self.scenario.visitsBeforeSingle * others.count
         if self.report.visitCount == agreed { return single }
         return others[(self.report.visitCount - (self.report.visitCount > agreed ? 1 : 0)) % others.count]
     }

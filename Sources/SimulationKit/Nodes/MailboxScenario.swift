@@ -10,8 +10,11 @@ public struct MailboxScenario: Sendable {
     public var length = Duration.seconds(600)
     /// Visits after which it is over.
     public var visitCountMax = 60
-    /// Whether the first to coordinate comes once and never again: when all others have agreed, as the last signer.
-    public var lastSignerComesOnce = false
+    /// Who comes once and never again, by its place in the order of turns, the first to coordinate being 0: when all others have agreed, as
+    /// the last signer.
+    public var singleVisitor: Int?
+    /// Visits of each other member before that one.
+    public var visitsBeforeSingle = 2
     /// Whether nonces are committed to before they are shown, which takes a visit more.
     public var usesNonceCommitments = false
     /// Peers that nobody knows, who leave as much for the members as they can.
