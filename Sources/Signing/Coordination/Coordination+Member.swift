@@ -8,10 +8,8 @@ extension Coordination {
     /// Makes nonces where some are wanted, and lets the turn's coordinator have the approval that offers them.
     mutating func offer(now: Moment, key: borrowing SecretKey, identity: borrowing Ed25519.SecretKey) {
         guard self.decision.statement == .approved else { return }
-        // Nonces that follow on a signature come after it, or the coordinator would take it that there is none.
-        guard self.recording.isEmpty, self.toRelease.isEmpty else { return }
-        guard !self.awaitsPooledBegin else { return }
-        if self.offered == nil, self.wantsOffer, !self.awaitsBegin, self.offerAt.map({ $0 <= now.uptime }) ?? true {
+        guard self.mayOffer else { return }
+        if self.lacksOffer, self.offerAt.map({ $0 <= now.uptime }) ?? true {
             self.offerAt = nil
             do {
                 self.offered = try self.makeOffer(key: key, identity: identity)
@@ -34,6 +32,12 @@ extension Coordination {
             self.put(.approval, .approval(turn: self.turn, highest: highest, offered), to: coordinator, now: now)
         }
     }
+
+    /// Nonces that follow on a signature come after it, or the coordinator would take it that there is none.
+    private var mayOffer: Bool { self.recording.isEmpty && self.toRelease.isEmpty && !self.awaitsPooledBegin }
+
+    /// Whether nonces are to be made as soon as their time has come: nothing else is waited for.
+    var lacksOffer: Bool { self.mayOffer && self.offered == nil && self.wantsOffer && !self.awaitsBegin }
 
     /// Gives a coordinator nonces that called from a turn that we are not in, or for whom they are left.
     ///

@@ -52,7 +52,7 @@ extension Coordination {
             if let deadline = self.turnDeadline { note(deadline) }
             if let probeAt { note(probeAt) }
             // While it cannot be made anyway, its time is none to wake up at: what it waits for is a step itself.
-            if let offerAt, self.wantsOffer, self.offered == nil, self.recording.isEmpty { note(offerAt) }
+            if let offerAt, self.lacksOffer { note(offerAt) }
         }
         if !self.attempts.isEmpty || !self.gatherings.isEmpty {
             let stuckAfter = self.stuckAfter
