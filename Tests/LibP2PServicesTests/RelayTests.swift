@@ -396,6 +396,28 @@ struct `A relay's client` {
         #expect(net.network.machine(1, RelayClient.self).heldByteCount == 0)
     }
 
+    @Test func `asks again when one of several connections ends, and is without a place when the last one does`() throws {
+        var net = try RelayedNetwork(peers: 1, relayIsPuppet: true)
+        let relay = net.id(0)
+        net.reserve(1)
+        try net.relayAnswers(RelayBytes.reservation(expiration: 1_700_900_000))
+        // The relay has started again, which is seen of the first connection only after there is a second one.
+        let second = try net.network.connect(1, 0)
+        net.network.run(for: .seconds(1))
+        #expect(net.network.machine(0, Puppet.self).inbound.count == 1)
+        net.network.disconnect(ConnectionID(rawValue: 1))
+        net.network.run(for: .seconds(1))
+        #expect(net.network.machine(0, Puppet.self).inbound.count == 2)
+        #expect(net.network.machine(1, RelayClient.self).reservations.count == 1)
+        try net.relayAnswers(RelayBytes.reservation(expiration: 1_700_900_000))
+        guard case .reserved(_, isRenewal: true)? = net.clientEvents(1).last else {
+            Issue.record("\(net.clientEvents(1))")
+            return
+        }
+        net.network.disconnect(second)
+        #expect(net.clientEvents(1).last == .notReserved(relay, .disconnected))
+    }
+
     @Test func `does not ask again for a place that it never had`() throws {
         var net = try RelayedNetwork(peers: 1, relayIsPuppet: true)
         net.reserve(1)

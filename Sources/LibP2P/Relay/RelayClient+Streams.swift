@@ -44,6 +44,10 @@ extension RelayClient {
         let count = (self.connectionCounts[relay] ?? 0) + 1
         self.connectionCounts[relay] = count
         guard count == 1, let place = self.places[relay], place.reservation == nil, !place.isAsking else { return }
+        self.askNow(relay)
+    }
+
+    private mutating func askNow(_ relay: PeerID) {
         self.deadlines.remove(.renewal(relay))
         self.places[relay]?.isAsking = true
         self.ask(relay)
@@ -54,8 +58,11 @@ extension RelayClient {
         self.connectionCounts[info.peer] = count <= 0 ? nil : count
         if info.isOutbound { self.places[info.peer]?.address = info.remoteAddress }
         // One that is only waited for is lost already.
-        guard count <= 0, let place = self.places[info.peer], place.reservation != nil || place.isAsking else { return }
-        self.lost(info.peer, .disconnected, now: now)
+        guard let place = self.places[info.peer], place.reservation != nil || place.isAsking else { return }
+        guard count > 0 else { return self.lost(info.peer, .disconnected, now: now) }
+        // A relay may have known for longer that this one had ended, and of the others only since: it has started again, or its place ended
+        // between the two. By a renewal it says so, or has the place again.
+        if !place.isAsking { self.askNow(info.peer) }
     }
 
     /// There is no reservation any more, or there will be none.
