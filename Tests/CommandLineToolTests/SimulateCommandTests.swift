@@ -111,6 +111,17 @@ import Testing
         #expect(run.errors.contains("seed \(seed): ") && run.errors.contains(again), "\(run.errors)")
     }
 
+    @Test func `all whole nodes have one in the middle where that is asked for, and nothing else has`() throws {
+        let words = ["simulate", "signing", "--relays", "--seeds", "4", "--members", "2"]
+        let run = try Tool(words + ["--whole-nodes", "--json"]).run()
+        #expect(run.exitCode == 0, "\(run.errors)")
+        let object = try #require(try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any])
+        let coverage = try #require(object["coverage"] as? [String])
+        #expect(coverage.contains("member reached through a relay") || coverage.contains("announcement heard"), "\(coverage)")
+        let alone = try Tool(words).run()
+        #expect(alone.exitCode == 2 && alone.errors.contains("--relays is for whole nodes: add --whole-nodes"), "\(alone.errors)")
+    }
+
     @Test func `a fault that there is not is refused, and the others are named`() throws {
         let run = try Tool(["simulate", "signing", "--fault", "keepsNonces"]).run()
         #expect(run.exitCode != 0 && run.errors.contains("releasesBeforeDurable"), "\(run.errors)")

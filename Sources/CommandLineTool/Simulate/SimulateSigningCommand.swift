@@ -15,6 +15,10 @@ enum SimulateSigningCommand {
         "whole-nodes", help: "whole nodes, with their connections, handshakes and disks, in place of the members' machines alone")
     private static let pools = Argument.flag(
         "pools", help: "members give each other nonces ahead in all signings of whole nodes, and not in every fourth one")
+    private static let relays = Argument.flag(
+        "relays",
+        help: "some members are reached through a relay alone, or found by announcements, in all signings of whole nodes, and not in every "
+            + "third one or so")
     private static let policies = Argument.flag(
         "policies", help: "whole nodes that approve by themselves what their owners' limits let out, and nothing else")
     private static let fault = Argument.optional(
@@ -36,8 +40,9 @@ enum SimulateSigningCommand {
             With --whole-nodes each member is a node as chorale runs it, over connections that break and dials that fail. Its disk \
             takes its time, is full for a while, fails so that nobody knows what was written, and is lost or put back as it was; its \
             clock is set back and forth; its person thinks for minutes, takes a word back or the whole request; and strangers flood. \
-            Some members read slowly, or nothing for a while. There it is also checked that no honest node is blocked, that nothing is open after its time, and that memory, disk and \
-            messages stay within their bounds.
+            Some members read slowly, or nothing for a while; some are reached through a relay alone, which dies and comes back, or are \
+            found by announcements. There it is also checked that no honest node is blocked, that nothing is open after its time, and \
+            that memory, disk and messages stay within their bounds.
 
             Whether the checks find anything is tried by --fault: \
             \(SigningFault.allCases.map(\.rawValue).joined(separator: ", ")); with --whole-nodes \
@@ -46,7 +51,7 @@ enum SimulateSigningCommand {
             """,
         items: [
             .argument(seeds), .argument(firstSeed), .argument(SimulationJobs.argument), .argument(members), .argument(membersMin),
-            .argument(wholeNodes), .argument(pools), .argument(policies), .argument(fault), .argument(.json),
+            .argument(wholeNodes), .argument(pools), .argument(relays), .argument(policies), .argument(fault), .argument(.json),
         ],
         examples: [
             Command.Example("a thousand signings", "chorale simulate signing"),
@@ -81,8 +86,8 @@ enum SimulateSigningCommand {
         for (seed, violation) in report.violations.prefix(20) {
             let group =
                 (isOfNodes ? " --whole-nodes" : "") + (arguments[Self.pools] ? " --pools" : "")
-                + (arguments[Self.policies] ? " --policies" : "") + (arguments[Self.members].map { " --members \($0)" } ?? "")
-                + (least > 2 ? " --members-min \(least)" : "")
+                + (arguments[Self.relays] ? " --relays" : "") + (arguments[Self.policies] ? " --policies" : "")
+                + (arguments[Self.members].map { " --members \($0)" } ?? "") + (least > 2 ? " --members-min \(least)" : "")
                 + (arguments[Self.fault].map { " --fault \($0)" } ?? "")
             console.note("seed \(seed): \(violation); again: chorale simulate signing --seeds 1 --first-seed \(seed)\(group)")
         }
@@ -95,7 +100,7 @@ enum SimulateSigningCommand {
     /// What is simulated, and what is made wrong with it.
     private enum Kind {
         case machines(SigningFault?)
-        case nodes(NodeSigningFault?, hasPools: Bool)
+        case nodes(NodeSigningFault?, hasPools: Bool, hasRelays: Bool)
         case approvals(NodeApprovalFault?)
     }
 
@@ -106,16 +111,19 @@ enum SimulateSigningCommand {
             let names = Fault.allCases.map(\.rawValue).joined(separator: ", ")
             throw arguments.refused(.inconsistent("there is no such fault as \(name.printable): take one of \(names)"))
         }
-        for name in ["pools", "policies"] where arguments[name == "pools" ? Self.pools : Self.policies] && !arguments[Self.wholeNodes] {
+        let ofNodes = [("pools", Self.pools), ("relays", Self.relays), ("policies", Self.policies)]
+        for (name, argument) in ofNodes where arguments[argument] && !arguments[Self.wholeNodes] {
             throw arguments.refused(.inconsistent("--\(name) is for whole nodes: add --whole-nodes"))
         }
         if arguments[Self.policies] {
-            guard !arguments[Self.pools], arguments[Self.members] == nil, arguments[Self.membersMin] == 2 else {
-                throw arguments.refused(.inconsistent("--policies has groups of 2 to 4 without pools: leave the other options out"))
+            guard !arguments[Self.pools], !arguments[Self.relays], arguments[Self.members] == nil, arguments[Self.membersMin] == 2 else {
+                let problem = "--policies has groups of 2 to 4 without pools and relays: leave the other options out"
+                throw arguments.refused(.inconsistent(problem))
             }
             return .approvals(try fault())
         }
-        return arguments[Self.wholeNodes] ? .nodes(try fault(), hasPools: arguments[Self.pools]) : .machines(try fault())
+        guard arguments[Self.wholeNodes] else { return .machines(try fault()) }
+        return .nodes(try fault(), hasPools: arguments[Self.pools], hasRelays: arguments[Self.relays])
     }
 
     /// Signings that one task runs before it tells how far it is.
@@ -133,8 +141,8 @@ enum SimulateSigningCommand {
                 let seed = first + UInt64(offset)
                 do {
                     switch kind {
-                    case .nodes(let fault, let hasPools):
-                        var scenario = NodeSigningScenario(seed: seed, memberCounts: memberCounts)
+                    case .nodes(let fault, let hasPools, let hasRelays):
+                        var scenario = NodeSigningScenario(seed: seed, memberCounts: memberCounts, hasHub: hasRelays ? true : nil)
                         if hasPools || seed % 4 == 0 { scenario.noncePool = 4 }
                         report.add(try .run(scenario, fault: fault))
                     case .machines(let fault):

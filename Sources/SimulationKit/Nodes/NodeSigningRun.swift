@@ -79,7 +79,9 @@ final class NodeSigningRun {
                 cheat: scenario.cheats[place], thoughtMax: scenario.thoughtMax, diskDelayMax: scenario.diskDelayMax, choices: random.next())
         }
         self.people = people
-        // Before anybody's clock shows that the request's time is over; and before the nodes start.
+        // Before the nodes start, which happens as their network is made.
+        for person in people { (person.fault, person.noncePool) = (fault, scenario.noncePool) }
+        // Before anybody's clock shows that the request's time is over.
         if fault == .outlivesItsTime {
             for person in people { person.sleepsAt = .seconds(scenario.life - 2 * scenario.clockSkewMax - 5) }
         }
@@ -115,8 +117,6 @@ final class NodeSigningRun {
         }
         for person in people {
             person.watch = self
-            person.fault = fault
-            person.noncePool = scenario.noncePool
             if scenario.relayed.contains(person.place) { self.network.setHidden(person.place, true) }
         }
         self.coverage.formUnion(scenario.cheats.values.map { "cheat \($0.rawValue)" })

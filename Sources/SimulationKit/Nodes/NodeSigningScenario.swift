@@ -104,7 +104,7 @@ public struct NodeSigningScenario: Sendable {
 
     /// Which requests have members that are hard to reach, one of so many seeds each. Drawn by a generator of its own, so that all else that a
     /// seed makes is the same in either case.
-    private mutating func drawWays(hasHub: Bool) {
+    private mutating func drawWays(hasHub: Bool?) {
         var random = SeededRandom(seed: self.seed ^ 0x6875_6273)
         let latest = Int(self.healing / .milliseconds(1))
         let honest = (0..<self.memberCount).filter { self.cheats[$0] == nil }
@@ -113,7 +113,10 @@ public struct NodeSigningScenario: Sendable {
         }
         self.announces = Int.random(in: 0..<6, using: &random) == 0
         self.punchesHoles = Bool.random(using: &random)
-        if !hasHub { (self.relayed, self.announces) = ([], false) }
+        if hasHub == false { (self.relayed, self.announces) = ([], false) }
+        if hasHub == true, !self.hasHub {
+            if self.seed.isMultiple(of: 2) { self.announces = true } else { self.relayed = Set(honest.prefix(1)) }
+        }
         guard latest > 0 else { return }
         func span() -> (from: Duration, to: Duration) {
             let from = Int.random(in: 0...latest, using: &random)
@@ -136,11 +139,12 @@ public struct NodeSigningScenario: Sendable {
     /// - Parameters:
     ///   - memberCounts: how many members there may be.
     ///   - hasWays: whether members may read slowly, or nothing for a while.
-    ///   - hasHub: whether there may be a node in the middle, without which some members are not reached or not found.
+    ///   - hasHub: whether there is a node in the middle, without which some members are not reached or not found. Drawn, if it is left
+    ///     out.
     ///   - only: a way of cheating of which there is then exactly one member, and no other cheats.
     ///   - commitments: whether nonces are committed to; drawn, if it is left out.
     public init(
-        seed: UInt64, memberCounts: ClosedRange<Int> = 2...7, hasWays: Bool = true, hasHub: Bool = false, only: SigningCheat? = nil,
+        seed: UInt64, memberCounts: ClosedRange<Int> = 2...7, hasWays: Bool = true, hasHub: Bool? = nil, only: SigningCheat? = nil,
         commitments: Bool? = nil
     ) {
         var random = SeededRandom(seed: seed ^ 0x6e6f_6465_7369_676e)
