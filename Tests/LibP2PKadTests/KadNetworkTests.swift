@@ -132,55 +132,6 @@ struct `A hash table of many nodes` {
         #expect(put.outcome.storedCount > 0, "\(put.outcome)")
     }
 
-    @Test func `stores with as many as ever where most of the nearest say nothing`() throws {
-        var network = SimulatedNetwork(nodeCount: 40, seed: 9) { _, configuration in configuration.replicationCount = 8 }
-        network.join()
-        let (key, writer) = (self.bytes("/v/silence"), 7)
-        let target = KadKey(hashing: key)
-        let distances = (0..<40).filter { $0 != writer }.map { (KadKey(of: network.ids[$0]).distance(to: target), $0) }
-        for (_, index) in distances.sorted(by: { $0.0 < $1.0 }).prefix(5) { network.stop(index, silently: true) }
-        let put = try #require(network.result(of: writer) { $0.put(key: key, value: [1], now: $1) })
-        #expect(put.outcome.storedCount == 8, "\(put.outcome)")
-        #expect(put.report.hasTimedOut == false)
-    }
-
-    @Test func `puts a record again soon where the nearest of all did not answer, and no more often once they have it`() throws {
-        var network = SimulatedNetwork(nodeCount: 40, seed: 9) { _, configuration in
-            configuration.replicationCount = 4
-            // Nothing else than republishing is looked at.
-            configuration.refreshInterval = .seconds(72 * 3_600)
-        }
-        network.join()
-        let (key, writer) = (self.bytes("/v/cut"), 7)
-        let target = KadKey(hashing: key)
-        let distances = (0..<40).filter { $0 != writer }.map { (KadKey(of: network.ids[$0]).distance(to: target), $0) }
-        let nearest = distances.sorted { $0.0 < $1.0 }.prefix(4).map(\.1)
-        network.split { nearest.contains($0) ? 1 : 0 }
-        let put = try #require(network.result(of: writer) { $0.put(key: key, value: [1], now: $1) })
-        #expect(put.outcome.storedCount > 0, "\(put.outcome)")
-        network.split { _ in 0 }
-        func holders() -> Int { nearest.count { network.machines[$0].storedValue(of: key, now: network.now) == [1] } }
-        network.run(for: .seconds(60))
-        #expect(holders() == 0 && network.machines[writer].counters.republications == 0)
-        network.run(for: .seconds(600))
-        #expect(holders() == 4 && network.machines[writer].counters.republications == 1)
-        network.run(for: .seconds(20 * 3_600))
-        #expect(network.machines[writer].counters.republications == 1)
-    }
-
-    @Test func `puts a record again later each time where one of the nearest never answers`() throws {
-        var network = SimulatedNetwork(nodeCount: 8, seed: 9) { _, configuration in configuration.refreshInterval = .seconds(72 * 3_600) }
-        network.join()
-        // Dead, and told by the others again and again.
-        network.split { $0 == 3 ? 1 : 0 }
-        _ = network.result(of: 7) { $0.put(key: self.bytes("/v/a"), value: [1], now: $1) }
-        network.run(for: .seconds(650))
-        #expect(network.machines[7].counters.republications <= 1)
-        network.run(for: .seconds(21 * 3_600))
-        // After 10, 20, 40 minutes and so on, as long as anybody names it: never more often.
-        #expect((1...7).contains(network.machines[7].counters.republications))
-    }
-
     @Test func `corrects those that hold an older value`() throws {
         var network = SimulatedNetwork(nodeCount: 30, seed: 4)
         network.join()

@@ -231,11 +231,10 @@ extension KadDHT {
     mutating func end(_ id: UInt64, _ outcome: KadOutcome, now: Duration) {
         guard let operation = self.operations.removeValue(forKey: id) else { return }
         self.orphanRequests(of: id)
-        self.notePublished(operation, now: now)
         switch operation.owner {
         case .user: self.event(.finished(KadOperationID(rawValue: id), outcome, operation.report(now: now)))
         case .operation(let parent): self.refreshedBucket(of: parent, now: now)
-        case .publication: self.counters.republications += 1
+        case .publication(let key): self.republished(key, outcome, now: now)
         case .refresh: break
         }
     }

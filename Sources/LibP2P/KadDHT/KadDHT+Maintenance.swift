@@ -10,9 +10,7 @@ extension KadDHT {
     private static let expiryInterval: Duration = .seconds(600)
     /// Own records that are put again at a time.
     private static let republishParallelCount = 8
-    /// When an own record is put again that not all of the nearest took: after so long first, then after twice as long each time. In a
-    /// network that was cut the nearest of all may have been on the other side; elsewhere some of them are gone for good, and the record is
-    /// not worth more than a few tries.
+    /// When an own record is put again that nobody took.
     private static let republishRetryInterval: Duration = .seconds(600)
     /// Deepest bucket for which a place is looked for: a place in it is found by trying, 2ⁿ⁺¹ times on average. Deeper ones hold the
     /// neighbours that a lookup of this node itself finds.
@@ -108,18 +106,12 @@ extension KadDHT {
         for key in due.dropFirst(Self.republishParallelCount) { self.published[key]?.due = now + .seconds(1) }
     }
 
-    /// An own record was put, or tried to.
-    mutating func notePublished(_ operation: KadOperation, now: Duration) {
-        guard let key = operation.publication, let failureCount = self.published[key]?.failureCount else { return }
-        let isAnswered = operation.phase == .storing(pendingCount: 0) && operation.silentCount == 0
-        guard !isAnswered || operation.storedCount == 0 || !operation.lookup.reachedNearest else {
-            self.published[key]?.failureCount = 0
-            return
-        }
-        let interval = min(Self.republishRetryInterval * (1 << min(failureCount, 20)), self.configuration.republishInterval)
-        self.published[key]?.failureCount = failureCount + 1
-        self.published[key]?.due = now + interval
-        self.wake(by: now + interval)
+    mutating func republished(_ key: KadPublication.Key, _ outcome: KadOutcome, now: Duration) {
+        self.counters.republications += 1
+        guard case .failed = outcome, self.published[key] != nil else { return }
+        let due = now + Self.republishRetryInterval
+        self.published[key]?.due = due
+        self.wake(by: due)
     }
 
     // MARK: Forgetting

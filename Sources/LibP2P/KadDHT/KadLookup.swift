@@ -1,7 +1,6 @@
 /// One walk towards a place: whom to ask next, and when it is over (kad-dht, "Peer routing").
 ///
-/// It ends when the k nearest peers that it knows of, and that answer in time, have answered. A peer can name anybody, so what it names is
-/// weighed:
+/// It ends when the k nearest peers that it knows of have answered. A peer can name anybody, so what it names is weighed:
 /// - a list is used to k entries, the candidates are bounded and so are the requests of a walk;
 /// - the candidates that one peer alone has named get at most half of the places under way;
 /// - once several of them did not answer, the others wait until nothing else is left to ask.
@@ -96,7 +95,7 @@ package struct KadLookup: Sendable {
         var shares: [PeerID: Int] = [:]
         for case let source? in self.pending.values.map(\.source) { shares[source, default: 0] += 1 }
         var waiting: Int?
-        for index in self.window(now: now) where self.candidates[index].state == .heard {
+        for index in self.window where self.candidates[index].state == .heard {
             guard let source = self.candidates[index].source, shares[source, default: 0] >= shareMax else { return index }
             waiting = waiting ?? index
         }
@@ -107,13 +106,10 @@ package struct KadLookup: Sendable {
         return self.candidates.firstIndex { $0.state == .heard }
     }
 
-    /// The k nearest candidates that have not failed, are not suspect and answer in time: those that are slow keep their places for who
-    /// answers, or where a network is cut without a sign a walk would end among the few that do.
-    private func window(now: Duration) -> [Int] {
-        let slowAfter = self.slowAfter
+    /// The k nearest candidates that have not failed and are not suspect.
+    private var window: [Int] {
         var window: [Int] = []
         for (index, candidate) in self.candidates.enumerated() where candidate.state != .failed && !self.isSuspect(candidate) {
-            if case .asked(let time) = candidate.state, now - time >= slowAfter { continue }
             window.append(index)
             if window.count == self.parameters.closestCount { break }
         }
@@ -141,11 +137,11 @@ package struct KadLookup: Sendable {
     package func isOver(now: Duration) -> Bool {
         let canAsk = self.requestCount < self.parameters.requestCountMax
         let isEnough = self.answerCount >= self.parameters.resilienceCount
-        for index in self.window(now: now) {
+        for index in self.window {
             switch self.candidates[index].state {
             case .answered, .failed: continue
             case .heard: if canAsk { return false }
-            case .asked: return false
+            case .asked(let time): if !isEnough || now - time < self.slowAfter { return false }
             }
         }
         return isEnough || (self.pending.isEmpty && !(canAsk && self.candidates.contains { $0.state == .heard }))
@@ -246,12 +242,6 @@ package struct KadLookup: Sendable {
     /// The nearest peers that answered, nearest first, at most k.
     package var closest: [Candidate] {
         Array(self.candidates.lazy.filter { $0.state == .answered }.prefix(self.parameters.closestCount))
-    }
-
-    /// Whether each of the k nearest candidates has answered. Others may find one that has not when they look, and not those that took its
-    /// place for us.
-    package var reachedNearest: Bool {
-        self.candidates.lazy.filter { !self.isSuspect($0) }.prefix(self.parameters.closestCount).allSatisfy { $0.state == .answered }
     }
 
     package func candidate(_ peer: PeerID) -> Candidate? { self.index(of: peer).map { self.candidates[$0] } }

@@ -72,15 +72,6 @@ struct KadOperation: Sendable {
         self.lookup = lookup
     }
 
-    /// The record of ours that it puts.
-    var publication: KadPublication.Key? {
-        switch self.goal {
-        case .put(let key, _): .value(key)
-        case .provide(let key): .provider(key)
-        case .get, .findProviders, .findPeer, .closest, .bootstrap: nil
-        }
-    }
-
     func report(now: Duration) -> KadReport {
         var report = KadReport()
         report.askedCount = self.lookup.requestCount
@@ -122,8 +113,6 @@ struct KadPublication: Sendable {
     /// Empty for a provider record.
     var value: [UInt8]
     var due: Duration
-    /// How often in a row not all took it who should have.
-    var failureCount = 0
 
     var byteCount: Int { self.value.count }
 }
