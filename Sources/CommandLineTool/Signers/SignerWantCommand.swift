@@ -35,7 +35,7 @@ enum SignerWantCommand {
         examples: [
             Command.Example(
                 "two co-signers for 0.1 BTC",
-                "chorale signers want --kind spend --amount 10000000 --count 2 --note \"two of three; ada@example.org\"")
+                "chorale signers want --kind spend --amount 10000000 --count 2 --note ada@example.org")
         ]
     ) { (arguments, console) async throws(CommandError) in
         let told = try await ControlClient(by: arguments).ask(
