@@ -7,8 +7,9 @@ import Testing
 
 @testable import SimulationKit
 
-/// What whole nodes write under virtual time, once more into a real database: the simulated disk stands in for it.
-@Suite(.timeLimit(.minutes(5))) struct SimulatedStoreTests {
+/// What whole nodes write under virtual time, once more into a real database: the simulated disk stands in for it. All computing tests begin at
+/// once, so the time of one is that of all.
+@Suite(.timeLimit(.minutes(120))) struct SimulatedStoreTests {
     private struct Written {
         let write: SigningWrite
         let request: Bytes32
