@@ -23,10 +23,7 @@ struct `The network scenario` {
         (scenario.hostCount, scenario.slowReaderCount, scenario.messageCount) = (16, 3, 6)
         let report = try scenario.run()
         #expect(report.violations == [])
-        #expect(report.slowReaderCount == 3 && report.slowDeliveries.count == 3 * 10)
-        // More than pipes take is published, and waits for them.
-        let most = report.slowHeldBytes.maximum
-        #expect(report.fullPipeCount > 10 && most > 100_000, "\(report.fullPipeCount) \(most)")
+        #expect(report.slowReaderCount == 3 && report.slowDeliveries.count == 3 * 6)
         #expect(report.slowDeliveries.maximum > report.deliveries.maximum)
         // A seed has as many as it draws.
         #expect(Set((UInt64(0)..<40).map { NetworkScenario(hostCount: 50, seed: $0).slowReaderCount }) == [0, 1, 2, 3])
@@ -34,22 +31,6 @@ struct `The network scenario` {
         scenario.deafHosts = Set(1..<16)
         let missed = try scenario.run().violations.filter { if case .missedDelivery = $0 { true } else { false } }
         #expect(missed.count > report.slowDeliveries.count)
-    }
-
-    @Test func `holds no more for slow readers than its bound, however much is published, and notices one that does`() throws {
-        var scenario = self.scenario(11)
-        (scenario.hostCount, scenario.slowReaderCount, scenario.slowMessageCount) = (12, 3, 30)
-        (scenario.messageCount, scenario.valueCount) = (1, 1)
-        func tooMuch() throws -> (count: Int, most: Double) {
-            let report = try scenario.run()
-            return (report.violations.count { if case .heldTooMuch = $0 { true } else { false } }, report.slowHeldBytes.maximum)
-        }
-        // Of 1.8 MB in all a queue of 128 KiB, what is under way from it, and what the connection holds.
-        scenario.bounds.heldForSlowByteCountMax = 131_072 + 262_144 + 393_216
-        let unbounded = try tooMuch()
-        scenario.configure = { _, configuration in configuration.gossipsub?.limits.outboxByteCountMax = 131_072 }
-        let bounded = try tooMuch()
-        #expect(bounded.count == 0 && unbounded.count > 0, "\(bounded) \(unbounded)")
     }
 
     @Test func `notices nodes that pass no message on`() throws {

@@ -72,9 +72,7 @@ struct NetworkSummary {
         report.field(
             "slow readers",
             Amounts.grouped(self.sum(\.slowReaderCount))
-                + (slow.count > 0
-                    ? ", which had everything after \(Self.text(slow.maximum, digits: 3)) heartbeats at most; for one of them a node held "
-                        + "\(Amounts.grouped(Int(self.all(\.slowHeldBytes).maximum))) bytes at most" : ""),
+                + (slow.count > 0 ? ", which had everything after \(Self.text(slow.maximum, digits: 3)) heartbeats at most" : ""),
             indent: 2, width: width)
         report.field(
             "values",

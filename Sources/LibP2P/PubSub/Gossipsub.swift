@@ -181,9 +181,6 @@ extension Gossipsub {
         self.dirty.insert(number)
     }
 
-    /// Bytes that are held for one peer and what is known of it.
-    public func heldByteCount(of peer: PeerID) -> Int { self.numbers[peer].flatMap { self.peers[$0]?.heldByteCount } ?? 0 }
-
     /// The peers in our mesh of a topic, sorted.
     public func meshPeers(_ topic: String) -> [PeerID] { self.ids(of: self.subscriptions[topic]?.mesh) }
 

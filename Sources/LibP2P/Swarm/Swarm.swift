@@ -147,9 +147,9 @@ extension Swarm {
         self.links.values.reduce(into: self.counters) { if $1.value.closing == nil { $0.count($1) } }
     }
 
-    /// Bytes held by the connections with one peer, and what their streams wait to send.
+    /// Bytes held by the connections with one peer.
     public func heldByteCount(of peer: PeerID) -> Int {
-        (self.peers[peer]?.connections ?? []).reduce(0) { $0 + (self.links[$1]?.value.countedByteCount ?? 0) }
+        (self.peers[peer]?.connections ?? []).reduce(0) { $0 + (self.links[$1]?.value.heldByteCount ?? 0) }
     }
 }
 

@@ -32,8 +32,6 @@ public struct NetworkScenario: Sendable {
     /// Hosts that read slowly, or for a while not at all, while messages are published: nobody else may have to wait for them, and they get
     /// everything once they read again. Unless it is set, a seed has none to three.
     public var slowReaderCount: Int
-    /// Messages that are published while some read slowly: so many bytes that none of their pipes, nor what waits behind it, takes all.
-    public var slowMessageCount = 10
     /// How long the cut lasts.
     public var cutTime = Duration.seconds(10)
     /// How long a network may take to be one again.
@@ -59,8 +57,6 @@ public struct NetworkScenario: Sendable {
     static let slowReadingRates = [10_000, 40_000, 150_000]
     /// Or how long it takes nothing, in seconds: less than after which a peer that takes nothing loses its connection.
     static let stalledSeconds = 3...20
-    /// Bytes of each of those messages, and bytes that are under way to a slow reader at most in each pipe.
-    static let (slowMessageByteCount, slowWindowByteCount) = (60_000, 16_384)
     /// Hosts through which the others join.
     static let bootstrapCount = 3
     /// Connections beyond which a node closes the least used ones, and down to how many: what keeps a network of a thousand nodes from

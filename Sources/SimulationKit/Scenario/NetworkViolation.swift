@@ -12,8 +12,6 @@ public enum NetworkViolation: Equatable, Sendable, CustomStringConvertible {
     case meshDegree(host: Int, at: Duration, degree: Int, availableCount: Int)
     /// Some seconds after a cut was healed, or hosts came back, hosts were still apart.
     case notConnected(at: Duration, reachedCount: Int, of: Int)
-    /// More is held for a peer that reads slowly than its bound.
-    case heldTooMuch(host: Int, slowReader: Int, at: Duration, byteCount: Int, limit: Int)
     case notStored(value: Int, writer: Int, reason: String)
     case notFound(value: Int, reader: Int, reason: String)
     case tooManyHops(value: Int, reader: Int, hopCount: Int)
@@ -29,8 +27,6 @@ public enum NetworkViolation: Equatable, Sendable, CustomStringConvertible {
         case .meshDegree(let host, let at, let degree, let available):
             "host \(host) had \(degree) mesh peers at \(at), with \(available) to choose from"
         case .notConnected(let at, let reached, let count): "only \(reached) of \(count) hosts were connected at \(at)"
-        case .heldTooMuch(let host, let reader, let at, let count, let limit):
-            "host \(host) held \(count) bytes at \(at) for host \(reader), which read slowly, and the limit is \(limit)"
         case .notStored(let value, let writer, let reason): "host \(writer) could not put value \(value): \(reason)"
         case .notFound(let value, let reader, let reason): "host \(reader) did not find value \(value): \(reason)"
         case .tooManyHops(let value, let reader, let hops): "host \(reader) found value \(value) only after \(hops) hops"
@@ -44,9 +40,6 @@ public struct NetworkBounds: Equatable, Sendable {
     public var deliveryHeartbeatCountMax = 5
     /// How many mesh peers a settled node has: `D_lo` to `D_hi` of gossipsub.
     public var meshDegree = 5...12
-    /// What a host holds for a peer that reads slowly: the queue of gossipsub, what that has given to its stream, and the buffers of the
-    /// connection.
-    public var heldForSlowByteCountMax = 2_097_152 + 262_144 + 1_048_576
     /// Within so many hops a value is found.
     public var hopCountMax = 5
 

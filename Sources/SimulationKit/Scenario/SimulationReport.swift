@@ -20,10 +20,6 @@ public struct SimulationReport: Sendable {
     public internal(set) var slowReaderCount = 0
     /// Of each message to each slow reader: after how many heartbeats it was there.
     public internal(set) var slowDeliveries = Figures()
-    /// Of each host connected to a slow reader, each time that was looked at: bytes that it held for it.
-    public internal(set) var slowHeldBytes = Figures()
-    /// Pipes to slow readers that were full, each time that was looked at.
-    public internal(set) var fullPipeCount = 0
     public internal(set) var valueCount = 0
     /// Values that were put while the network was cut and that not everybody found afterwards before they were put again.
     public internal(set) var putAgainCount = 0
