@@ -192,13 +192,17 @@ class Kept:
 
     def take(self, request, message):
         reader = Reader(message)
-        assert reader.take(1) == b"\x01" and reader.take(32) == request, "a message of another request"
-        reader.take(16 + 4 + 8)
+        assert reader.take(1) == b"\x02" and reader.take(32) == request, "a message of another request"
+        reader.take(16)  # incarnation
+        reader.take_size(), reader.take_size()  # epoch, number
         if count := reader.take_size():
-            reader.take(8 * count + 16 + 4)
+            for _ in range(count):
+                reader.take_size()
+            reader.take(16)
+            reader.take_size()
         kind = reader.take(1)[0]
         if kind == APPROVAL:
-            reader.take(8)
+            reader.take_size(), reader.take_size()  # turn, highest attempt
             self.statement(request, reader)
         elif kind == PARTIAL_SIGNATURES:
             self.statement(request, reader)
@@ -211,9 +215,8 @@ class Kept:
 
     def statement(self, request, reader):
         """A compact statement: its sender's place, its attempt, and what matters of its body."""
-        place = int.from_bytes(reader.take(2), "little")
-        reader.take(4)
-        attempt, kind = int.from_bytes(reader.take(4), "little"), reader.take(1)[0]
+        place, _, attempt = (reader.take_size() for _ in range(3))
+        kind = reader.take(1)[0]
         if kind == BODY_PARTIALS:
             transcript = reader.take(32)
             values = tuple(reader.take_bytes() for _ in range(reader.take_size()))
