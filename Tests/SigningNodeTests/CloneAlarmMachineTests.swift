@@ -21,15 +21,7 @@ import Testing
 
     init() async throws {
         self.group = try NodeGroup(3)
-        self.policy = try await self.group.record.policy()
-        let (transaction, coins) = try await self.group.spend()
-        let proposer = self.group.keys[1]
-        self.request = try SigningRequest(
-            transaction: transaction, prevouts: coins, policyDigest: self.policy.digest, proposer: proposer.signer,
-            expiry: 1_800_003_600, id: SHA256.hash([1]))
-        let terms = try #require(RequestTerms(createdAt: 1_800_000_000))
-        let roster = Roster(members: self.policy.members, network: .regtest, enrolments: self.group.keys.map(\.enrolment))
-        self.proposal = SigningMachine.message(proposing: self.request, proposer.propose(self.request, terms), roster)
+        (self.policy, self.request, self.proposal) = try await self.group.proposalOfSecondMember()
     }
 
     private func say(_ keys: SignerKeys) -> (Statement.Body, UInt32) -> Statement {
